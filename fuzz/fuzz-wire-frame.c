@@ -1,0 +1,54 @@
+/* The host's view of a hostile guest, and the guest's of a broken host: any bytes as a stream of frames. */
+#include <stdlib.h>
+
+#include "fuzz.h"
+#include "wire/boot.h"
+#include "wire/proc.h"
+#include "wire/spec.h"
+
+static void decode(const struct frame *f)
+{
+	struct proc_spec spec;
+	struct box_spec box;
+	struct boot_spec boot;
+	struct proc_exit e;
+	struct error err = { 0 };
+	char text[ERROR_TEXT_MAX];
+	uint16_t rows, cols;
+	uint32_t n;
+	int v;
+
+	if (wire_get_start(f, &spec, &err) == 0)
+		proc_spec_fini(&spec);
+	if (wire_get_spec(f, &box, &err) == 0)
+		box_spec_fini(&box);
+	if (wire_get_boot(f, &boot, &err) == 0)
+		boot_spec_fini(&boot);
+	if (wire_get_exit(f, &e) == 0 && (proc_exit_status(&e) < 0 || proc_exit_status(&e) > 255))
+		abort();
+	if (wire_get_hello(f, &err) == 0 && f->type != FRAME_HELLO)
+		abort();
+	if (wire_get_signal(f, &v) == 0 && (v < 1 || v > 64))
+		abort();
+	if (frame_get_credit(f, &n) == 0 && (n == 0 || n > FRAME_WINDOW))
+		abort();
+	if (wire_get_started(f, &v) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
+	    wire_get_error(f, text) < 0)
+		return;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	struct frame f;
+
+	if (size <= in.max && buf_append(&in, data, size) == 0)
+		while (frame_peek(&in, &f) == 1) {
+			if (frame_size(&f) > buf_len(&in))
+				abort();
+			decode(&f);
+			buf_consume(&in, frame_size(&f));
+		}
+	buf_fini(&in);
+	return 0;
+}

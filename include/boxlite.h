@@ -1,0 +1,295 @@
+/*
+ * libboxlite: run any OCI image in its own micro-VM. No daemon, no root.
+ *
+ * This header is the specification.
+ *
+ * Objects. A `struct boxlite` is one home folder opened by this process; any
+ * number of processes may use one home. A `struct boxlite_box` is a box of it.
+ * A `struct boxlite_process` is a process in a running box with its input and
+ * output. All are opaque. Boxes and processes must be closed before the home.
+ *
+ * Options. Structures named *_options are filled by the caller: set `size` to
+ * sizeof the structure and zero the rest (BOXLITE_OPTIONS does both); zero
+ * means the default. Fields are only ever appended.
+ *
+ * Errors. Functions that can fail return 0 or more on success and a negative
+ * errno on failure, and describe it in `err`, which may be NULL: one line that
+ * names the thing, the reason, the remedy. `err` is only written on failure,
+ * and so are no out-parameters.
+ *
+ * Strings passed in are copied. Pointers in structures given to callbacks are
+ * valid during the call.
+ *
+ * Threads. A `struct boxlite` and all that came from it belong to one thread
+ * at a time; different ones are independent. The library starts no threads,
+ * installs no signal handlers, needs no SIGCHLD, never exits and never changes
+ * the process's folder, umask, environment or standard streams.
+ *
+ * Environment read by boxlite_open(): BOXLITE_HOME, HOME, BOXLITE_LIBEXEC and
+ * BOXLITE_GUEST (other places for the helper programs and guest files),
+ * BOXLITE_QEMU (the qemu-system-x86_64 to run), BOXLITE_QEMU_ACCEL (tcg, kvm).
+ * BOXLITE_DEBUG, if set, lets a pull or load write its log to standard error.
+ */
+#ifndef BOXLITE_H
+#define BOXLITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BOXLITE_VERSION "0.1.0"
+
+#define BOXLITE_OPTIONS(type) { .size = sizeof(struct type) }
+
+struct boxlite;
+struct boxlite_box;
+struct boxlite_process;
+
+#define BOXLITE_ERROR_MAX 512
+
+struct boxlite_error {
+	int code;                     /* negative errno */
+	char text[BOXLITE_ERROR_MAX]; /* one line, no trailing period */
+};
+
+/* The library's version, "0.1.0". Any thread. Since 0.1. */
+const char *boxlite_version(void);
+
+/*
+ * Opens a home folder, making it if it is missing, and puts away what a crash
+ * left behind. `home` NULL: $BOXLITE_HOME, else ~/.boxlite.
+ * Errors: -EPROTO the home was made by a newer version. Since 0.1.
+ */
+int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *err);
+
+/* Closes it; detached boxes keep running. NULL is fine. Since 0.1. */
+void boxlite_close(struct boxlite *b);
+
+/* --- images -------------------------------------------------------------------------------- */
+
+/* Progress of a pull or load. */
+enum boxlite_phase {
+	BOXLITE_RESOLVING = 0,   /* manifest and configuration */
+	BOXLITE_DOWNLOADING = 1, /* layer `item` of `items` */
+	BOXLITE_CONVERTING = 2,  /* layer `item` of `items` into the root file system */
+	BOXLITE_WAITING = 3,     /* another process is doing the same work */
+};
+
+struct boxlite_progress {
+	int phase;             /* enum boxlite_phase */
+	unsigned item, items;  /* item counts from 1; 0: not about one layer */
+	const char *digest;    /* short name of the layer, or "" */
+	uint64_t done, total;  /* bytes; total 0: unknown */
+};
+
+/* A return other than 0 cancels: the pull fails with -ECANCELED. */
+typedef int boxlite_progress_fn(const struct boxlite_progress *p, void *ud);
+
+struct boxlite_image_info {
+	const char *reference; /* "docker.io/library/busybox:latest" */
+	const char *digest;    /* of the manifest, "sha256:..." */
+	const char *config_digest; /* of the configuration: what docker shows as the image id */
+	int64_t created_at, pulled_at; /* seconds since 1970; created_at 0: unknown */
+	uint64_t bytes;        /* on disk: root file system and blobs; layers may be shared with other images */
+};
+
+typedef int boxlite_image_fn(const struct boxlite_image_info *i, void *ud); /* other than 0 stops */
+
+struct boxlite_pull_options {
+	size_t size;
+	boxlite_progress_fn *progress; /* may be NULL */
+	void *ud;
+	int plain_http;       /* 1: the registry speaks http. Also set by $BOXLITE_PLAIN_HTTP and home/config.json */
+	unsigned parallel;    /* layers at once; 0: 4 */
+	const char *username, *password; /* NULL: what ~/.docker/config.json says */
+	boxlite_image_fn *image; /* load: called for each image that was added; may be NULL */
+	int cancel_fd;        /* an fd whose readability cancels; 0 or -1: none */
+};
+
+/*
+ * Pulls an image, whether it is here already or not. Blocks.
+ * Errors: -EINVAL not a reference, -ENOENT no such image, -EACCES refused by
+ * the registry, -ENOSPC, -ECANCELED. Since 0.1.
+ */
+int boxlite_image_pull(struct boxlite *b, const char *reference, const struct boxlite_pull_options *o,
+		       struct boxlite_error *err);
+
+/*
+ * Adds the images of an OCI layout (`fd` is a folder, or a tar of one) or of
+ * `docker save` (a tar). `name` NULL: as the source says. fd stays the
+ * caller's. Blocks. Since 0.1.
+ */
+int boxlite_image_load(struct boxlite *b, int fd, const char *name, const struct boxlite_pull_options *o,
+		       struct boxlite_error *err);
+
+/* 1 if the image is here, 0 if not. Since 0.1. */
+int boxlite_image_exists(struct boxlite *b, const char *reference, struct boxlite_error *err);
+
+/* Calls fn for each image, newest first. Since 0.1. */
+int boxlite_image_list(struct boxlite *b, boxlite_image_fn *fn, void *ud, struct boxlite_error *err);
+
+/* Removes a reference, and the files that nothing else needs.
+ * Errors: -ENOENT, -EBUSY a box was made from it. Since 0.1. */
+int boxlite_image_remove(struct boxlite *b, const char *reference, struct boxlite_error *err);
+
+/* Removes every image that no box was made from, and what broken pulls left;
+ * *freed (may be NULL) gets the bytes. Since 0.1. */
+int boxlite_image_prune(struct boxlite *b, uint64_t *freed, struct boxlite_error *err);
+
+/* --- boxes --------------------------------------------------------------------------------- */
+
+struct boxlite_box_options {
+	size_t size;
+	const char *image;             /* a reference that is here already */
+	const char *name;              /* NULL: none. [A-Za-z0-9][A-Za-z0-9_.-]*, at most 63 */
+	const char *const *command;    /* NULL-terminated; NULL: the image's */
+	const char *const *entrypoint; /* NULL-terminated, may be empty; NULL: the image's */
+	const char *const *env;        /* NULL-terminated "NAME=value", over the image's */
+	const char *workdir;           /* NULL: the image's */
+	const char *user;              /* "name|uid[:group|gid]"; NULL: the image's */
+	const char *engine;            /* "auto", "kvm", "qemu"; NULL: auto */
+	unsigned cpus;                 /* 0: 1 */
+	uint64_t memory_bytes;         /* 0: 1 GiB */
+	uint64_t disk_bytes;           /* 0: 10 GiB; sparse */
+	int auto_remove;               /* 1: the box goes when its main process ends */
+	int tty;                       /* 1: the main process gets a terminal */
+	int stdin_open;                /* 1: the main process has an input; 0: it reads end of file */
+	unsigned stop_grace_ms;        /* between SIGTERM and SIGKILL; 0: 10 s */
+	int debug;                     /* 1: verbose logs */
+};
+
+/*
+ * Makes a box; nothing runs yet.
+ * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL.
+ * Since 0.1.
+ */
+int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
+		       struct boxlite_error *err);
+
+/* Finds a box by id, unique prefix of one, or name. Errors: -ENOENT, -ENOTUNIQ. Since 0.1. */
+int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct boxlite_box **out,
+		     struct boxlite_error *err);
+void boxlite_box_close(struct boxlite_box *box); /* a running box keeps running; NULL is fine */
+
+const char *boxlite_box_id(const struct boxlite_box *box); /* borrowed from the box */
+int boxlite_box_has_tty(const struct boxlite_box *box);    /* 1: its main process gets a terminal. Since 0.1. */
+
+struct boxlite_start_options {
+	size_t size;
+	unsigned short rows, cols; /* of the terminal; 0: 24 x 80 */
+};
+
+/*
+ * Starts the box and its main process, attached: *out is the main process. It
+ * does not wait for the guest. Closing *out before the main process has ended
+ * stops the box in order.
+ * Errors: -EALREADY it runs. A box that cannot start says so in the exit of *out. Since 0.1.
+ */
+int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_options *o,
+		      struct boxlite_process **out, struct boxlite_error *err);
+
+/* 1 if it runs (or is starting or ending), 0 if not. Since 0.1. */
+int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error *err);
+
+/* Waits until it does not run. Since 0.1. */
+int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err);
+
+/* Removes a box and its disk. `force`: a running one is killed first.
+ * Errors: -EBUSY it runs. Since 0.1. */
+int boxlite_box_remove(struct boxlite_box *box, int force, struct boxlite_error *err);
+
+/* How the main process ended, or an exec. */
+enum boxlite_exit_kind {
+	BOXLITE_EXITED = 0,     /* code */
+	BOXLITE_SIGNALLED = 1,  /* signal */
+	BOXLITE_NOT_FOUND = 2,  /* no such program in the image */
+	BOXLITE_CANNOT_RUN = 3, /* not executable, no such user or folder */
+	BOXLITE_LOST = 4,       /* the box failed or was stopped under it */
+};
+
+struct boxlite_exit {
+	int kind;     /* enum boxlite_exit_kind */
+	int code;     /* of BOXLITE_EXITED */
+	int signal;   /* of BOXLITE_SIGNALLED */
+	int status;   /* as a shell says it: code, 128 + signal, 127, 126, 125 */
+	const char *error; /* one line, "" if there is none; borrowed from what gave it */
+};
+
+struct boxlite_box_info {
+	const char *id, *name, *image; /* name NULL: none */
+	const char *command;           /* argv joined by spaces, for people */
+	int64_t created_at;            /* seconds since 1970 */
+	int running;
+	int ended;                     /* 1: it ran before, and `exit` says how it ended */
+	struct boxlite_exit exit;
+};
+
+typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */
+
+/* Calls fn for each box, newest first. Since 0.1. */
+int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err);
+
+/* --- processes ------------------------------------------------------------------------------ */
+
+struct boxlite_exec_options {
+	size_t size;
+	const char *const *argv; /* NULL-terminated */
+	const char *const *env;  /* added to the box's; may be NULL */
+	const char *workdir;     /* NULL: the box's */
+	const char *user;        /* NULL: the box's */
+	int tty, stdin_open;
+	unsigned short rows, cols;
+};
+
+/* Starts one more process in a running box. Errors: -ENOTCONN the box does not run. Since 0.1. */
+int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *o,
+		     struct boxlite_process **out, struct boxlite_error *err);
+
+enum boxlite_channel { BOXLITE_STDOUT = 1, BOXLITE_STDERR = 2 };
+
+/*
+ * One fd to poll. Poll it for what boxlite_process_events() says (POLLIN,
+ * POLLOUT), then call boxlite_process_dispatch(): it never blocks. Since 0.1.
+ */
+int boxlite_process_fd(const struct boxlite_process *p); /* borrowed */
+short boxlite_process_events(const struct boxlite_process *p);
+int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_error *err);
+
+/*
+ * Output that has arrived and was not consumed: *data (borrowed until the next
+ * call on p) and its length; 0 if there is none now. What is not consumed
+ * stops the process in the box from writing more (256 KiB a channel wait at
+ * most). Bytes, never text. Since 0.1.
+ */
+size_t boxlite_process_output(const struct boxlite_process *p, int channel, const void **data);
+void boxlite_process_consume(struct boxlite_process *p, int channel, size_t n);
+
+/* Sends input: how many of the n bytes were taken, 0 if the process is not reading now. Since 0.1. */
+size_t boxlite_process_write(struct boxlite_process *p, const void *data, size_t n);
+size_t boxlite_process_write_room(const struct boxlite_process *p);
+void boxlite_process_close_stdin(struct boxlite_process *p); /* the process reads end of file */
+
+void boxlite_process_signal(struct boxlite_process *p, int signo);
+void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsigned short cols);
+
+/* 1 once the program was executed; stays 0 if it never was. Since 0.1. */
+int boxlite_process_started(const struct boxlite_process *p);
+
+/*
+ * 1 when the process has ended and all its output is consumed: *out tells how. 0 while it goes on.
+ * Since 0.1.
+ */
+int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out);
+
+/* Blocks until the process has ended; output that is left is thrown away. Since 0.1. */
+int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err);
+void boxlite_process_close(struct boxlite_process *p); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

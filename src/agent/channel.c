@@ -1,0 +1,164 @@
+/*
+ * Theory of operation.
+ *
+ * Output. Frames are appended to `out`; channel_settle() runs once after each
+ * batch of events and writes until the device takes no more. Above
+ * CHANNEL_OUT_BUSY no process' output is read any more, so user data never
+ * makes the buffer grow beyond that and one frame per stream. Control frames
+ * are always appended: they are answers to frames of the host (above
+ * CHANNEL_OUT_FULL none of those is read) or the end of a process, of which
+ * there are PROCS_MAX. Their sum is below the buffer's ceiling.
+ *
+ * Input. `in` holds at most one frame of the largest size plus a read's worth.
+ *
+ * A virtio port (drivers/char/virtio_console.c) differs from a socket in three
+ * ways that matter here. Its node appears when the host's message about the
+ * port has been handled, perhaps after init has started. Until the host's side
+ * is known to be connected, poll says HUP and read says end of file, but a
+ * blocking write waits: so the first write, HELLO, is a blocking one, and
+ * after it HUP and end of file mean what they say. And one write moves at most
+ * 32 KiB.
+ */
+#include "agent/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/proc.h"
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "wire/frame.h"
+
+#define READ_MOST (64 * KIB)
+
+_Static_assert(CHANNEL_OUT_FULL + PROCS_MAX * 2 * KIB < 4 * MIB, "the last frames of all processes fit");
+
+/* Opens the node of a port; waits (without polling) until the kernel has made it. */
+static int open_port(const char *path)
+{
+	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC), events = -1;
+	char event[sizeof(struct inotify_event) + NAME_MAX + 1];
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd < 0 ? -errno : take_fd(&fd);
+	events = inotify_init1(IN_CLOEXEC);
+	if (events < 0 || inotify_add_watch(events, "/dev", IN_CREATE) < 0)
+		return -errno;
+	/* It may have come before the watch: look first, then wait for the next node. */
+	while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0 && errno == ENOENT)
+		if (read(events, event, sizeof(event)) < 0)
+			return -errno;
+	return fd < 0 ? -errno : take_fd(&fd);
+}
+
+/* "CID:PORT" */
+static int open_vsock(const char *text)
+{
+	struct sockaddr_vm sa = { .svm_family = AF_VSOCK };
+	const char *colon = strchr(text, ':');
+	auto_fd int fd = -1;
+	uint64_t cid, port;
+	char first[16];
+
+	if (!colon || (size_t)(colon - text) >= sizeof(first))
+		return -EINVAL;
+	snprintf(first, sizeof(first), "%.*s", (int)(colon - text), text);
+	if (str_parse_u64(first, UINT32_MAX, &cid) < 0 || str_parse_u64(colon + 1, UINT32_MAX, &port) < 0)
+		return -EINVAL;
+	sa.svm_cid = (unsigned)cid;
+	sa.svm_port = (unsigned)port;
+	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+void channel_init(struct channel *c, int fd)
+{
+	*c = (struct channel){
+		.fd = fd,
+		.watch = WATCH_NONE,
+		.in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX + READ_MOST),
+		.out = BUF_INIT(4 * MIB),
+	};
+}
+
+int channel_open(struct channel *c, const char *where, struct error *err)
+{
+	int fd = str_starts(where, "vsock:") ? open_vsock(where + 6) : open_port(where);
+
+	if (fd < 0)
+		return error_code(err, fd, "cannot open the channel %s", where);
+	channel_init(c, fd);
+	return 0;
+}
+
+void channel_close(struct channel *c)
+{
+	if (c->loop)
+		loop_remove(c->loop, &c->watch);
+	close_fd(&c->fd);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+}
+
+int channel_write_all(struct channel *c)
+{
+	int r;
+
+	if (c->lost)
+		return -EPIPE;
+	r = io_write_full(c->fd, buf_data(&c->out), buf_len(&c->out));
+	buf_consume(&c->out, buf_len(&c->out));
+	return r;
+}
+
+int channel_watch(struct channel *c, struct loop *l, watch_fn *fn)
+{
+	int r = io_set_nonblock(c->fd, true);
+
+	if (r == 0)
+		r = loop_add(l, &c->watch, c->fd, EPOLLIN, fn);
+	if (r == 0)
+		c->loop = l;
+	return r;
+}
+
+void channel_fill(struct channel *c)
+{
+	ssize_t got;
+
+	while (!c->lost && buf_len(&c->in) < FRAME_HEADER + FRAME_PAYLOAD_MAX) {
+		got = buf_read_fd(&c->in, c->fd, READ_MOST);
+		if (got == -EAGAIN)
+			return;
+		if (got <= 0)
+			c->lost = true;
+	}
+}
+
+void channel_settle(struct channel *c)
+{
+	ssize_t put = 0;
+
+	while (!c->lost && buf_len(&c->out) && put >= 0) {
+		put = buf_write_fd(&c->out, c->fd);
+		if (put < 0 && put != -EAGAIN)
+			c->lost = true;
+	}
+	if (c->lost) {
+		/* HUP would be reported for ever. */
+		loop_remove(c->loop, &c->watch);
+		buf_consume(&c->out, buf_len(&c->out));
+		return;
+	}
+	loop_change(c->loop, &c->watch, (buf_len(&c->out) > CHANNEL_OUT_FULL ? 0 : EPOLLIN) |
+						(buf_len(&c->out) ? EPOLLOUT : 0));
+}

@@ -1,0 +1,32 @@
+/*
+ * The child's side of starting a process: from clone to exec. What it has to
+ * say until then it says in reports over a socket that closes by exec.
+ */
+#ifndef AGENT_LAUNCH_H
+#define AGENT_LAUNCH_H
+
+#include "wire/proc.h"
+
+struct launch {
+	struct proc_spec *spec; /* the child changes its copy */
+	const char *hostname;   /* of a main process */
+	int join;               /* else: pidfd of the main process, whose namespaces it joins */
+	int stdio[3];           /* all -1 if a terminal is to be made */
+	int reports;            /* socket to the agent */
+};
+
+/*
+ * Whole structs, in this order: one with the pid (and the terminal's master as its fd, if
+ * there is one); then, if it fails, one with `failed`. Closed without that: it runs.
+ */
+struct launch_report {
+	int32_t pid;    /* as the box sees it */
+	bool failed;
+	enum proc_end kind;
+	char error[ERROR_TEXT_MAX];
+};
+
+/* Runs in the new process, and never returns. */
+_Noreturn void launch_child(struct launch *l);
+
+#endif

@@ -1,0 +1,475 @@
+/*
+ * Theory of operation.
+ *
+ * A process is made by one clone3 from the agent, which has a single thread,
+ * so the child is a plain copy and may call anything. It is born in its
+ * cgroup. A main process gets new namespaces by clone flags. For an exec the
+ * agent first points its own "pid namespace for children" at the box by
+ * setns() on the main process' pidfd, and back afterwards: so an exec is a
+ * direct child of the agent, which gets its SIGCHLD, and no helper process
+ * stands between.
+ *
+ *	 START --> child sets itself up --exec--> STARTED --> ended --> drained --> EXIT
+ *	                | report `failed`                      (reaped)
+ *	                +------------------------------------> ended --> EXIT
+ *
+ * All waiting is in the event loop: a child that hangs in its set-up (a box can
+ * make that happen to an exec) holds up nobody else, and can be killed.
+ *
+ * EXIT needs both: the process was reaped, and both outlets are done. Which of
+ * the two comes first differs; procs_settle() looks after each batch of events.
+ *
+ * The end of a main process is the end of its pid namespace: the kernel kills
+ * the rest, and lets the main process be reaped once they are gone; those of
+ * them that are the agent's children have to be reaped before it.
+ */
+#include "agent/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/cgroup.h"
+#include "agent/launch.h"
+#include "agent/signals.h"
+#include "agent/tty.h"
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/sock.h"
+
+static void child_ready(struct watch *w, uint32_t events);
+static void reports_ready(struct watch *w, uint32_t events);
+
+int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err)
+{
+	sigset_t set;
+	int r;
+
+	*ps = (struct procs){ .loop = l, .to = to, .hostname = "", .child_watch = WATCH_NONE };
+	ps->self = pidfd_open(getpid(), 0);
+	if (ps->self < 0)
+		return error_sys(err, "cannot open a pidfd");
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	ps->child_fd = loop_signal_fd(&set);
+	if (ps->child_fd < 0)
+		return error_code(err, ps->child_fd, "cannot make a signalfd");
+	r = loop_add(l, &ps->child_watch, ps->child_fd, EPOLLIN, child_ready);
+	return r < 0 ? error_code(err, r, "cannot watch for children") : 0;
+}
+
+struct proc *procs_find(const struct procs *ps, uint32_t stream)
+{
+	struct proc *p;
+
+	for (p = ps->list; p; p = p->next)
+		if (p->stream.id == stream)
+			return p;
+	return NULL;
+}
+
+bool procs_main_alive(const struct procs *ps)
+{
+	return ps->main && !ps->main->ended;
+}
+
+/* --- starting ------------------------------------------------------------------------------- */
+
+/* The fds of a new process: the child's ends and ours. All owned, -1 = none. */
+struct ends {
+	int child[3], ours[3];
+	int reports_child, reports_ours;
+};
+
+#define ENDS_NONE ((struct ends){ { -1, -1, -1 }, { -1, -1, -1 }, -1, -1 })
+
+static void ends_fini(struct ends *e)
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		close_fd(&e->child[i]);
+		close_fd(&e->ours[i]);
+	}
+	close_fd(&e->reports_child);
+	close_fd(&e->reports_ours);
+}
+
+/* A pipe of which only our end does not block: the process expects an ordinary one. */
+static int make_pipe(struct ends *e, int i)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	e->child[i] = i == 0 ? fds[0] : fds[1];
+	e->ours[i] = i == 0 ? fds[1] : fds[0];
+	return io_set_nonblock(e->ours[i], true);
+}
+
+static int make_ends(struct ends *e, const struct proc_spec *spec)
+{
+	int fds[2], r = sock_pair(fds);
+
+	if (r < 0)
+		return r;
+	e->reports_ours = fds[0];
+	e->reports_child = fds[1];
+	if (spec->tty)
+		return 0; /* the child makes the terminal */
+	if (spec->stdin_open)
+		r = make_pipe(e, 0);
+	else if ((e->child[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+		r = -errno;
+	if (r == 0)
+		r = make_pipe(e, 1);
+	return r == 0 ? make_pipe(e, 2) : r;
+}
+
+/* clone3: the pid, 0 in the child, -errno. */
+static pid_t clone_child(uint64_t namespaces, int cgroup, int *ret_pidfd)
+{
+	struct clone_args args = {
+		.flags = namespaces | CLONE_PIDFD | CLONE_INTO_CGROUP,
+		.pidfd = (uintptr_t)ret_pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = (uint64_t)cgroup,
+	};
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	return pid < 0 ? -errno : (pid_t)pid;
+}
+
+static int spawn(struct proc *p, struct launch *l, struct error *err)
+{
+	const uint64_t fresh = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+	auto_fd int cgroup = cgroup_open(p->cgroup);
+	pid_t pid;
+
+	if (cgroup < 0)
+		return error_code(err, cgroup, "cannot open the process' cgroup");
+	if (!p->is_main && setns(l->join, CLONE_NEWPID) < 0)
+		return error_sys(err, "cannot join the box's pid namespace");
+	pid = clone_child(p->is_main ? fresh : 0, cgroup, &p->pidfd);
+	if (pid == 0)
+		launch_child(l);
+	if (!p->is_main && setns(p->set->self, CLONE_NEWPID) < 0)
+		log_error("cannot leave the box's pid namespace: %s", strerror(errno));
+	if (pid < 0)
+		return error_code(err, pid, "cannot start a process");
+	p->pid = pid;
+	return 0;
+}
+
+/* Starts the process of p, whose cgroup exists. */
+static int start(struct proc *p, struct proc_spec *spec, struct error *err)
+{
+	struct procs *ps = p->set;
+	struct ends e = ENDS_NONE;
+	struct launch l = { .spec = spec, .hostname = ps->hostname };
+	int r = make_ends(&e, spec);
+
+	if (r < 0) {
+		error_code(err, r, "cannot make the pipes of a process");
+		goto out;
+	}
+	l.join = p->is_main ? -1 : ps->main->pidfd;
+	l.reports = e.reports_child;
+	memcpy(l.stdio, e.child, sizeof(l.stdio));
+	r = spawn(p, &l, err);
+	if (r < 0)
+		goto out;
+	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, EPOLLIN, reports_ready);
+	if (r < 0)
+		cgroup_kill(p->cgroup); /* and wait for it as for any other */
+	p->reports = take_fd(&e.reports_ours);
+	if (!spec->tty)
+		stream_attach(&p->stream, false, take_fd(&e.ours[0]), take_fd(&e.ours[1]),
+			      take_fd(&e.ours[2]));
+	r = 0;
+out:
+	ends_fini(&e);
+	return r;
+}
+
+/* Whether the box is in a state for it; else how it ends. */
+static bool may_start(const struct procs *ps, const struct proc_spec *spec, struct proc_exit *ret)
+{
+	const char *why = NULL;
+	enum proc_end kind = PROC_CANNOT_RUN;
+
+	if (ps->refuse || (!spec->main && ps->had_main && !procs_main_alive(ps))) {
+		why = ps->refuse ? "the box is shutting down" : "the box's main process has ended";
+		kind = PROC_LOST;
+	} else if (spec->main && ps->had_main) {
+		why = "the box has a main process already";
+	} else if (!spec->main && !(ps->main && ps->main->running)) {
+		why = "the box's main process does not run yet";
+	} else if (ps->n == PROCS_MAX) {
+		why = "too many processes are running in the box";
+	}
+	if (!why)
+		return true;
+	*ret = (struct proc_exit){ .kind = kind };
+	strncpy(ret->error, why, sizeof(ret->error) - 1);
+	return false;
+}
+
+/* An EXIT for a process that never was. */
+static int refuse(struct procs *ps, uint32_t stream, const struct proc_exit *e)
+{
+	return wire_put_exit(&ps->to->out, stream, e);
+}
+
+static struct proc *proc_new(struct procs *ps, uint32_t stream, bool is_main)
+{
+	struct proc *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->set = ps;
+	p->is_main = is_main;
+	p->pidfd = p->reports = -1;
+	p->reports_watch = WATCH_NONE;
+	p->cgroup = CGROUP_BOX;
+	stream_init(&p->stream, stream, ps->to, ps->loop);
+	return p;
+}
+
+static void proc_free(struct proc *p)
+{
+	loop_remove(p->set->loop, &p->reports_watch);
+	close_fd(&p->reports);
+	close_fd(&p->pidfd);
+	stream_fini(&p->stream);
+	if (p->cgroup != CGROUP_BOX)
+		cgroup_release(p->cgroup);
+	free(p);
+}
+
+int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct error *err)
+{
+	struct proc_exit e = { 0 };
+	struct error why = { 0 };
+	struct proc *p;
+	int r;
+
+	if (stream == 0 || procs_find(ps, stream))
+		return error_set(err, -EPROTO, "START on stream %u, which is in use", stream);
+	if (!may_start(ps, spec, &e))
+		return refuse(ps, stream, &e);
+	p = proc_new(ps, stream, spec->main);
+	if (!p)
+		return error_nomem(err);
+	r = spec->main ? 0 : cgroup_new(&p->cgroup, &why);
+	if (r == 0)
+		r = start(p, spec, &why);
+	if (r < 0) {
+		e.kind = PROC_CANNOT_RUN;
+		memcpy(e.error, why.text, sizeof(e.error));
+		proc_free(p);
+		return refuse(ps, stream, &e);
+	}
+	p->next = ps->list;
+	ps->list = p;
+	ps->n++;
+	if (spec->main) {
+		ps->main = p;
+		ps->had_main = true;
+	}
+	log_debug("stream %u: pid %d for %s", stream, p->pid, spec->argv.v[0]);
+	return 0;
+}
+
+/* --- reports of the child ------------------------------------------------------------------- */
+
+static void attach_terminal(struct proc *p, int master)
+{
+	int again = fcntl(master, F_DUPFD_CLOEXEC, 0); /* epoll wants an fd for each direction */
+
+	stream_attach(&p->stream, true, again, master, -1);
+}
+
+static void reports_close(struct proc *p)
+{
+	loop_remove(p->set->loop, &p->reports_watch);
+	close_fd(&p->reports);
+}
+
+/* Takes one report; false when there will be no more. Blocks only on a message that is under way. */
+static bool take_report(struct proc *p)
+{
+	struct launch_report r;
+	size_t nfds = 0;
+	int fd = -1;
+	ssize_t got = sock_recv_fds(p->reports, &r, sizeof(r), &fd, 1, &nfds);
+
+	if (got != (ssize_t)sizeof(r))
+		return false;
+	r.error[sizeof(r.error) - 1] = 0;
+	if (nfds)
+		attach_terminal(p, fd);
+	if (!r.failed) {
+		p->box_pid = r.pid;
+		return true;
+	}
+	p->exit.kind = r.kind;
+	memcpy(p->exit.error, r.error, sizeof(p->exit.error));
+	return false;
+}
+
+/* The socket is at its end: exec has closed it, or the child has failed or died. */
+static void reports_end(struct proc *p)
+{
+	reports_close(p);
+	if (*p->exit.error || !p->box_pid)
+		return;
+	p->running = true;
+	log_debug("stream %u runs", p->stream.id);
+	if (wire_put_started(&p->set->to->out, p->stream.id, p->box_pid) < 0)
+		p->set->to->lost = true;
+}
+
+static void reports_ready(struct watch *w, uint32_t events)
+{
+	struct proc *p = container_of(w, struct proc, reports_watch);
+
+	(void)events;
+	if (!take_report(p))
+		reports_end(p);
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+static void proc_ended(struct proc *p, int status)
+{
+	/* Its end may be known before its last reports were read; nobody else holds the socket. */
+	if (p->reports >= 0) {
+		while (take_report(p))
+			;
+		reports_end(p);
+	}
+	p->ended = true;
+	if (!*p->exit.error) {
+		if (WIFSIGNALED(status)) {
+			int signo = WTERMSIG(status);
+
+			p->exit.kind = PROC_SIGNALLED;
+			p->exit.signal = (uint8_t)(signo == SIGKILL && p->killed_as ? p->killed_as : signo);
+		} else {
+			p->exit.kind = PROC_EXITED;
+			p->exit.code = (uint8_t)WEXITSTATUS(status);
+		}
+	}
+	log_debug("stream %u: pid %d ended, status %#x", p->stream.id, p->pid, status);
+	stream_end(&p->stream);
+}
+
+static void child_ready(struct watch *w, uint32_t events)
+{
+	struct procs *ps = container_of(w, struct procs, child_watch);
+	struct signalfd_siginfo info;
+	struct proc *p;
+	int status;
+	pid_t pid;
+
+	(void)events;
+	/* One SIGCHLD may stand for many children. */
+	while (read(ps->child_fd, &info, sizeof(info)) > 0)
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (p = ps->list; p; p = p->next)
+			if (p->pid == pid && !p->ended) {
+				proc_ended(p, status);
+				break;
+			}
+}
+
+void procs_settle(struct procs *ps)
+{
+	struct proc **at = &ps->list, *p;
+
+	while ((p = *at)) {
+		if (!channel_busy(ps->to))
+			stream_resume(&p->stream);
+		if (p->ended && (ps->impatient || ps->to->lost))
+			stream_abandon(&p->stream);
+		if (!p->ended || !stream_drained(&p->stream)) {
+			at = &p->next;
+			continue;
+		}
+		if (wire_put_exit(&ps->to->out, p->stream.id, &p->exit) < 0)
+			ps->to->lost = true;
+		*at = p->next;
+		ps->n--;
+		if (ps->main == p)
+			ps->main = NULL;
+		proc_free(p);
+	}
+}
+
+/* --- signals -------------------------------------------------------------------------------- */
+
+/* Whether the kernel would spare the main process a signal that ends any other: see signals.h. */
+static bool is_spared(const struct proc *p, int signo)
+{
+	struct signal_masks m;
+
+	return p->is_main && signo != SIGKILL && signal_masks_read(p->pid, &m) && signal_would_end(&m, signo);
+}
+
+void proc_signal(struct proc *p, int signo)
+{
+	if (p->ended)
+		return;
+	if (signo == SIGKILL && !p->is_main) {
+		cgroup_kill(p->cgroup);
+		return;
+	}
+	if (is_spared(p, signo)) {
+		if (!p->killed_as)
+			p->killed_as = signo;
+		signo = SIGKILL;
+	}
+	pidfd_send_signal(p->pidfd, signo, NULL, 0);
+}
+
+int proc_input(struct proc *p, const struct frame *f, struct error *err)
+{
+	int signo = 0, r;
+
+	if (p->is_main && p->running && p->stream.tty && f->len)
+		signo = tty_signal_typed(p->stream.out[0].fd, p->pid, f->payload, f->len);
+	r = stream_data(&p->stream, f, err);
+	/* The terminal signals its foreground group by itself; only a pid 1 does not feel it. */
+	if (r == 0 && signo && !p->ended && is_spared(p, signo))
+		proc_signal(p, signo);
+	return r;
+}
+
+void proc_resize(struct proc *p, uint16_t rows, uint16_t cols)
+{
+	if (p->stream.tty && p->stream.out[0].fd >= 0)
+		tty_resize(p->stream.out[0].fd, rows, cols);
+}
+
+void procs_kill_all(struct procs *ps)
+{
+	struct proc *p;
+
+	cgroup_kill(CGROUP_BOX);
+	/* A box with privileges may have moved itself: the ends of its pid namespace have no such way out. */
+	for (p = ps->list; p; p = p->next)
+		if (!p->ended)
+			pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+}

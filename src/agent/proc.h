@@ -1,0 +1,74 @@
+/*
+ * The processes of the box that the host has started: the main process and
+ * execs. Each has a stream of frames until its EXIT. See proc.c.
+ */
+#ifndef AGENT_PROC_H
+#define AGENT_PROC_H
+
+#include <sys/types.h>
+
+#include "agent/stream.h"
+#include "wire/proc.h"
+
+#define PROCS_MAX 1024
+
+struct proc {
+	struct proc *next;
+	struct procs *set;
+	struct stream stream;
+	bool is_main;
+	bool ended;          /* reaped; `exit` says how */
+	bool running;        /* exec has succeeded and STARTED was sent */
+	pid_t pid;           /* as the agent sees it */
+	int box_pid;         /* as the box sees it; 0 until reported */
+	int pidfd;           /* owned */
+	unsigned cgroup;
+	int reports;         /* owned; socket from the child, -1 after its exec */
+	struct watch reports_watch;
+	int killed_as;       /* signal that a SIGKILL stands for, 0 = none */
+	struct proc_exit exit;
+};
+
+struct procs {
+	struct loop *loop;
+	struct channel *to;
+	const char *hostname;  /* borrowed */
+	struct proc *list;
+	struct proc *main;     /* NULL before its start and after its EXIT */
+	size_t n;
+	bool had_main;
+	bool refuse;           /* the box is going down: nothing is started any more */
+	bool impatient;        /* output that the host has no credit for is dropped at a process' end */
+	int self;              /* owned pidfd of the agent: the way back from another pid namespace */
+	int child_fd;          /* owned signalfd of SIGCHLD */
+	struct watch child_watch;
+};
+
+int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err) MUST_CHECK;
+
+/*
+ * START of a stream that is not in use. What is wrong with the process is told to the host in
+ * its EXIT; negative only when the host broke the protocol.
+ */
+int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct error *err) MUST_CHECK;
+
+/* NULL if the stream has ended: frames may have crossed its EXIT. */
+struct proc *procs_find(const struct procs *ps, uint32_t stream);
+
+/* DATA for its stdin. ^C and ^\ on a terminal end a main process that they would end if it were not pid 1. */
+int proc_input(struct proc *p, const struct frame *f, struct error *err) MUST_CHECK;
+
+/* As an ordinary process would take it; SIGKILL to an exec ends its children too. */
+void proc_signal(struct proc *p, int signo);
+
+void proc_resize(struct proc *p, uint16_t rows, uint16_t cols);
+
+bool procs_main_alive(const struct procs *ps);
+
+/* SIGKILL to every process of the box, also those that no stream knows. */
+void procs_kill_all(struct procs *ps);
+
+/* After each batch of events: output that waited for room, EXIT of those that are done. */
+void procs_settle(struct procs *ps);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * The bytes of one process: its stdin from the host, its stdout and stderr to
+ * the host, with the credit of wire/frame.h each way. Knows fds and frames and
+ * nothing of processes.
+ */
+#ifndef AGENT_STREAM_H
+#define AGENT_STREAM_H
+
+#include "agent/channel.h"
+#include "wire/frame.h"
+
+struct stream;
+
+/* stdin: host -> process */
+struct inlet {
+	int fd;              /* owned, does not block; -1: nobody reads, bytes are dropped */
+	struct watch watch;  /* while `queue` holds something */
+	struct buf queue;    /* at most FRAME_WINDOW: what the process has not taken yet */
+	uint32_t credit;     /* bytes the host may still send */
+	uint32_t owed;       /* bytes passed on for which no CREDIT has been sent */
+	bool eof;            /* the host has sent its last byte */
+};
+
+/* stdout or stderr: process -> host */
+struct outlet {
+	struct stream *stream;
+	enum frame_channel channel;
+	int fd;              /* owned, does not block; -1: its end has been told to the host */
+	struct watch watch;  /* while bytes are wanted and the process lives */
+	uint32_t credit;     /* bytes the host still takes */
+	uint32_t drain;      /* once the process has ended: bytes that are still read at most */
+};
+
+struct stream {
+	uint32_t id;
+	struct channel *to;
+	struct loop *loop;
+	bool tty;
+	bool attached; /* before it, input is queued */
+	bool ended; /* the process has: read what is there, do not wait for more */
+	struct inlet in;
+	struct outlet out[2];
+};
+
+void stream_init(struct stream *s, uint32_t id, struct channel *to, struct loop *l);
+
+/*
+ * Gives the stream its fds, which become its own and do not block; -1 = there is none.
+ * For a terminal `in` and `out` are two fds of the master.
+ */
+void stream_attach(struct stream *s, bool tty, int in, int out, int err);
+void stream_fini(struct stream *s);
+
+/* DATA of the host: 0, -ENOMEM, or -EPROTO when it breaks the rules. */
+int stream_data(struct stream *s, const struct frame *f, struct error *err) MUST_CHECK;
+
+/* CREDIT of the host: 0 or -EPROTO. */
+int stream_credit(struct stream *s, const struct frame *f, struct error *err) MUST_CHECK;
+
+/* The channel may have room again. */
+void stream_resume(struct stream *s);
+
+/* The process has ended: no more input, and output only as far as it is there already. */
+void stream_end(struct stream *s);
+
+/* Forgets output that the host did not take. */
+void stream_abandon(struct stream *s);
+
+/* After stream_end(): all output has been handed to the channel. */
+bool stream_drained(const struct stream *s);
+
+#endif

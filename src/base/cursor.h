@@ -1,0 +1,97 @@
+/*
+ * Bounded cursors over bytes: `struct rd` reads what a stranger wrote,
+ * `struct wr` writes into a fixed area. Neither can overrun. A read past the
+ * end returns zero and sets `bad`; the caller checks `bad` once at the end.
+ * All integers are little-endian on the wire and on disk.
+ */
+#ifndef BASE_CURSOR_H
+#define BASE_CURSOR_H
+
+#include <string.h>
+
+#include "base/base.h"
+
+struct rd {
+	const uint8_t *p, *end;
+	bool bad;
+};
+
+static inline struct rd rd_over(const void *p, size_t n)
+{
+	return (struct rd){ .p = p, .end = n ? (const uint8_t *)p + n : p };
+}
+
+static inline size_t rd_left(const struct rd *r)
+{
+	return (size_t)(r->end - r->p);
+}
+
+/* The next n bytes, or NULL (and bad) when there are fewer. */
+static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
+{
+	const uint8_t *at = r->p;
+
+	if (n > rd_left(r)) {
+		r->bad = true;
+		r->p = r->end;
+		return NULL;
+	}
+	if (n)
+		r->p += n;
+	return at;
+}
+
+static inline uint64_t rd_le(struct rd *r, unsigned bytes)
+{
+	const uint8_t *at = rd_bytes(r, bytes);
+	uint64_t v = 0;
+	unsigned i;
+
+	for (i = 0; at && i < bytes; i++)
+		v |= (uint64_t)at[i] << (8 * i);
+	return v;
+}
+
+static inline uint8_t rd_u8(struct rd *r) { return (uint8_t)rd_le(r, 1); }
+static inline uint16_t rd_u16(struct rd *r) { return (uint16_t)rd_le(r, 2); }
+static inline uint32_t rd_u32(struct rd *r) { return (uint32_t)rd_le(r, 4); }
+static inline uint64_t rd_u64(struct rd *r) { return rd_le(r, 8); }
+
+struct wr {
+	uint8_t *p, *end;
+	bool bad;
+};
+
+static inline struct wr wr_over(void *p, size_t n)
+{
+	return (struct wr){ .p = p, .end = (uint8_t *)p + n };
+}
+
+static inline void wr_bytes(struct wr *w, const void *from, size_t n)
+{
+	if (n > (size_t)(w->end - w->p)) {
+		w->bad = true;
+		w->p = w->end;
+		return;
+	}
+	if (n)
+		memcpy(w->p, from, n);
+	w->p += n;
+}
+
+static inline void wr_le(struct wr *w, uint64_t v, unsigned bytes)
+{
+	uint8_t tmp[8];
+	unsigned i;
+
+	for (i = 0; i < bytes; i++)
+		tmp[i] = (uint8_t)(v >> (8 * i));
+	wr_bytes(w, tmp, bytes);
+}
+
+static inline void wr_u8(struct wr *w, uint8_t v) { wr_le(w, v, 1); }
+static inline void wr_u16(struct wr *w, uint16_t v) { wr_le(w, v, 2); }
+static inline void wr_u32(struct wr *w, uint32_t v) { wr_le(w, v, 4); }
+static inline void wr_u64(struct wr *w, uint64_t v) { wr_le(w, v, 8); }
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * jansson with bounds: a parser for strangers' JSON and getters that check
+ * types. A missing member gives the default; a member of the wrong type sets
+ * *bad (never clears it), checked once at the end like a cursor.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+#include "base/error.h"
+#include "base/str.h"
+
+static inline void clean_json(json_t **j)
+{
+	json_decref(*j);
+}
+
+#define auto_json __attribute__((cleanup(clean_json)))
+
+/* Parses exactly one value from n bytes; duplicate keys are refused, nesting is bounded by jansson
+ * (2048). NULL with err ("what: line 3: ...") on failure. */
+json_t *json_parse(const void *p, size_t n, const char *what, struct error *err);
+
+/* Members of an object; `o` may be NULL or not an object (then: default, and bad if not NULL). */
+const char *json_get_str(const json_t *o, const char *key, const char *dflt, bool *bad); /* borrowed */
+uint64_t json_get_u64(const json_t *o, const char *key, uint64_t dflt, bool *bad);
+bool json_get_bool(const json_t *o, const char *key, bool dflt, bool *bad);
+json_t *json_get_obj(const json_t *o, const char *key, bool *bad);  /* borrowed, NULL if absent or null */
+json_t *json_get_list(const json_t *o, const char *key, bool *bad); /* borrowed, NULL if absent or null */
+
+/* Appends an array of strings to s; an absent or null member is an empty list. 0, -ENOMEM, -E2BIG. */
+int json_get_strv(const json_t *o, const char *key, struct strv *s, bool *bad) MUST_CHECK;
+
+json_t *json_from_strv(const struct strv *s); /* new array; NULL when out of memory or not UTF-8 */
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * A small event loop over epoll: fds, signals by signalfd, timers by timerfd,
+ * children by pidfd. One thread. Callbacks may add, change and remove any
+ * watch, their own included.
+ */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "base/base.h"
+
+struct watch;
+typedef void watch_fn(struct watch *w, uint32_t events);
+
+/* Embedded in the object that owns it; find the object with container_of(). */
+struct watch {
+	int fd;          /* -1: not in a loop */
+	uint32_t events; /* EPOLLIN | EPOLLOUT as registered */
+	watch_fn *fn;
+};
+
+#define WATCH_NONE ((struct watch){ .fd = -1 })
+#define LOOP_BATCH 16
+
+struct loop {
+	int epfd;
+	struct epoll_event batch[LOOP_BATCH]; /* events being delivered */
+	int batch_len, batch_at;
+	bool stop;
+};
+
+int loop_init(struct loop *l) MUST_CHECK;
+void loop_fini(struct loop *l); /* watches must have been removed; fds stay their owners' */
+
+/* Calls fn(w, events) whenever fd is ready; level-triggered. The fd stays the caller's. */
+int loop_add(struct loop *l, struct watch *w, int fd, uint32_t events, watch_fn *fn) MUST_CHECK;
+void loop_change(struct loop *l, struct watch *w, uint32_t events);
+void loop_remove(struct loop *l, struct watch *w); /* no callback after this; a no-op if not added */
+
+/* Waits up to timeout_ms (-1 = for ever) and delivers one batch: 0 or -errno. */
+int loop_once(struct loop *l, int timeout_ms);
+
+/* loop_once() until loop_stop(). */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+/* A signalfd for these signals, which are blocked for the process first: fd or -errno. */
+int loop_signal_fd(const sigset_t *set) MUST_CHECK;
+
+/* A timerfd on CLOCK_MONOTONIC, disarmed: fd or -errno. */
+int loop_timer_fd(void) MUST_CHECK;
+void loop_timer_set(int fd, uint64_t ms); /* once after ms; 0 disarms */
+
+#endif

@@ -1,0 +1,191 @@
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+#define CHILD_STACK (64 * 1024)
+
+/* The child leaves by exec, not by return: what a sanitizer notes about its stack would stay behind
+ * and be held against the next child on the same addresses. */
+#define ON_CHILD_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
+
+struct job {
+	const struct spawn *s;
+	sigset_t old_mask;
+	pid_t parent;
+	int null_fd;
+	int code; /* written by the child: -errno when it could not exec */
+};
+
+/* Moves every source above all targets first, so that no dup2 overwrites a source. */
+ON_CHILD_STACK static int arrange_fds(const struct job *j)
+{
+	const struct spawn *s = j->s;
+	int moved[SPAWN_FDS_MAX], above = 3;
+	bool std[2] = { false, false };
+	size_t i;
+
+	for (i = 0; i < s->nfds; i++) {
+		above = MAX(above, s->fds[i].to + 1);
+		if (s->fds[i].to < 2)
+			std[s->fds[i].to] = true;
+	}
+	for (i = 0; i < s->nfds; i++) {
+		moved[i] = fcntl(s->fds[i].from, F_DUPFD_CLOEXEC, above);
+		if (moved[i] < 0)
+			return -errno;
+	}
+	for (i = 0; i < 2; i++)
+		if (!std[i] && dup2(j->null_fd, (int)i) < 0)
+			return -errno;
+	for (i = 0; i < s->nfds; i++)
+		if (dup2(moved[i], s->fds[i].to) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Everything from 3 up that is not a target becomes close-on-exec: the embedder may have
+ * opened fds without it. */
+ON_CHILD_STACK static int hide_other_fds(const struct spawn *s)
+{
+	unsigned from = 3;
+
+	for (;;) {
+		unsigned next = ~0U;
+		size_t i;
+
+		for (i = 0; i < s->nfds; i++)
+			if (s->fds[i].to >= (int)from && (unsigned)s->fds[i].to < next)
+				next = (unsigned)s->fds[i].to;
+		if (next > from &&
+		    syscall(SYS_close_range, from, next == ~0U ? ~0U : next - 1, CLOSE_RANGE_CLOEXEC) < 0)
+			return -errno;
+		if (next == ~0U)
+			return 0;
+		from = next + 1;
+	}
+}
+
+/* Runs in the parent's memory: no allocation, no locks, no stdio. */
+ON_CHILD_STACK static int child_main(void *arg)
+{
+	struct job *j = arg;
+	const struct spawn *s = j->s;
+	static const char *const empty[] = { NULL };
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	int sig;
+
+	/* Handlers of the parent must not run here on the shared memory. */
+	for (sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &dfl, NULL);
+	if (s->new_session && setsid() < 0)
+		goto fail;
+	if (s->die_with_parent) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+			goto fail;
+		if (getppid() != j->parent)
+			_exit(127); /* it ended before the prctl */
+	}
+	j->code = arrange_fds(j);
+	if (j->code == 0)
+		j->code = hide_other_fds(s);
+	if (j->code < 0)
+		_exit(127);
+	sigemptyset(&j->old_mask);
+	sigprocmask(SIG_SETMASK, &j->old_mask, NULL);
+	/* execve() takes what it does not change as not const, for history's sake. */
+	execve(s->path, (char *const *)(uintptr_t)s->argv,
+	       (char *const *)(uintptr_t)(s->envp ? s->envp : empty));
+fail:
+	j->code = -errno;
+	_exit(127);
+}
+
+int spawn_start(const struct spawn *s, struct child *ret, struct error *err)
+{
+	struct job j = { .s = s, .parent = getpid() };
+	sigset_t all, old;
+	int pidfd = -1;
+	pid_t pid;
+	void *stack;
+
+	if (s->nfds > SPAWN_FDS_MAX)
+		return error_set(err, -EINVAL, "cannot start %s: too many file descriptors", s->path);
+	auto_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0)
+		return error_sys(err, "cannot open /dev/null");
+	j.null_fd = null_fd;
+	stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return error_sys(err, "cannot start %s", s->path);
+
+	/* With all signals blocked no handler of ours can run in the child before it resets them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &j,
+		    &pidfd);
+	int saved = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	munmap(stack, CHILD_STACK);
+
+	if (pid < 0)
+		return error_code(err, -saved, "cannot start %s", s->path);
+	if (j.code < 0) {
+		struct child failed = { .pid = pid, .pidfd = pidfd };
+
+		spawn_reap(&failed);
+		return error_code(err, j.code, "cannot start %s", s->path);
+	}
+	ret->pid = pid;
+	ret->pidfd = pidfd;
+	return 0;
+}
+
+int spawn_wait(struct child *c, int *ret_status)
+{
+	siginfo_t si = { 0 };
+	int r;
+
+	if (c->pidfd < 0)
+		return -ECHILD;
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &si, WEXITED | __WALL);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && errno != ECHILD)
+		return -errno;
+	close_fd(&c->pidfd);
+	if (r < 0)
+		return -ECHILD;
+	*ret_status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+	return 0;
+}
+
+void spawn_kill(const struct child *c, int signo)
+{
+	if (c->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, c->pidfd, signo, NULL, 0);
+}
+
+void spawn_reap(struct child *c)
+{
+	int status;
+
+	spawn_kill(c, SIGKILL);
+	(void)spawn_wait(c, &status);
+}

@@ -1,0 +1,351 @@
+#include "box/box.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/sock.h"
+#include "box/disk.h"
+#include "box/image.h"
+#include "box/merge.h"
+#include "wire/conn.h"
+
+int box_new_id(char out[BOX_ID_LEN + 1], struct error *err)
+{
+	uint8_t random[BOX_ID_LEN / 2];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return error_sys(err, "no random numbers");
+	str_hex(random, sizeof(random), out);
+	return 0;
+}
+
+static bool name_is_valid(const char *name)
+{
+	size_t i, n = strlen(name);
+
+	if (n == 0 || n > 63)
+		return false;
+	for (i = 0; i < n; i++) {
+		bool alnum = (name[i] >= '0' && name[i] <= '9') || ((name[i] | 32) >= 'a' && (name[i] | 32) <= 'z');
+
+		if (!alnum && (i == 0 || !strchr("_.-", name[i])))
+			return false;
+	}
+	return true;
+}
+
+/* The folder of a box and, in it, its locked lock file: -EWOULDBLOCK when another holds it. */
+static int lock_box(int box_fd, int how)
+{
+	auto_fd int fd = openat(box_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, how) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return take_fd(&fd);
+}
+
+static int open_box(struct home *h, const char *id)
+{
+	int fd = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The folder with disk and subfolders, locked while it has no row (else it would look like a leftover). */
+static int make_folder(struct home *h, const struct box_spec *s, int *ret_lock, struct error *err)
+{
+	auto_fd int box = -1, lock = -1;
+	const char *id = s->id;
+	int r;
+
+	if (mkdirat(h->boxes_fd, id, 0700) < 0)
+		return error_sys(err, "cannot make a box in %s", h->path);
+	box = open_box(h, id);
+	lock = box < 0 ? box : lock_box(box, LOCK_EX);
+	r = lock < 0 ? error_code(err, lock, "cannot lock the new box") : 0;
+	if (r == 0 && (mkdirat(box, "run", 0700) < 0 || mkdirat(box, "log", 0700) < 0))
+		r = error_sys(err, "cannot make the box's folders");
+	if (r == 0)
+		r = disk_create(h, box, "disk.img", s->disk_bytes, s->keep_disk, err);
+	if (r < 0)
+		io_remove_tree_at(h->boxes_fd, id);
+	else
+		*ret_lock = take_fd(&lock);
+	return r;
+}
+
+static int check_limits(const struct box_spec *s, struct error *err)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	char want[24], have[24];
+
+	if (s->cpus < 1 || s->cpus > SPEC_CPUS_MAX)
+		return error_set(err, -EINVAL, "a box may have 1 to %d cpus, not %u", SPEC_CPUS_MAX, s->cpus);
+	if (s->memory_bytes < SPEC_MEMORY_MIN)
+		return error_set(err, -EINVAL, "a box needs at least %llu MiB of memory",
+				 (unsigned long long)(SPEC_MEMORY_MIN / MIB));
+	if (s->memory_bytes > host)
+		return error_set(err, -EINVAL, "the box wants %s of memory and this host has %s: give less with --memory",
+				 str_format_size(s->memory_bytes, want), str_format_size(host, have));
+	if (s->disk_bytes < DISK_MIN || s->disk_bytes > DISK_MAX)
+		return error_set(err, -EINVAL, "a box's disk may be 64 MiB to 16 TiB");
+	return 0;
+}
+
+/* Fills what only a box has, and what it runs. */
+static int describe(const struct box_request *q, const struct db_image *image, const char *id,
+		    struct error *err)
+{
+	struct merge_options m = *q->process;
+	struct box_spec *s = q->spec;
+
+	s->id = strdup(id);
+	s->hostname = strdup(id);
+	if (!s->id || !s->hostname)
+		return error_nomem(err);
+	m.hostname = s->hostname;
+	return merge_process(image->config_json, &m, &s->main, err);
+}
+
+static int add_row(struct home *h, const struct box_request *q, const struct db_image *image,
+		   struct db_box *row, struct error *err)
+{
+	auto_json json_t *j = box_spec_to_json(q->spec);
+
+	row->id = strdup(q->spec->id);
+	row->name = q->name ? strdup(q->name) : NULL;
+	row->image = strdup(image->reference);
+	row->rootfs = strdup(image->rootfs);
+	row->spec = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	row->created_at = time(NULL);
+	row->auto_remove = q->auto_remove;
+	if (!row->id || (q->name && !row->name) || !row->image || !row->rootfs || !row->spec)
+		return error_nomem(err);
+	return db_box_add(h->db, row, err);
+}
+
+int box_create(struct home *h, const struct box_request *q, struct db_box *ret, struct error *err)
+{
+	struct db_image image = DB_IMAGE_INIT;
+	struct db_box row = { 0 };
+	char id[BOX_ID_LEN + 1];
+	auto_fd int lock = -1, gc = -1;
+	int r = 0;
+
+	if (q->name && !name_is_valid(q->name))
+		return error_set(err, -EINVAL,
+				 "'%s' is not a name: letters, digits, '_', '.', '-', at most 63, and the first a letter or digit",
+				 q->name);
+	r = check_limits(q->spec, err);
+	if (r < 0)
+		return r;
+	/* Shared: the image cannot be collected between the look-up and our row. */
+	gc = home_lock_images(h, false, err);
+	if (gc < 0)
+		return gc;
+	r = image_find(h, q->image, &image, err);
+	if (r == 0)
+		r = box_new_id(id, err);
+	if (r == 0)
+		r = describe(q, &image, id, err);
+	if (r == 0)
+		r = make_folder(h, q->spec, &lock, err);
+	if (r == 0) {
+		r = add_row(h, q, &image, &row, err);
+		if (r < 0)
+			io_remove_tree_at(h->boxes_fd, id);
+	}
+	db_image_fini(&image);
+	if (r < 0)
+		db_box_fini(&row);
+	else
+		*ret = row;
+	return r;
+}
+
+int box_is_running(struct home *h, const char *id, struct error *err)
+{
+	auto_fd int box = open_box(h, id), lock = -1;
+
+	if (box == -ENOENT)
+		return 0;
+	if (box < 0)
+		return error_code(err, box, "cannot open box %s", id);
+	lock = lock_box(box, LOCK_EX | LOCK_NB);
+	if (lock == -EWOULDBLOCK)
+		return 1;
+	return lock < 0 ? error_code(err, lock, "cannot look at the lock of box %s", id) : 0;
+}
+
+int box_wait(struct home *h, const char *id, struct error *err)
+{
+	auto_fd int box = open_box(h, id), lock = -1;
+
+	if (box == -ENOENT)
+		return 0;
+	if (box < 0)
+		return error_code(err, box, "cannot open box %s", id);
+	lock = lock_box(box, LOCK_EX);
+	return lock < 0 ? error_code(err, lock, "cannot wait for box %s", id) : 0;
+}
+
+int box_connect(struct home *h, const char *id, struct error *err)
+{
+	auto_fd int box = open_box(h, id), run = -1;
+	int fd;
+
+	if (box >= 0)
+		run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = run < 0 ? -ENOENT : sock_connect_at(run, "box.sock");
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return error_set(err, -ENOTCONN, "box %s does not run; start it: boxlite start %s", id, id);
+	return fd < 0 ? error_code(err, fd, "cannot reach box %s", id) : fd;
+}
+
+#define EXIT_RECORD_MAX (16 * KIB)
+
+int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
+{
+	auto_fd int box = open_box(h, id);
+	auto_buf struct buf text = BUF_INIT(EXIT_RECORD_MAX);
+	auto_json json_t *j = NULL;
+	int r;
+
+	if (box < 0)
+		return box;
+	r = io_read_file_at(box, "exit.json", &text);
+	if (r == -ENOENT && faccessat(box, "log/shim.log", F_OK, 0) == 0) {
+		/* Started, and ended without a record: its shim was killed. */
+		*ret = (struct proc_exit){ .kind = PROC_LOST, .error = "the box's shim was killed" };
+		return 1;
+	}
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	j = json_parse(buf_data(&text), buf_len(&text), "exit.json", NULL);
+	r = proc_exit_from_json(j, ret);
+	return r < 0 ? r : 1;
+}
+
+/* Ends a running box: kindly asked, with no grace. Its lock tells when. */
+static int stop_now(struct home *h, const char *id, struct error *err)
+{
+	auto_buf struct buf out = BUF_INIT(4 * KIB);
+	int fd = box_connect(h, id, err), r;
+
+	/* No socket although it is locked: it is ending by itself. */
+	if (fd < 0)
+		return fd == -ENOTCONN ? box_wait(h, id, err) : fd;
+	r = wire_put_hello(&out, "client");
+	if (r == 0)
+		r = wire_put_shutdown(&out, 0);
+	if (r == 0)
+		r = sock_send_fds(fd, buf_data(&out), buf_len(&out), NULL, 0);
+	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
+		r = box_wait(h, id, err);
+	else
+		error_code(err, r, "cannot stop box %s", id);
+	close(fd);
+	return r;
+}
+
+int box_remove(struct home *h, const struct db_box *b, bool force, struct error *err)
+{
+	auto_fd int box = open_box(h, b->id), lock = -1;
+	int r;
+
+	if (box < 0 && box != -ENOENT)
+		return error_code(err, box, "cannot open box %s", b->id);
+	if (box >= 0) {
+		lock = lock_box(box, LOCK_EX | LOCK_NB);
+		if (lock == -EWOULDBLOCK && !force)
+			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", b->id);
+		if (lock == -EWOULDBLOCK) {
+			r = stop_now(h, b->id, err);
+			if (r < 0)
+				return r;
+			lock = lock_box(box, LOCK_EX);
+		}
+		if (lock < 0 && lock != -ENOENT)
+			return error_code(err, lock, "cannot lock box %s", b->id);
+		/* -ENOENT: another process has just removed the files. */
+		r = lock < 0 ? 0 : io_remove_tree_at(h->boxes_fd, b->id);
+		if (r < 0)
+			return error_code(err, r, "cannot remove the files of box %s", b->id);
+	}
+	return db_box_delete(h->db, b->id, err);
+}
+
+/* --- recovery ------------------------------------------------------------------------------- */
+
+/* A box that was to go when it ended, and whose starter did not live to see to it. One that was
+ * never started (it has no log) is still wanted. */
+static int remove_ended(const struct db_box *b, void *ud)
+{
+	struct home *h = ud;
+	char log[BOX_ID_LEN + 32];
+
+	if (!b->auto_remove)
+		return 0;
+	snprintf(log, sizeof(log), "%.*s/log/shim.log", BOX_ID_LEN, b->id);
+	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0)
+		return 0;
+	/* -EBUSY: it runs. Anything else: the next open tries again. */
+	if (box_remove(h, b, false, NULL) < 0)
+		return 0;
+	return 0;
+}
+
+static bool has_row(struct home *h, const char *id)
+{
+	struct db_box b = { 0 };
+	int r = db_box_get(h->db, id, &b, NULL);
+
+	db_box_fini(&b);
+	return r != -ENOENT;
+}
+
+/* A box that is being made has a folder before it has a row; its maker holds gc.lock shared from
+ * before the one until after the other. Who gets the lock alone sees no such folder. */
+static void remove_if_orphan(struct home *h, const char *id)
+{
+	auto_fd int gc = -1, box = -1, lock = -1;
+
+	if (has_row(h, id))
+		return;
+	gc = home_try_lock_images(h);
+	box = gc < 0 ? -1 : open_box(h, id);
+	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB);
+	if (lock >= 0 && !has_row(h, id))
+		io_remove_tree_at(h->boxes_fd, id);
+}
+
+void box_recover(struct home *h)
+{
+	int fd = openat(h->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	db_box_each(h->db, remove_ended, h, NULL);
+	while ((e = readdir(d)))
+		if (strlen(e->d_name) == BOX_ID_LEN && str_is_hex(e->d_name, BOX_ID_LEN))
+			remove_if_orphan(h, e->d_name);
+}

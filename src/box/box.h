@@ -1,0 +1,54 @@
+/*
+ * Boxes: a folder, a row, and while it runs a shim that holds the folder's
+ * lock. Order of making: folder, disk, row; of removing: row last, so that
+ * whatever is left behind by a crash has a row or is a folder without one,
+ * and box_recover() finds both.
+ */
+#ifndef BOX_BOX_H
+#define BOX_BOX_H
+
+#include "base/spawn.h"
+#include "box/db.h"
+#include "box/home.h"
+#include "wire/spec.h"
+
+#define BOX_ID_LEN 12 /* lower-case hex digits */
+
+struct box_request { /* borrowed */
+	const char *image; /* as typed */
+	const char *name;  /* NULL: none */
+	bool auto_remove;
+	struct box_spec *spec; /* everything but id, hostname and main; taken over */
+	const struct merge_options *process; /* hostname is filled in */
+};
+
+/* Makes a box. The row is the caller's. */
+int box_create(struct home *h, const struct box_request *q, struct db_box *ret, struct error *err) MUST_CHECK;
+
+/* A fresh random id (BOX_ID_LEN hex digits and NUL). */
+int box_new_id(char out[BOX_ID_LEN + 1], struct error *err) MUST_CHECK;
+
+/* Starts the shim of a box. *ret_sock is the control connection: SPEC is sent, HELLO follows from the
+ * caller's side. *ret_shim is the shim. -EALREADY: it runs. */
+int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
+	      struct child *ret_shim, struct error *err) MUST_CHECK;
+
+/* 1 running, 0 not, -errno. */
+int box_is_running(struct home *h, const char *id, struct error *err);
+
+/* Blocks until it does not run. */
+int box_wait(struct home *h, const char *id, struct error *err);
+
+/* Connects to the shim of a running box: fd or -ENOTCONN. */
+int box_connect(struct home *h, const char *id, struct error *err);
+
+/* How it ended last time: 1 with *ret filled, 0 if it never did, -errno. */
+int box_last_exit(struct home *h, const char *id, struct proc_exit *ret);
+
+/* Removes folder and row; with force a running box is stopped at once. -EBUSY. */
+int box_remove(struct home *h, const struct db_box *b, bool force, struct error *err) MUST_CHECK;
+
+/* Puts away what crashes left: folders without a row, and boxes that were to go when they ended. */
+void box_recover(struct home *h);
+
+#endif

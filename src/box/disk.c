@@ -1,0 +1,164 @@
+#include "box/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/spawn.h"
+
+/* Raise it when the mkfs options change: old templates are then left alone and not used. */
+#define TEMPLATE_VERSION 2
+
+/* The fd of the file system in a tool of e2fsprogs, and its name there. */
+#define TOOL_FD 3
+#define TOOL_FILE "/proc/self/fd/3"
+
+/* Runs a program of e2fsprogs on the open file. */
+static int run_tool(const char *const *argv, int fd, struct error *err)
+{
+	static const char *const places[] = { "/sbin", "/usr/sbin", "/usr/bin" };
+	const char *const envp[] = { "MKE2FS_CONFIG=/dev/null", "PATH=/usr/sbin:/sbin:/usr/bin:/bin", NULL };
+	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct spawn_fd fds[] = { { fd, TOOL_FD }, { null, STDERR_FILENO } };
+	struct spawn s = { .argv = argv, .envp = envp, .fds = fds, .nfds = 2, .die_with_parent = true };
+	struct child c = CHILD_NONE;
+	char path[64];
+	int status = 0, r;
+	size_t i;
+
+	if (null < 0)
+		return error_sys(err, "cannot open /dev/null");
+	for (i = 0; i < ARRAY_SIZE(places) && !s.path; i++) {
+		snprintf(path, sizeof(path), "%s/%s", places[i], argv[0]);
+		if (access(path, X_OK) == 0)
+			s.path = path;
+	}
+	if (!s.path)
+		return error_set(err, -ENOENT, "%s is not installed: apt install e2fsprogs", argv[0]);
+	r = spawn_start(&s, &c, err);
+	if (r == 0)
+		r = spawn_wait(&c, &status);
+	if (r == 0 && status != 0)
+		r = error_set(err, -EIO, "%s failed with status %d: is the disk full?", argv[0], status);
+	return r;
+}
+
+/*
+ * What is left out makes the guest's mount quick: no metadata checksums, no
+ * spare descriptors; groups that are not in use have no bitmaps to be read
+ * (uninit_bg). The file is new and sparse, so tables and journal are zero
+ * without being written. The two folders of the overlay are made here, where
+ * it costs nothing, and not in the guest.
+ */
+static int format(int fd, bool journal, struct error *err)
+{
+	const char *const mkfs[] = {
+		"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0",
+		"-O", journal ? "^metadata_csum,^resize_inode,^64bit,sparse_super2,uninit_bg"
+			      : "^metadata_csum,^resize_inode,^64bit,sparse_super2,uninit_bg,^has_journal",
+		"-E", "lazy_itable_init=0,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard,root_owner=0:0",
+		"-U", "00000000-0000-4000-8000-626f786c6974", TOOL_FILE, NULL,
+	};
+	const char *const upper[] = { "debugfs", "-w", "-R", "mkdir upper", TOOL_FILE, NULL };
+	const char *const work[] = { "debugfs", "-w", "-R", "mkdir work", TOOL_FILE, NULL };
+	int r = run_tool(mkfs, fd, err);
+
+	if (r == 0)
+		r = run_tool(upper, fd, err);
+	return r < 0 ? r : run_tool(work, fd, err);
+}
+
+static int make_template(struct home *h, const char *name, uint64_t bytes, bool journal, struct error *err)
+{
+	char tmp[80];
+	auto_fd int fd = -1;
+	int r;
+
+	snprintf(tmp, sizeof(tmp), ".%s.%d", name, (int)getpid());
+	unlinkat(h->templates_fd, tmp, 0);
+	fd = openat(h->templates_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_sys(err, "cannot make a disk template in %s", h->path);
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		r = error_sys(err, "cannot make a disk of %llu bytes", (unsigned long long)bytes);
+	else
+		r = format(fd, journal, err);
+	/* Two processes may make the same one: either is as good. */
+	if (r == 0 && (fdatasync(fd) < 0 || renameat(h->templates_fd, tmp, h->templates_fd, name) < 0))
+		r = error_sys(err, "cannot publish a disk template");
+	if (r < 0)
+		unlinkat(h->templates_fd, tmp, 0);
+	return r;
+}
+
+static int copy_extent(int from, int to, off_t at, off_t end)
+{
+	while (at < end) {
+		off_t in = at, out = at;
+		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		at += n;
+	}
+	return 0;
+}
+
+/* Reflink if the file system can; else only what is data. */
+static int clone_file(int from, int to, uint64_t bytes)
+{
+	off_t at = 0, end;
+	int r;
+
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	if (ftruncate(to, (off_t)bytes) < 0)
+		return -errno;
+	for (;;) {
+		at = lseek(from, at, SEEK_DATA);
+		if (at < 0)
+			return errno == ENXIO ? 0 : -errno;
+		end = lseek(from, at, SEEK_HOLE);
+		if (end < 0)
+			return -errno;
+		r = copy_extent(from, to, at, end);
+		if (r < 0)
+			return r;
+		at = end;
+	}
+}
+
+int disk_create(struct home *h, int dirfd, const char *name, uint64_t bytes, bool journal, struct error *err)
+{
+	char template[64];
+	auto_fd int from = -1, to = -1;
+	int r;
+
+	snprintf(template, sizeof(template), "ext4-v%d-%llu%s.img", TEMPLATE_VERSION, (unsigned long long)bytes,
+		 journal ? "" : "-nojournal");
+	from = openat(h->templates_fd, template, O_RDONLY | O_CLOEXEC);
+	if (from < 0) {
+		r = make_template(h, template, bytes, journal, err);
+		if (r < 0)
+			return r;
+		from = openat(h->templates_fd, template, O_RDONLY | O_CLOEXEC);
+	}
+	if (from < 0)
+		return error_sys(err, "cannot open the disk template %s", template);
+	to = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (to < 0)
+		return error_sys(err, "cannot make the box's disk");
+	r = clone_file(from, to, bytes);
+	if (r < 0) {
+		unlinkat(dirfd, name, 0);
+		return error_code(err, r, "cannot copy the disk template");
+	}
+	return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * A home: the folder that holds all state ($BOXLITE_HOME), and where the
+ * helper programs and guest files are.
+ *
+ *   boxlite.db               SQLite
+ *   images/                  boxlite-image's store; gc.lock: shared while an image is added or a box
+ *                            created, exclusive while files are removed
+ *   templates/               formatted, empty disks, one per size
+ *   boxes/<id>/              disk.img, run/, log/, exit.json, lock
+ */
+#ifndef BOX_HOME_H
+#define BOX_HOME_H
+
+#include "base/error.h"
+
+struct db;
+
+struct home {
+	char *path;       /* owned; absolute */
+	char *programs;   /* owned; folder of boxlite-shim and boxlite-image */
+	char *guest;      /* owned; folder of vmlinux and initramfs */
+	char *qemu;       /* owned; BOXLITE_QEMU or NULL */
+	char *accel;      /* owned; of engine qemu */
+	int fd, images_fd, boxes_fd, templates_fd;
+	struct db *db;
+};
+
+/* Opens (and makes) the home at path. NULL means $BOXLITE_HOME, else ~/.boxlite. */
+int home_open(const char *path, struct home **ret, struct error *err) MUST_CHECK;
+void home_close(struct home *h); /* NULL is fine */
+
+/* Takes images/gc.lock; the fd holds it until closed. fd or -errno. */
+int home_lock_images(struct home *h, bool exclusive, struct error *err) MUST_CHECK;
+int home_try_lock_images(struct home *h); /* exclusively, without waiting: an fd or -EWOULDBLOCK */
+
+/* Opens a file of the guest ("vmlinux"): fd, or -errno with the remedy. */
+int home_open_guest_file(struct home *h, const char *name, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,111 @@
+#include "box/merge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static int add_all(struct strv *to, const char *const *from)
+{
+	int r = 0;
+
+	for (; r == 0 && from && *from; from++)
+		r = strv_add(to, *from);
+	return r;
+}
+
+/* argv: entrypoint, then command. A new entrypoint makes the image's command meaningless. */
+static int merge_argv(const json_t *image, const struct merge_options *o, struct proc_spec *s, bool *bad)
+{
+	int r = o->entrypoint ? add_all(&s->argv, o->entrypoint)
+			      : json_get_strv(image, "Entrypoint", &s->argv, bad);
+
+	if (r == 0 && o->command)
+		r = add_all(&s->argv, o->command);
+	else if (r == 0 && !o->entrypoint)
+		r = json_get_strv(image, "Cmd", &s->argv, bad);
+	return r;
+}
+
+/* The image's variables, then what docker adds, then the caller's; a later one of a name wins. */
+static int merge_env(const json_t *image, const struct merge_options *o, struct proc_spec *s, bool *bad)
+{
+	struct strv given = STRV_INIT(PROC_STRINGS_MAX);
+	const char *const *e;
+	size_t i;
+	int r;
+
+	r = strv_add(&s->env, DEFAULT_PATH);
+	if (r == 0)
+		r = strv_addf(&s->env, "HOSTNAME=%s", o->hostname);
+	if (r == 0 && o->tty)
+		r = strv_add(&s->env, "TERM=xterm");
+	if (r == 0)
+		r = json_get_strv(image, "Env", &given, bad);
+	for (i = 0; r == 0 && i < given.n; i++)
+		if (strchr(given.v[i], '='))
+			r = strv_set_env(&s->env, given.v[i]);
+	for (e = o->env; r == 0 && e && *e; e++)
+		r = strv_set_env(&s->env, *e);
+	strv_fini(&given);
+	return r;
+}
+
+static int copy(const char *text, char **ret)
+{
+	if (!text || !*text)
+		return 0;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* JSON carries the description to the guest, so every text must be UTF-8. */
+static bool is_utf8(const struct strv *s)
+{
+	json_t *list = json_from_strv(s);
+
+	json_decref(list);
+	return list != NULL;
+}
+
+int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,
+		  struct error *err)
+{
+	auto_json json_t *image = json_parse(config_json, strlen(config_json), "the image's configuration", err);
+	struct proc_spec s = PROC_SPEC_INIT;
+	bool bad = false;
+	int r;
+
+	if (!image)
+		return -EBADMSG;
+	r = merge_argv(image, o, &s, &bad);
+	if (r == 0)
+		r = merge_env(image, o, &s, &bad);
+	if (r == 0)
+		r = copy(o->workdir ? o->workdir : json_get_str(image, "WorkingDir", NULL, &bad), &s.cwd);
+	if (r == 0)
+		r = copy(o->user ? o->user : json_get_str(image, "User", NULL, &bad), &s.user);
+	s.tty = o->tty;
+	s.stdin_open = o->stdin_open;
+	s.main = true;
+	if (r == -E2BIG)
+		error_set(err, r, "more than %d arguments or variables", PROC_STRINGS_MAX);
+	else if (r < 0)
+		error_nomem(err);
+	else if (bad)
+		r = error_set(err, -EBADMSG, "the image's configuration is malformed");
+	else if (s.argv.n == 0)
+		r = error_set(err, -EINVAL, "the image names no command: give one behind its name");
+	else if (!is_utf8(&s.argv) || !is_utf8(&s.env))
+		r = error_set(err, -EINVAL, "an argument or variable is not UTF-8 text");
+	else if (s.cwd && s.cwd[0] != '/')
+		r = error_set(err, -EINVAL, "the working folder '%s' is not an absolute path", s.cwd);
+	if (r < 0)
+		proc_spec_fini(&s);
+	else
+		*ret = s;
+	return r;
+}

@@ -1,0 +1,21 @@
+/* What a box runs: the image's configuration with the caller's choices over it, as `docker run` merges them. */
+#ifndef BOX_MERGE_H
+#define BOX_MERGE_H
+
+#include "wire/proc.h"
+
+struct merge_options { /* all borrowed; NULL: the image's */
+	const char *const *command, *const *entrypoint, *const *env;
+	const char *workdir, *user, *hostname;
+	bool tty, stdin_open;
+};
+
+/*
+ * config_json: the "config" object of an OCI image configuration (Entrypoint,
+ * Cmd, Env, WorkingDir, User). -EINVAL: there is nothing to run, or a text is
+ * not UTF-8; -EBADMSG: the image's configuration is malformed.
+ */
+int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,
+		  struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * Starting the shim of a box: every file it needs is opened here and passed
+ * open; the description follows on the socket.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/sock.h"
+#include "box/box.h"
+#include "box/clock.h"
+
+struct parts {
+	int box, lock, kernel, initrd, image, disk, log;
+};
+
+static void close_parts(struct parts *p)
+{
+	close_fd(&p->box);
+	close_fd(&p->lock);
+	close_fd(&p->kernel);
+	close_fd(&p->initrd);
+	close_fd(&p->image);
+	close_fd(&p->disk);
+	close_fd(&p->log);
+}
+
+static int lock_for_start(struct parts *p, const char *id, struct error *err)
+{
+	p->lock = openat(p->box, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (p->lock < 0)
+		return error_sys(err, "cannot open the lock of box %s", id);
+	if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? error_set(err, -EALREADY, "box %s runs already", id)
+					    : error_sys(err, "cannot lock box %s", id);
+	return 0;
+}
+
+static int open_parts(struct home *h, const struct db_box *b, struct parts *p, struct error *err)
+{
+	auto_free char *rootfs = NULL;
+	int r;
+
+	p->box = openat(h->boxes_fd, b->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->box < 0)
+		return error_sys(err, "cannot open the folder of box %s", b->id);
+	r = lock_for_start(p, b->id, err);
+	if (r < 0)
+		return r;
+	p->kernel = home_open_guest_file(h, "vmlinux", err);
+	if (p->kernel < 0)
+		return p->kernel;
+	p->initrd = home_open_guest_file(h, "initramfs", err);
+	if (p->initrd < 0)
+		return p->initrd;
+	if (asprintf(&rootfs, "rootfs/%s", b->rootfs) < 0)
+		return error_nomem(err);
+	p->image = openat(h->images_fd, rootfs, O_RDONLY | O_CLOEXEC);
+	if (p->image < 0)
+		return error_sys(err, "the root file system of %s is gone (%s); pull it again", b->image, rootfs);
+	p->disk = openat(p->box, "disk.img", O_RDWR | O_CLOEXEC);
+	if (p->disk < 0)
+		return error_sys(err, "cannot open the disk of box %s", b->id);
+	p->log = openat(p->box, "log/shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (p->log < 0)
+		return error_sys(err, "cannot open the log of box %s", b->id);
+	unlinkat(p->box, "exit.json", 0);
+	return 0;
+}
+
+static int read_spec(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols,
+		     struct box_spec *ret, struct error *err)
+{
+	auto_json json_t *j = json_parse(b->spec, strlen(b->spec), "the box's description", err);
+	int r = j ? box_spec_from_json(j, ret, err) : -EBADMSG;
+
+	if (r < 0)
+		return r;
+	ret->main.rows = rows;
+	ret->main.cols = cols;
+	ret->attach = true;
+	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
+	free(ret->accel);
+	free(ret->engine_program);
+	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
+	ret->accel = strdup(h->accel);
+	ret->engine_program = h->qemu ? strdup(h->qemu) : NULL;
+	return ret->accel && (!h->qemu || ret->engine_program) ? 0 : error_nomem(err);
+}
+
+static int spawn_shim(struct home *h, const struct parts *p, int sock, struct child *ret, struct error *err)
+{
+	auto_free char *path = NULL;
+	/* No box in argv: a process list tells nothing. */
+	const char *const argv[] = { "boxlite-shim", NULL };
+	struct spawn_fd fds[] = {
+		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
+		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
+		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
+		{ p->image, SHIM_FD_IMAGE },   { p->disk, SHIM_FD_DISK },
+	};
+	struct spawn s = { .argv = argv, .fds = fds, .nfds = ARRAY_SIZE(fds), .new_session = true };
+
+	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
+		return error_nomem(err);
+	s.path = path;
+	return spawn_start(&s, ret, err);
+}
+
+int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
+	      struct child *ret_shim, struct error *err)
+{
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1 };
+	struct box_spec spec = BOX_SPEC_INIT;
+	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	int pair[2] = { -1, -1 }, r;
+
+	r = read_spec(h, b, rows, cols, &spec, err);
+	if (r == 0)
+		r = open_parts(h, b, &p, err);
+	if (r == 0) {
+		r = sock_pair(pair);
+		if (r < 0)
+			error_code(err, r, "cannot start box %s", b->id);
+	}
+	if (r == 0) {
+		r = wire_put_spec(&out, &spec);
+		if (r < 0)
+			error_code(err, r, "cannot describe box %s", b->id);
+	}
+	if (r == 0)
+		r = spawn_shim(h, &p, pair[1], ret_shim, err);
+	close_fd(&pair[1]);
+	if (r == 0) {
+		r = sock_send_fds(pair[0], buf_data(&out), buf_len(&out), NULL, 0);
+		if (r < 0) {
+			error_code(err, r, "the shim of box %s ended at once; see its log/shim.log", b->id);
+			spawn_reap(ret_shim);
+		}
+	}
+	if (r == 0)
+		*ret_sock = take_fd(&pair[0]);
+	close_fd(&pair[0]);
+	close_parts(&p);
+	box_spec_fini(&spec);
+	buf_fini(&out);
+	return r;
+}

@@ -1,0 +1,191 @@
+/*
+ * The terminal (or the pipes) of this program joined to a process in a box.
+ *
+ * One thread, one poll(2). Standard streams are shared with other programs, so
+ * they are never made non-blocking: a write happens only when poll says there
+ * is room, and then at most of the size that is sure not to wait. Output that
+ * cannot be written stays in the library, whose flow control stops the process.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "cli/cli.h"
+
+struct sink {
+	int fd, channel;
+	size_t most; /* bytes of one write that cannot block once poll says POLLOUT */
+	bool gone;   /* nobody reads it any more */
+};
+
+struct attach {
+	struct boxlite_process *p;
+	struct sink out, err;
+	bool stdin_open, tty;
+	int signal_fd;
+};
+
+static struct termios saved_terminal;
+static bool terminal_is_raw;
+
+static void restore_terminal(void)
+{
+	if (terminal_is_raw)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_terminal);
+	terminal_is_raw = false;
+}
+
+static void make_raw(void)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
+		return;
+	raw = saved_terminal;
+	cfmakeraw(&raw);
+	terminal_is_raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
+}
+
+void attach_window_size(unsigned short *rows, unsigned short *cols)
+{
+	struct winsize w = { 0 };
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0)
+		ioctl(STDIN_FILENO, TIOCGWINSZ, &w);
+	*rows = w.ws_row;
+	*cols = w.ws_col;
+}
+
+static struct sink sink_for(int fd, int channel)
+{
+	struct stat st;
+	bool file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+
+	/* A pipe with POLLOUT has room for PIPE_BUF bytes; a file always has. */
+	return (struct sink){ .fd = fd, .channel = channel, .most = file ? 256 * KIB : PIPE_BUF };
+}
+
+static void drain(struct attach *a, struct sink *s)
+{
+	const void *data;
+	size_t n = boxlite_process_output(a->p, s->channel, &data);
+	ssize_t put;
+
+	if (n == 0)
+		return;
+	if (s->gone) {
+		boxlite_process_consume(a->p, s->channel, n);
+		return;
+	}
+	put = write(s->fd, data, MIN(n, s->most));
+	if (put >= 0) {
+		boxlite_process_consume(a->p, s->channel, (size_t)put);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		/* `boxlite run ... | head`: what an ordinary program would get. */
+		if (errno == EPIPE)
+			boxlite_process_signal(a->p, SIGPIPE);
+		else
+			cli_failf("cannot write the output: %s", strerror(errno));
+		s->gone = true;
+	}
+}
+
+static void feed(struct attach *a)
+{
+	char chunk[16384];
+	size_t room = boxlite_process_write_room(a->p);
+	ssize_t got = read(STDIN_FILENO, chunk, MIN(sizeof(chunk), room));
+
+	if (got > 0) {
+		boxlite_process_write(a->p, chunk, (size_t)got);
+	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+		boxlite_process_close_stdin(a->p);
+		a->stdin_open = false;
+	}
+}
+
+static void forward_signal(struct attach *a)
+{
+	struct signalfd_siginfo si;
+	unsigned short rows, cols;
+
+	if (read(a->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo == SIGWINCH) {
+		attach_window_size(&rows, &cols);
+		if (a->tty)
+			boxlite_process_resize(a->p, rows, cols);
+	} else {
+		boxlite_process_signal(a->p, (int)si.ssi_signo);
+	}
+}
+
+/* Which way a sink waits: for room if it has something to write. */
+static short sink_events(const struct attach *a, const struct sink *s)
+{
+	const void *data;
+
+	return boxlite_process_output(a->p, s->channel, &data) ? POLLOUT : 0;
+}
+
+static int step(struct attach *a, struct boxlite_error *err)
+{
+	short out = sink_events(a, &a->out), errout = sink_events(a, &a->err);
+	struct pollfd fds[] = {
+		{ .fd = boxlite_process_fd(a->p), .events = boxlite_process_events(a->p) },
+		{ .fd = out && !a->out.gone ? a->out.fd : -1, .events = out },
+		{ .fd = errout && !a->err.gone ? a->err.fd : -1, .events = errout },
+		{ .fd = a->stdin_open && boxlite_process_write_room(a->p) ? STDIN_FILENO : -1, .events = POLLIN },
+		{ .fd = a->signal_fd, .events = POLLIN },
+	};
+	/* Output for a reader that is gone is thrown away at once. */
+	bool idle = !(a->out.gone && out) && !(a->err.gone && errout);
+
+	if (poll(fds, ARRAY_SIZE(fds), idle ? -1 : 0) < 0 && errno != EINTR)
+		return -errno;
+	if (fds[1].revents || a->out.gone)
+		drain(a, &a->out);
+	if (fds[2].revents || a->err.gone)
+		drain(a, &a->err);
+	if (fds[3].revents)
+		feed(a);
+	if (fds[4].revents)
+		forward_signal(a);
+	return fds[0].revents ? boxlite_process_dispatch(a->p, err) : 0;
+}
+
+int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd)
+{
+	struct attach a = {
+		.p = p,
+		.out = sink_for(STDOUT_FILENO, BOXLITE_STDOUT),
+		.err = sink_for(STDERR_FILENO, BOXLITE_STDERR),
+		.stdin_open = with_stdin,
+		.tty = tty,
+		.signal_fd = signal_fd,
+	};
+	struct boxlite_error err = { 0 };
+	struct boxlite_exit e;
+	int r = 0;
+
+	/* Without input from here the keys are for this program: Ctrl-C must stay a signal. */
+	if (tty && with_stdin)
+		make_raw();
+	while (r == 0 && !boxlite_process_ended(p, &e))
+		r = step(&a, &err);
+	restore_terminal();
+	if (r < 0)
+		return err.code ? cli_fail(&err) : cli_failf("cannot wait: %s", strerror(-r));
+	if (*e.error)
+		cli_failf("%s", e.error);
+	return e.status;
+}

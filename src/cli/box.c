@@ -1,0 +1,127 @@
+/* ps, rm */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+struct list {
+	struct list_options o;
+	unsigned n;
+};
+
+static void format_status(const struct boxlite_box_info *i, char out[64])
+{
+	if (i->running)
+		snprintf(out, 64, "running");
+	else if (i->ended && i->exit.kind == BOXLITE_LOST)
+		snprintf(out, 64, "failed");
+	else if (i->ended)
+		snprintf(out, 64, "exited (%d)", i->exit.status);
+	else
+		snprintf(out, 64, "created");
+}
+
+static int print_box(const struct boxlite_box_info *i, void *ud)
+{
+	struct list *l = ud;
+	char status[64], age[32];
+
+	if (!l->o.all && !i->running)
+		return 0;
+	format_status(i, status);
+	table_age(i->created_at, age);
+	if (l->o.quiet) {
+		printf("%s\n", i->id);
+	} else if (l->o.json) {
+		printf("%s\n  {\"id\": \"%s\", \"name\": ", l->n ? "," : "", i->id);
+		json_print_string(i->name);
+		printf(", \"image\": ");
+		json_print_string(i->image);
+		printf(", \"command\": ");
+		json_print_string(i->command);
+		printf(", \"created_at\": %lld, \"status\": \"%s\", \"exit_code\": ", (long long)i->created_at,
+		       i->running ? "running" : !i->ended ? "created" : i->exit.kind == BOXLITE_LOST ? "failed" : "exited");
+		if (i->ended)
+			printf("%d}", i->exit.status);
+		else
+			printf("null}");
+	} else {
+		printf("%-13s %-24.24s %-24.24s %-16s %-14s %s\n", i->id, table_reference(i->image), i->command, age, status,
+		       i->name ? i->name : "");
+	}
+	l->n++;
+	return 0;
+}
+
+int cmd_ps(const struct global *g, int argc, char **argv)
+{
+	struct boxlite_error err;
+	struct list l = { 0 };
+	struct boxlite *b;
+	int r = table_options("ps", "  -a, --all             also boxes that do not run\n"
+				    "  -q, --quiet           only ids\n"
+				    "  --format table|json   (--json is short for the second)\n",
+			      argc, argv, &l.o);
+
+	if (r >= 0)
+		return r;
+	r = cli_open(g, &b);
+	if (r)
+		return r;
+	if (l.o.json)
+		printf("[");
+	else if (!l.o.quiet)
+		printf("%-13s %-24s %-24s %-16s %-14s %s\n", "BOX ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME");
+	r = boxlite_box_list(b, print_box, &l, &err);
+	if (l.o.json)
+		printf("%s]\n", l.n ? "\n" : "");
+	boxlite_close(b);
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+static int remove_one(struct boxlite *b, const char *name, bool force)
+{
+	struct boxlite_box *box;
+	struct boxlite_error err;
+	int r;
+
+	if (boxlite_box_open(b, name, &box, &err) < 0)
+		return cli_fail(&err);
+	r = boxlite_box_remove(box, force, &err);
+	boxlite_box_close(box);
+	if (r < 0)
+		return cli_fail(&err);
+	printf("%s\n", name);
+	return 0;
+}
+
+int cmd_rm(const struct global *g, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "force", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	};
+	bool force = false;
+	struct boxlite *b;
+	int opt, r;
+
+	while ((opt = getopt_long(argc, argv, "+fh", options, NULL)) != -1) {
+		switch (opt) {
+		case 'f': force = true; break;
+		case 'h': return cli_help("rm", "  -f, --force   a running box is stopped first\n");
+		default: return cli_usage("rm", "unknown option %s", argv[optind - 1]);
+		}
+	}
+	if (optind == argc)
+		return cli_usage("rm", "which box?");
+	r = cli_open(g, &b);
+	if (r)
+		return r;
+	/* All are tried; one that fails makes the whole fail. */
+	for (; optind < argc; optind++)
+		if (remove_one(b, argv[optind], force) != 0)
+			r = EXIT_BOXLITE;
+	boxlite_close(b);
+	return r;
+}

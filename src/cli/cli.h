@@ -1,0 +1,81 @@
+/* What the commands share. The CLI uses the public header only, and base for terminal things. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "boxlite.h"
+
+/* Exit codes of boxlite itself, as docker's: the command in the box has the rest. */
+enum {
+	EXIT_BOXLITE = 125,     /* boxlite failed */
+	EXIT_CANNOT_RUN = 126,  /* the command cannot be executed */
+	EXIT_NOT_FOUND = 127,   /* there is no such command */
+	EXIT_INTERRUPTED = 130, /* Ctrl-C while boxlite itself was working */
+};
+
+struct global {
+	const char *home; /* --home, or NULL */
+	bool debug;
+};
+
+struct command {
+	const char *name;
+	int (*run)(const struct global *g, int argc, char **argv); /* argv[0] is the command's name */
+	const char *synopsis;
+	const char *summary;
+};
+
+int cmd_run(const struct global *g, int argc, char **argv);
+int cmd_start(const struct global *g, int argc, char **argv);
+int cmd_exec(const struct global *g, int argc, char **argv);
+int cmd_ps(const struct global *g, int argc, char **argv);
+int cmd_rm(const struct global *g, int argc, char **argv);
+int cmd_pull(const struct global *g, int argc, char **argv);
+int cmd_load(const struct global *g, int argc, char **argv);
+int cmd_images(const struct global *g, int argc, char **argv);
+int cmd_rmi(const struct global *g, int argc, char **argv);
+int cmd_prune(const struct global *g, int argc, char **argv);
+
+/* "boxlite: <text>" on stderr; returns EXIT_BOXLITE. */
+int cli_fail(const struct boxlite_error *err);
+int cli_failf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* "see 'boxlite <command> --help'"; returns EXIT_BOXLITE. */
+int cli_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints the synopsis of a command and the options text; returns 0. */
+int cli_help(const char *command, const char *options);
+
+int cli_open(const struct global *g, struct boxlite **out); /* 0, or prints and returns EXIT_BOXLITE */
+
+/* A signalfd for the signals that end a program; from then on they are read there. -1: none. */
+int cli_signal_fd(void);
+
+/* progress.c: what a pull shows on stderr */
+struct progress;
+struct progress *progress_new(const char *reference, bool quiet);
+int progress_update(const struct boxlite_progress *p, void *progress);
+void progress_end(struct progress *p); /* NULL is fine */
+
+/* pull.c: pulls with progress; 0, or prints and returns the exit code */
+int cli_pull(struct boxlite *b, const char *reference, bool quiet, bool plain_http);
+
+/* attach.c: moves bytes and signals between a process and this terminal until it has ended. Returns the exit code. */
+int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd);
+void attach_window_size(unsigned short *rows, unsigned short *cols); /* of the terminal, or 0 */
+
+/* table.c: what lists have in common */
+struct list_options {
+	bool all, quiet, json;
+};
+
+/* Reads -a, -q, --format and --json of a list command: -1 to go on, else the exit code. */
+int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
+const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
+void table_age(int64_t when, char out[32]);              /* "3 hours ago" */
+void json_print_string(const char *text);                /* with quotes; "null" for NULL */
+
+#endif

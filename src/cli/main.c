@@ -1,0 +1,171 @@
+/* boxlite: the command line. One file per group of commands, one table here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/loop.h"
+#include "cli/cli.h"
+
+static const struct command commands[] = {
+	{ "run", cmd_run, "run [OPTIONS] IMAGE [COMMAND [ARG...]]", "run a command in a new box" },
+	{ "start", cmd_start, "start [-i] BOX", "start a box again, attached" },
+	{ "exec", cmd_exec, "exec [OPTIONS] BOX COMMAND [ARG...]", "run one more command in a running box" },
+	{ "ps", cmd_ps, "ps [-a] [-q] [--format table|json]", "list boxes" },
+	{ "rm", cmd_rm, "rm [-f] BOX...", "remove boxes and their disks" },
+	{ "pull", cmd_pull, "pull [-q] [--plain-http] IMAGE...", "fetch images from a registry" },
+	{ "load", cmd_load, "load [-q] [--name NAME] [PATH]", "add images from an OCI layout or a docker save tar" },
+	{ "images", cmd_images, "images [-q] [--format table|json]", "list images" },
+	{ "rmi", cmd_rmi, "rmi IMAGE...", "remove images" },
+	{ "prune", cmd_prune, "prune [-f]", "remove images that no box was made from" },
+};
+
+static const char *program_name = "boxlite";
+
+int cli_failf(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", program_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_BOXLITE;
+}
+
+int cli_fail(const struct boxlite_error *err)
+{
+	return cli_failf("%s", err->text);
+}
+
+int cli_usage(const char *command, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: %s: ", program_name, command);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "; see '%s %s --help'\n", program_name, command);
+	return EXIT_BOXLITE;
+}
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int cli_help(const char *command, const char *options)
+{
+	const struct command *c = find_command(command);
+
+	printf("usage: %s %s\n\n%c%s.\n", program_name, c->synopsis, c->summary[0] - 'a' + 'A', c->summary + 1);
+	if (options && *options)
+		printf("\n%s", options);
+	return 0;
+}
+
+int cli_open(const struct global *g, struct boxlite **out)
+{
+	struct boxlite_error err;
+
+	return boxlite_open(g->home, out, &err) < 0 ? cli_fail(&err) : 0;
+}
+
+int cli_signal_fd(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGWINCH);
+	fd = loop_signal_fd(&set);
+	return fd < 0 ? -1 : fd;
+}
+
+static int help(void)
+{
+	size_t i;
+
+	printf("usage: %s [--home DIR] [--debug] COMMAND ...\n\n"
+	       "Runs OCI images in micro-VMs of their own, without root and without a daemon.\n\n",
+	       program_name);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+	printf("\n  --home DIR   where images and boxes are kept ($BOXLITE_HOME, ~/.boxlite)\n"
+	       "  --debug      verbose logs in the box's folder, those of a pull on standard error\n"
+	       "  --version    print the version\n\n"
+	       "Exit codes: the command's own; 125 boxlite failed; 126 the command cannot be\n"
+	       "executed; 127 it was not found; 128 + N it was ended by signal N.\n");
+	return 0;
+}
+
+/* With a standard stream closed, the next file opened would become that stream. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "home", required_argument, NULL, 'H' },
+		{ "debug", no_argument, NULL, 'D' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct global g = { 0 };
+	const struct command *c;
+	int opt;
+
+	fill_standard_fds();
+	signal(SIGPIPE, SIG_IGN); /* writes say EPIPE instead */
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		switch (opt) {
+		case 'H': g.home = optarg; break;
+		case 'D':
+			g.debug = true;
+			setenv("BOXLITE_DEBUG", "1", 1);
+			break;
+		case 'V': printf("boxlite %s\n", boxlite_version()); return 0;
+		case 'h': return help();
+		default: return cli_failf("unknown option %s; see 'boxlite --help'", argv[optind - 1]);
+		}
+	}
+	if (optind == argc) {
+		help();
+		return EXIT_BOXLITE;
+	}
+	c = find_command(argv[optind]);
+	if (!c)
+		return cli_failf("there is no command '%s'; see 'boxlite --help'", argv[optind]);
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* start over for the command's own options */
+	return c->run(&g, argc, argv);
+}

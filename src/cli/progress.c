@@ -1,0 +1,117 @@
+/*
+ * Progress of a pull on stderr: on a terminal one line that is drawn over;
+ * otherwise a line when a phase begins, for logs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/str.h"
+#include "cli/cli.h"
+
+#define ITEMS_MAX 512
+#define REDRAW_NS 50000000LL
+
+struct progress {
+	const char *reference; /* borrowed */
+	bool terminal, drawn;
+	int phase;             /* last one printed; -1: none */
+	int64_t last_draw_ns;
+	uint64_t done[ITEMS_MAX], total[ITEMS_MAX]; /* of downloads, by layer */
+};
+
+struct progress *progress_new(const char *reference, bool quiet)
+{
+	const char *term = getenv("TERM");
+	struct progress *p = quiet ? NULL : calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->reference = reference;
+	p->phase = -1;
+	p->terminal = isatty(STDERR_FILENO) && !str_eq(term, "dumb");
+	return p;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void sum(const struct progress *p, uint64_t *done, uint64_t *total)
+{
+	size_t i;
+
+	*done = *total = 0;
+	for (i = 0; i < ITEMS_MAX; i++) {
+		*done += p->done[i];
+		*total += p->total[i];
+	}
+}
+
+static const char *verb(int phase)
+{
+	switch (phase) {
+	case BOXLITE_RESOLVING: return "resolving";
+	case BOXLITE_DOWNLOADING: return "downloading";
+	case BOXLITE_CONVERTING: return "converting";
+	default: return "waiting for another boxlite that does the same";
+	}
+}
+
+static void draw(struct progress *p, const struct boxlite_progress *now)
+{
+	uint64_t done = now->done, total = now->total;
+	char a[24], b[24], layers[32] = "";
+
+	if (now->phase == BOXLITE_DOWNLOADING)
+		sum(p, &done, &total);
+	else if (now->items)
+		snprintf(layers, sizeof(layers), " layer %u/%u", now->item, now->items);
+	fprintf(stderr, "\r%s: %s%s", p->reference, verb(now->phase), layers);
+	if (total)
+		fprintf(stderr, " %s / %s", str_format_size(done, a), str_format_size(total, b));
+	else if (done)
+		fprintf(stderr, " %s", str_format_size(done, a));
+	fputs("\x1b[K", stderr); /* clears what a longer line left */
+	p->drawn = true;
+}
+
+int progress_update(const struct boxlite_progress *now, void *ud)
+{
+	struct progress *p = ud;
+	int64_t t;
+
+	if (!p)
+		return 0;
+	if (now->phase == BOXLITE_DOWNLOADING && now->item >= 1 && now->item <= ITEMS_MAX) {
+		p->done[now->item - 1] = now->done;
+		p->total[now->item - 1] = now->total;
+	}
+	if (!p->terminal) {
+		if (now->phase != p->phase)
+			fprintf(stderr, "%s: %s\n", p->reference, verb(now->phase));
+		p->phase = now->phase;
+		return 0;
+	}
+	t = now_ns();
+	if (now->phase != p->phase || t - p->last_draw_ns > REDRAW_NS) {
+		draw(p, now);
+		p->last_draw_ns = t;
+		p->phase = now->phase;
+	}
+	return 0;
+}
+
+void progress_end(struct progress *p)
+{
+	if (p && p->drawn)
+		fputs("\r\x1b[K", stderr);
+	free(p);
+}

@@ -1,0 +1,90 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },	    { "quiet", no_argument, NULL, 'q' },
+		{ "format", required_argument, NULL, 'f' }, { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },	    { 0 },
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+aqh", options, NULL)) != -1) {
+		switch (opt) {
+		case 'a': o->all = true; break;
+		case 'q': o->quiet = true; break;
+		case 'j': o->json = true; break;
+		case 'f':
+			o->json = str_eq(optarg, "json");
+			if (!o->json && !str_eq(optarg, "table"))
+				return cli_usage(command, "no format is called '%s'", optarg);
+			break;
+		case 'h': return cli_help(command, help);
+		default: return cli_usage(command, "unknown option %s", argv[optind - 1]);
+		}
+	}
+	return optind < argc ? cli_usage(command, "'%s' is too much", argv[optind]) : -1;
+}
+
+const char *table_reference(const char *reference)
+{
+	static const char *const implied[] = { "docker.io/library/", "docker.io/" };
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (str_starts(reference, implied[i]))
+			return reference + strlen(implied[i]);
+	return reference;
+}
+
+void table_age(int64_t when, char out[32])
+{
+	static const struct {
+		int64_t seconds;
+		const char *unit;
+	} units[] = {
+		{ 365 * 86400, "year" }, { 30 * 86400, "month" }, { 7 * 86400, "week" }, { 86400, "day" },
+		{ 3600, "hour" },	 { 60, "minute" },	  { 1, "second" },
+	};
+	int64_t age = (int64_t)time(NULL) - when;
+	size_t i;
+
+	if (when <= 0) {
+		snprintf(out, 32, "-");
+		return;
+	}
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (age >= units[i].seconds) {
+			int64_t n = age / units[i].seconds;
+
+			snprintf(out, 32, "%lld %s%s ago", (long long)n, units[i].unit, n == 1 ? "" : "s");
+			return;
+		}
+	snprintf(out, 32, "now");
+}
+
+void json_print_string(const char *text)
+{
+	if (!text) {
+		fputs("null", stdout);
+		return;
+	}
+	putchar('"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < ' ')
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}

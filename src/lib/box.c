@@ -1,0 +1,228 @@
+#include "box/box.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "box/merge.h"
+#include "lib/lib.h"
+
+#define DEFAULT_MEMORY GIB
+#define DEFAULT_DISK (10 * GIB)
+#define DEFAULT_GRACE_MS 10000
+
+void lib_exit(const struct proc_exit *e, struct boxlite_exit *out)
+{
+	*out = (struct boxlite_exit){
+		.kind = (int)e->kind,
+		.code = e->code,
+		.signal = e->signal,
+		.status = proc_exit_status(e),
+		.error = e->error,
+	};
+}
+
+static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out, struct error *err)
+{
+	struct boxlite_box *box = calloc(1, sizeof(*box));
+
+	if (!box) {
+		db_box_fini(row);
+		return error_nomem(err);
+	}
+	box->home = b->home;
+	box->row = *row;
+	*out = box;
+	return 0;
+}
+
+static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *o, struct box_spec *s,
+		     struct error *err)
+{
+	const char *engine = o->engine ? o->engine : "auto";
+
+	if (!str_eq(engine, "auto") && !str_eq(engine, "qemu") && !str_eq(engine, "kvm"))
+		return error_set(err, -EINVAL, "no engine is called '%s'; there are auto, kvm and qemu", engine);
+	s->engine = strdup(engine);
+	s->accel = strdup(b->home->accel);
+	if (!s->engine || !s->accel)
+		return error_nomem(err);
+	s->cpus = o->cpus ? o->cpus : 1;
+	/* Whole MiB: the guest's memory ends on a large page of its tables. */
+	s->memory_bytes = (o->memory_bytes ? o->memory_bytes : DEFAULT_MEMORY) & ~(MIB - 1);
+	s->disk_bytes = ALIGN_UP(o->disk_bytes ? o->disk_bytes : DEFAULT_DISK, MIB);
+	s->stop_grace_ms = o->stop_grace_ms ? o->stop_grace_ms : DEFAULT_GRACE_MS;
+	s->keep_disk = !o->auto_remove;
+	s->debug = o->debug != 0;
+	return 0;
+}
+
+PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *opts,
+			      struct boxlite_box **out, struct boxlite_error *err)
+{
+	struct boxlite_box_options o;
+	struct box_spec spec = BOX_SPEC_INIT;
+	struct db_box row = { 0 };
+	struct error e = { 0 };
+	int r = lib_copy_options(&o, sizeof(o), opts, err);
+
+	if (r < 0)
+		return r;
+	struct merge_options process = {
+		.command = o.command,
+		.entrypoint = o.entrypoint,
+		.env = o.env,
+		.workdir = o.workdir,
+		.user = o.user,
+		.tty = o.tty != 0,
+		.stdin_open = o.stdin_open != 0,
+	};
+	struct box_request q = {
+		.image = o.image,
+		.name = o.name,
+		.auto_remove = o.auto_remove != 0,
+		.spec = &spec,
+		.process = &process,
+	};
+	r = o.image ? fill_spec(b, &o, &spec, &e) : error_set(&e, -EINVAL, "no image was named");
+	if (r == 0)
+		r = box_create(b->home, &q, &row, &e);
+	if (r == 0)
+		r = wrap(b, &row, out, &e);
+	box_spec_fini(&spec);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct boxlite_box **out,
+			    struct boxlite_error *err)
+{
+	struct db_box row = { 0 };
+	struct error e = { 0 };
+	int r = db_box_get(b->home->db, id_or_name, &row, &e);
+
+	if (r == 0)
+		r = wrap(b, &row, out, &e);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC void boxlite_box_close(struct boxlite_box *box)
+{
+	if (!box)
+		return;
+	db_box_fini(&box->row);
+	free(box);
+}
+
+PUBLIC const char *boxlite_box_id(const struct boxlite_box *box)
+{
+	return box->row.id;
+}
+
+PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
+{
+	auto_json json_t *j = json_parse(box->row.spec, strlen(box->row.spec), "spec", NULL);
+	struct box_spec spec = BOX_SPEC_INIT;
+	int tty = j && box_spec_from_json(j, &spec, NULL) == 0 && spec.main.tty;
+
+	box_spec_fini(&spec);
+	return tty;
+}
+
+PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_options *opts,
+			     struct boxlite_process **out, struct boxlite_error *err)
+{
+	struct boxlite_start_options none = BOXLITE_OPTIONS(boxlite_start_options), o;
+	struct child shim = CHILD_NONE;
+	struct buf opening = BUF_INIT(4 * KIB);
+	struct error e = { 0 };
+	int sock = -1, r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
+
+	if (r < 0)
+		return r;
+	r = box_start(box->home, &box->row, o.rows, o.cols, &sock, &shim, &e);
+	if (r == 0)
+		r = wire_put_hello(&opening, "library");
+	if (r == 0)
+		r = lib_process_new(sock, &shim, &opening, out, &e);
+	buf_fini(&opening);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = box_is_running(box->home, box->row.id, &e);
+
+	return r < 0 ? lib_fail(err, &e, r) : r;
+}
+
+PUBLIC int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = box_wait(box->home, box->row.id, &e);
+
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_remove(struct boxlite_box *box, int force, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = box_remove(box->home, &box->row, force != 0, &e);
+
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+/* --- listing -------------------------------------------------------------------------------- */
+
+struct list {
+	struct home *home;
+	boxlite_box_fn *fn;
+	void *ud;
+};
+
+/* argv in one line, for people. */
+static int join_argv(const struct proc_spec *s, struct buf *out)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < s->argv.n; i++)
+		r = buf_printf(out, "%s%s", i ? " " : "", s->argv.v[i]);
+	return r == -ENOBUFS ? 0 : r; /* a long one is cut */
+}
+
+static int on_box(const struct db_box *b, void *ud)
+{
+	const struct list *l = ud;
+	auto_json json_t *j = json_parse(b->spec, strlen(b->spec), "spec", NULL);
+	auto_buf struct buf command = BUF_INIT(4 * KIB);
+	struct box_spec spec = BOX_SPEC_INIT;
+	struct proc_exit e = { 0 };
+	struct boxlite_box_info info = {
+		.id = b->id,
+		.name = b->name,
+		.image = b->image,
+		.created_at = b->created_at,
+	};
+
+	if (j && box_spec_from_json(j, &spec, NULL) == 0 && join_argv(&spec.main, &command) < 0)
+		buf_consume(&command, buf_len(&command));
+	info.command = buf_str(&command);
+	if (!info.command)
+		info.command = "";
+	info.running = box_is_running(l->home, b->id, NULL) == 1;
+	info.ended = !info.running && box_last_exit(l->home, b->id, &e) == 1;
+	lib_exit(&e, &info.exit);
+	box_spec_fini(&spec);
+	return l->fn(&info, l->ud);
+}
+
+PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
+{
+	struct list l = { .home = b->home, .fn = fn, .ud = ud };
+	struct error e = { 0 };
+	int r = db_box_each(b->home->db, on_box, &l, &e);
+
+	return r < 0 ? lib_fail(err, &e, r) : r;
+}

@@ -1,0 +1,61 @@
+#include "lib/lib.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback)
+{
+	int code = err->code ? err->code : code_fallback;
+
+	if (out) {
+		out->code = code;
+		memcpy(out->text, err->text, sizeof(out->text));
+		_Static_assert(sizeof(out->text) == sizeof(err->text), "same length");
+	}
+	return code;
+}
+
+int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	size_t from_size = 0;
+
+	if (from)
+		memcpy(&from_size, from, sizeof(from_size));
+	if (from_size < sizeof(size_t)) {
+		error_set(&e, -EINVAL, "options without a size");
+		return lib_fail(err, &e, -EINVAL);
+	}
+	memset(to, 0, to_size);
+	memcpy(to, from, MIN(to_size, from_size));
+	return 0;
+}
+
+PUBLIC const char *boxlite_version(void)
+{
+	return BOXLITE_VERSION;
+}
+
+PUBLIC int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	struct boxlite *b = calloc(1, sizeof(*b));
+	int r = b ? home_open(home, &b->home, &e) : error_nomem(&e);
+
+	if (r < 0) {
+		free(b);
+		return lib_fail(err, &e, r);
+	}
+	box_recover(b->home);
+	*out = b;
+	return 0;
+}
+
+PUBLIC void boxlite_close(struct boxlite *b)
+{
+	if (!b)
+		return;
+	home_close(b->home);
+	free(b);
+}

@@ -1,0 +1,34 @@
+/* What the files of the library share. The contracts are in boxlite.h. */
+#ifndef LIB_LIB_H
+#define LIB_LIB_H
+
+#include "base/spawn.h"
+#include "box/box.h"
+#include "boxlite.h"
+#include "wire/conn.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+
+struct boxlite {
+	struct home *home;
+};
+
+struct boxlite_box {
+	struct home *home; /* borrowed from the boxlite */
+	struct db_box row;
+};
+
+/* Copies an internal error out; returns its code (code_fallback if it has none). */
+int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback);
+
+/* Copies the caller's options over defaults, whatever size the caller's structure has: a field that one side
+ * does not know is the default. -EINVAL when `from` is NULL or says no size. */
+int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_error *err);
+
+void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->error borrows from e */
+
+/* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim. */
+int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+		    struct error *err);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * A process in a box, from outside: one connection to the box's shim with one
+ * stream on it. Output waits in two bounded buffers until the caller consumes
+ * it; consuming gives the credit back to the sender, so a caller that does not
+ * read stops the process in the box and nothing grows.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "lib/lib.h"
+
+#define STREAM SPEC_ATTACH_STREAM
+
+/* Credit goes back in quarters of the window: few frames, and the sender never runs dry, because with
+ * nothing waiting here it has at least three quarters left. */
+#define CREDIT_STEP (FRAME_WINDOW / 4)
+
+struct boxlite_process {
+	struct conn conn;
+	struct child shim;          /* the box's shim if this process started it; pidfd -1 otherwise */
+	struct buf output[CHANNELS]; /* stdout and stderr; [0] is unused */
+	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
+	uint32_t stdin_credit;
+	bool hello, started, stdin_closed;
+	bool over;             /* the connection has ended */
+	bool ended;            /* exit is known */
+	struct proc_exit exit;
+};
+
+int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+		    struct error *err)
+{
+	struct boxlite_process *p = calloc(1, sizeof(*p));
+	int ch, r;
+
+	if (!p) {
+		close(sock);
+		spawn_reap(shim);
+		return error_nomem(err);
+	}
+	p->shim = *shim;
+	p->stdin_credit = FRAME_WINDOW;
+	for (ch = 0; ch < CHANNELS; ch++)
+		buf_init(&p->output[ch], FRAME_WINDOW);
+	/* What may wait to be sent: the opening, a window of input, a few signals. */
+	r = conn_init(&p->conn, sock, 2 * (FRAME_HEADER + FRAME_PAYLOAD_MAX));
+	if (r == 0)
+		r = buf_append(&p->conn.out, buf_data(opening), buf_len(opening));
+	if (r < 0) {
+		boxlite_process_close(p);
+		return error_code(err, r, "cannot talk to the box");
+	}
+	(void)conn_write(&p->conn); /* a closed peer is seen by the next read */
+	*out = p;
+	return 0;
+}
+
+static int on_data(struct boxlite_process *p, const struct frame *f)
+{
+	enum frame_channel ch = f->flags & FRAME_CHANNEL_MASK;
+
+	if (ch == CHANNEL_STDIN)
+		return -EBADMSG;
+	return buf_append(&p->output[ch], f->payload, f->len); /* -ENOBUFS: more than its credit */
+}
+
+static int on_frame(struct boxlite_process *p, const struct frame *f, struct error *err)
+{
+	uint32_t more;
+
+	if (!p->hello) {
+		p->hello = true;
+		return wire_get_hello(f, err);
+	}
+	switch ((enum frame_type)f->type) {
+	case FRAME_DATA:
+		return on_data(p, f);
+	case FRAME_CREDIT:
+		if (frame_get_credit(f, &more) < 0 || more > FRAME_WINDOW - p->stdin_credit)
+			return -EBADMSG;
+		p->stdin_credit += more;
+		return 0;
+	case FRAME_EXIT:
+		p->ended = true;
+		return wire_get_exit(f, &p->exit);
+	case FRAME_FAILED:
+		/* The box failed. Keep the reason unless the process ended before. */
+		if (!p->ended || p->exit.kind == PROC_LOST) {
+			p->exit.kind = PROC_LOST;
+			return wire_get_error(f, p->exit.error);
+		}
+		return 0;
+	case FRAME_STARTED:
+		p->started = true;
+		return 0;
+	default:
+		return 0; /* READY: nothing to do here */
+	}
+}
+
+/* The shim is gone. If it did not say how the process ended, nobody can. */
+static void on_over(struct boxlite_process *p)
+{
+	int status;
+
+	p->over = true;
+	close_fd(&p->conn.fd);
+	if (p->shim.pidfd >= 0)
+		(void)spawn_wait(&p->shim, &status);
+	if (p->ended)
+		return;
+	p->ended = true;
+	p->exit.kind = PROC_LOST;
+	if (!p->exit.error[0])
+		snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim ended without a word; see its log/shim.log");
+}
+
+PUBLIC int boxlite_process_fd(const struct boxlite_process *p)
+{
+	return p->conn.fd;
+}
+
+PUBLIC short boxlite_process_events(const struct boxlite_process *p)
+{
+	return (short)(POLLIN | (conn_wants_write(&p->conn) ? POLLOUT : 0));
+}
+
+PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	struct frame f;
+	ssize_t got;
+	int r;
+
+	if (p->over)
+		return 0;
+	(void)conn_write(&p->conn);
+	got = conn_read(&p->conn);
+	while ((r = conn_peek(&p->conn, &f)) == 1) {
+		r = on_frame(p, &f, &e);
+		if (r < 0)
+			break;
+		conn_next(&p->conn, &f);
+	}
+	if (r < 0) {
+		if (!e.code)
+			error_set(&e, r, "the shim broke the protocol");
+		on_over(p);
+		return lib_fail(err, &e, r);
+	}
+	if (got < 0)
+		on_over(p);
+	return 0;
+}
+
+PUBLIC size_t boxlite_process_output(const struct boxlite_process *p, int channel, const void **data)
+{
+	if (channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR)
+		return 0;
+	*data = buf_data(&p->output[channel]);
+	return buf_len(&p->output[channel]);
+}
+
+PUBLIC void boxlite_process_consume(struct boxlite_process *p, int channel, size_t n)
+{
+	if ((channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR) || n > buf_len(&p->output[channel]) || n == 0)
+		return;
+	buf_consume(&p->output[channel], n);
+	p->owed[channel] += (uint32_t)n;
+	if (p->over || p->ended || p->owed[channel] < CREDIT_STEP)
+		return;
+	if (frame_put_credit(&p->conn.out, STREAM, (enum frame_channel)channel, p->owed[channel]) < 0)
+		return;
+	p->owed[channel] = 0;
+	(void)conn_write(&p->conn);
+}
+
+PUBLIC size_t boxlite_process_write_room(const struct boxlite_process *p)
+{
+	return p->over || p->ended || p->stdin_closed ? 0 : p->stdin_credit;
+}
+
+PUBLIC size_t boxlite_process_write(struct boxlite_process *p, const void *data, size_t n)
+{
+	size_t done = 0, room = boxlite_process_write_room(p);
+
+	n = MIN(n, room);
+	while (done < n) {
+		size_t part = MIN(n - done, (size_t)FRAME_DATA_MAX);
+
+		if (frame_put(&p->conn.out, FRAME_DATA, CHANNEL_STDIN, STREAM, (const char *)data + done, part) < 0)
+			break;
+		p->stdin_credit -= (uint32_t)part;
+		done += part;
+	}
+	(void)conn_write(&p->conn);
+	return done;
+}
+
+PUBLIC void boxlite_process_close_stdin(struct boxlite_process *p)
+{
+	if (p->stdin_closed || p->over)
+		return;
+	p->stdin_closed = true;
+	if (frame_put(&p->conn.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, STREAM, NULL, 0) == 0)
+		(void)conn_write(&p->conn);
+}
+
+PUBLIC void boxlite_process_signal(struct boxlite_process *p, int signo)
+{
+	if (!p->over && wire_put_signal(&p->conn.out, STREAM, signo) == 0)
+		(void)conn_write(&p->conn);
+}
+
+PUBLIC void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsigned short cols)
+{
+	if (!p->over && wire_put_resize(&p->conn.out, STREAM, rows, cols) == 0)
+		(void)conn_write(&p->conn);
+}
+
+PUBLIC int boxlite_process_started(const struct boxlite_process *p)
+{
+	return p->started;
+}
+
+PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out)
+{
+	/* For the main process the connection's end is the box's end: its files are in order by then. */
+	if (!p->ended || (p->shim.pidfd >= 0 && !p->over) || buf_len(&p->output[CHANNEL_STDOUT]) ||
+	    buf_len(&p->output[CHANNEL_STDERR]))
+		return 0;
+	if (out)
+		lib_exit(&p->exit, out);
+	return 1;
+}
+
+PUBLIC int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err)
+{
+	while (!boxlite_process_ended(p, out)) {
+		struct pollfd pfd = { .fd = p->conn.fd, .events = boxlite_process_events(p) };
+		int ch, r;
+
+		for (ch = CHANNEL_STDOUT; ch < CHANNELS; ch++)
+			boxlite_process_consume(p, ch, buf_len(&p->output[ch]));
+		if (p->over)
+			continue;
+		poll(&pfd, 1, -1);
+		r = boxlite_process_dispatch(p, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+PUBLIC void boxlite_process_close(struct boxlite_process *p)
+{
+	int ch;
+
+	if (!p)
+		return;
+	conn_fini(&p->conn);
+	/* The shim lives on until its box has stopped; its lock tells when. It is nobody's zombie:
+	 * reaped here if it has ended, else by init when this process ends. */
+	close_fd(&p->shim.pidfd);
+	for (ch = 0; ch < CHANNELS; ch++)
+		buf_fini(&p->output[ch]);
+	free(p);
+}

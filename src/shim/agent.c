@@ -1,0 +1,131 @@
+/*
+ * The agent channel. The guest is hostile: each frame is decoded with bounds,
+ * and whatever breaks the protocol ends the box, never the shim.
+ */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "wire/boot.h"
+
+static void frame_on_connection(struct shim *s, const struct frame *f)
+{
+	struct error err = { 0 };
+	char text[ERROR_TEXT_MAX];
+
+	switch ((enum frame_type)f->type) {
+	case FRAME_HELLO:
+		if (wire_get_hello(f, &err) < 0)
+			life_fail(s, "%s", err.text);
+		s->agent_hello = true;
+		log_debug("the agent says HELLO");
+		break;
+	case FRAME_READY:
+		life_ready(s);
+		break;
+	case FRAME_BYE:
+	case FRAME_FAILED:
+		if (wire_get_error(f, text) < 0)
+			life_fail(s, "the guest broke the protocol: malformed %s", frame_name(f->type));
+		else if (f->type == FRAME_BYE)
+			life_bye(s, text);
+		else
+			life_fail(s, "the guest says: %s", text);
+		break;
+	default:
+		life_fail(s, "the guest broke the protocol: %s on the connection", frame_name(f->type));
+	}
+}
+
+static void handle_frame(struct shim *s, const struct frame *f)
+{
+	struct stream *st;
+
+	if (!s->agent_hello && f->type != FRAME_HELLO) {
+		life_fail(s, "the guest broke the protocol: %s before HELLO", frame_name(f->type));
+		return;
+	}
+	if (f->stream == 0) {
+		frame_on_connection(s, f);
+		return;
+	}
+	st = stream_of_agent(s, f->stream);
+	if (st)
+		stream_from_agent(st, s, f);
+	else
+		life_fail(s, "the guest broke the protocol: %s for a process that is not there",
+			  frame_name(f->type));
+}
+
+static void on_agent(struct watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, agent_watch);
+	struct frame f;
+	ssize_t got = 0;
+	int r;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		got = conn_read(&s->agent);
+	while (s->life < LIFE_ENDING && (r = conn_peek(&s->agent, &f)) != 0) {
+		if (r < 0) {
+			life_fail(s, "the guest broke the protocol: not a frame");
+			break;
+		}
+		handle_frame(s, &f);
+		conn_next(&s->agent, &f);
+	}
+	if (got < 0)
+		life_agent_gone(s);
+	else
+		agent_flush(s);
+}
+
+void agent_flush(struct shim *s)
+{
+	if (s->agent_watch.fd < 0)
+		return;
+	if (conn_write(&s->agent) < 0) {
+		life_agent_gone(s);
+		return;
+	}
+	loop_change(&s->loop, &s->agent_watch, conn_wants_write(&s->agent) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void agent_close(struct shim *s)
+{
+	loop_remove(&s->loop, &s->agent_watch);
+	conn_fini(&s->agent);
+}
+
+/* HELLO, BOOT and the main process go out at once and wait in the socket: the agent finds them
+ * there when it is up, and no round trip is spent. */
+static int send_opening(struct shim *s)
+{
+	struct boot_spec boot = { .hostname = s->spec.hostname, .disk_bytes = s->spec.disk_bytes };
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	boot.time_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+	r = wire_put_hello(&s->agent.out, "shim");
+	if (r == 0)
+		r = wire_put_boot(&s->agent.out, &boot);
+	if (r == 0)
+		r = wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
+	return r;
+}
+
+int agent_open(struct shim *s, int fd, struct error *err)
+{
+	int r = conn_init(&s->agent, fd, AGENT_OUT_MAX);
+
+	if (r == 0)
+		r = send_opening(s);
+	if (r == 0)
+		r = loop_add(&s->loop, &s->agent_watch, s->agent.fd, EPOLLIN, on_agent);
+	if (r < 0)
+		return error_code(err, r, "cannot open the agent channel");
+	agent_flush(s);
+	return 0;
+}

@@ -1,0 +1,230 @@
+/*
+ * Clients: the control connection that created the box, and any number of
+ * others on box.sock. All of them speak the same protocol; the creator's end
+ * stops a box that was not detached.
+ *
+ * A client may be dropped while a frame of its own is being handled (its
+ * socket broke, a buffer is full), so dropping only takes it out of every
+ * list; clients_reap() frees it when no callback is on the stack.
+ */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/sock.h"
+
+void client_drop(struct client *c)
+{
+	struct shim *s = c->shim;
+	struct client **at = &s->clients;
+	struct stream *st, *next;
+
+	if (c->dropped)
+		return;
+	c->dropped = true;
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	s->nclients--;
+	loop_remove(&s->loop, &c->watch);
+	for (st = s->streams; st; st = next) {
+		next = st->next;
+		if (st->client == c)
+			stream_orphan(st, s);
+	}
+	c->next = s->dropped_clients;
+	s->dropped_clients = c;
+	if (c->creator && !s->spec.detached) {
+		log_info("the owner is gone: stopping");
+		life_stop(s, s->spec.stop_grace_ms);
+	}
+	life_check_done(s);
+}
+
+void clients_reap(struct shim *s)
+{
+	while (s->dropped_clients) {
+		struct client *c = s->dropped_clients;
+
+		s->dropped_clients = c->next;
+		conn_fini(&c->conn);
+		free(c);
+	}
+}
+
+void client_flush(struct client *c)
+{
+	if (c->dropped)
+		return;
+	if (conn_write(&c->conn) < 0) {
+		client_drop(c);
+		return;
+	}
+	loop_change(&c->shim->loop, &c->watch, conn_wants_write(&c->conn) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+/* A new process in a running box. */
+static int start_process(struct client *c, const struct frame *f)
+{
+	struct shim *s = c->shim;
+	struct proc_spec spec;
+	struct stream *st;
+	int r;
+
+	if (f->stream == 0 || stream_of_client(c, f->stream) || wire_get_start(f, &spec, NULL) < 0)
+		return -EBADMSG;
+	spec.main = false;
+	st = stream_add(s, c, f->stream);
+	r = st ? wire_put_start(&s->agent.out, st->agent_id, &spec) : -ENOMEM;
+	proc_spec_fini(&spec);
+	if (r < 0 && st) {
+		struct proc_exit e = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
+
+		stream_end(st, s, &e);
+	}
+	agent_flush(s);
+	return st ? 0 : r;
+}
+
+static int attach_main(struct client *c, const struct frame *f)
+{
+	struct stream *st = stream_of_agent(c->shim, MAIN_STREAM);
+
+	if (f->stream == 0 || stream_of_client(c, f->stream))
+		return -EBADMSG;
+	if (!st || st->client) {
+		struct proc_exit e = { .kind = PROC_LOST, .error = "another client is attached" };
+
+		if (!st)
+			e = c->shim->main_exit;
+		return wire_put_exit(&c->conn.out, f->stream, &e);
+	}
+	st->client = c;
+	st->client_id = f->stream;
+	return 0;
+}
+
+static int handle_frame(struct client *c, const struct frame *f)
+{
+	struct error err = { 0 };
+	struct stream *st;
+	uint32_t grace;
+
+	if (!c->hello) {
+		int r = f->type == FRAME_HELLO ? wire_get_hello(f, &err) : -EBADMSG;
+
+		c->hello = r == 0;
+		return r;
+	}
+	switch ((enum frame_type)f->type) {
+	case FRAME_START:
+		return start_process(c, f);
+	case FRAME_ATTACH:
+		return attach_main(c, f);
+	case FRAME_SHUTDOWN:
+		if (wire_get_shutdown(f, &grace) < 0)
+			return -EBADMSG;
+		life_stop(c->shim, grace);
+		return 0;
+	default:
+		st = f->stream ? stream_of_client(c, f->stream) : NULL;
+		/* Frames for a process that has just ended cross its EXIT on the way: not an error. */
+		return st ? stream_from_client(st, c->shim, f) : 0;
+	}
+}
+
+void client_handle_input(struct client *c)
+{
+	struct frame f;
+	int r = 0;
+
+	while (!c->dropped && (r = conn_peek(&c->conn, &f)) == 1) {
+		r = handle_frame(c, &f);
+		if (r < 0)
+			break;
+		conn_next(&c->conn, &f);
+	}
+	if (c->dropped)
+		return;
+	if (r < 0) {
+		log_warn("a client broke the protocol: %s", r == -EBADMSG ? "malformed frame" : "refused");
+		client_drop(c);
+	} else {
+		client_flush(c);
+	}
+}
+
+static void on_client(struct watch *w, uint32_t events)
+{
+	struct client *c = container_of(w, struct client, watch);
+	ssize_t got = 0;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		got = conn_read(&c->conn);
+	client_handle_input(c);
+	if (got < 0)
+		client_drop(c);
+	life_check_done(c->shim);
+}
+
+struct client *client_add(struct shim *s, int fd, bool creator)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return NULL;
+	}
+	c->shim = s;
+	c->creator = creator;
+	c->watch = WATCH_NONE;
+	if (conn_init(&c->conn, fd, CLIENT_OUT_MAX) < 0 || wire_put_hello(&c->conn.out, "shim") < 0 ||
+	    loop_add(&s->loop, &c->watch, c->conn.fd, EPOLLIN, on_client) < 0) {
+		conn_fini(&c->conn);
+		free(c);
+		return NULL;
+	}
+	c->next = s->clients;
+	s->clients = c;
+	s->nclients++;
+	client_flush(c);
+	return c;
+}
+
+static void on_listen(struct watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, listen_watch);
+	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	uid_t uid;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	/* The folder is 0700 already; this is for a home on a file system without permissions. */
+	if (sock_peer_uid(fd, &uid) < 0 || (uid != geteuid() && uid != 0) || s->nclients >= CLIENTS_MAX) {
+		close(fd);
+		return;
+	}
+	client_add(s, fd, false);
+}
+
+int client_listen(struct shim *s, struct error *err)
+{
+	auto_fd int dir = openat(s->box_fd, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd, r;
+
+	if (dir < 0)
+		return error_sys(err, "cannot open the box's run folder");
+	fd = sock_listen_at(dir, "box.sock");
+	if (fd < 0)
+		return error_code(err, fd, "cannot listen on box.sock");
+	r = loop_add(&s->loop, &s->listen_watch, fd, EPOLLIN, on_listen);
+	if (r < 0)
+		close(fd);
+	return r < 0 ? error_code(err, r, "cannot watch box.sock") : 0;
+}

@@ -1,0 +1,50 @@
+/*
+ * An engine turns a description of a machine into a running child process.
+ * Two engines, one interface: kvm (boxlite-vmm) and qemu. What they are given
+ * is the same: open fds and numbers, no paths.
+ *
+ * The machine's devices, in the order the guest sees them:
+ *   disks[0], disks[1] ... virtio-blk: /dev/vda, /dev/vdb
+ *   agent channel          a byte stream; its guest side is named on the kernel command line
+ *   console                hvc0: what the kernel and the agent print
+ */
+#ifndef SHIM_ENGINE_H
+#define SHIM_ENGINE_H
+
+#include "base/error.h"
+#include "base/spawn.h"
+#include "wire/spec.h"
+
+#define MACHINE_DISKS_MAX 4
+
+struct machine_disk {
+	int fd;
+	bool readonly;
+};
+
+struct machine {
+	uint32_t cpus;
+	uint64_t memory_bytes;
+	int kernel_fd, initrd_fd;
+	struct machine_disk disks[MACHINE_DISKS_MAX];
+	size_t ndisks;
+	int agent_fd;   /* the engine's end of the agent channel */
+	int console_fd; /* the engine's end of the console: it writes */
+	int stderr_fd;  /* the engine's own complaints */
+	bool debug;     /* the kernel talks */
+};
+
+struct engine {
+	const char *name;
+
+	/* Starts the machine. All fds stay the caller's. The child ends when the guest powers off or
+	 * resets, when it is killed, and when the calling process dies. */
+	int (*start)(const struct box_spec *s, const struct machine *m, struct child *ret, struct error *err);
+};
+
+extern const struct engine engine_qemu;
+
+/* The engine for box_spec.engine, or NULL with the reason. */
+const struct engine *engine_find(const char *name, struct error *err);
+
+#endif

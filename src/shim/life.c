@@ -1,0 +1,183 @@
+/*
+ * The life of a box: what each event means in each state. States only go
+ * forward (enum life). Every path ends in finish(), which writes exit.json and
+ * tells the clients; then the shim waits only for clients that still have
+ * bytes to read, and exits. The lock goes with the process, last of all.
+ */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/io.h"
+
+static void kill_machine(struct shim *s)
+{
+	if (s->life >= LIFE_ENDING)
+		return;
+	s->life = LIFE_ENDING;
+	loop_timer_set(s->timer_watch.fd, 0);
+	spawn_kill(&s->machine, SIGKILL);
+}
+
+void life_ready(struct shim *s)
+{
+	struct client *c, *next;
+
+	if (s->life != LIFE_BOOTING)
+		return;
+	log_debug("the guest is ready");
+	s->life = LIFE_RUNNING;
+	loop_timer_set(s->timer_watch.fd, 0);
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		if (wire_put_empty(&c->conn.out, FRAME_READY, 0) < 0)
+			client_drop(c);
+		else
+			client_flush(c);
+	}
+}
+
+void life_main_ended(struct shim *s, const struct proc_exit *e)
+{
+	s->main_exit = *e;
+	s->main_ended = true;
+	log_info("the main process ended: status %d", proc_exit_status(e));
+	life_stop(s, 0);
+}
+
+void life_stop(struct shim *s, uint32_t grace_ms)
+{
+	if (s->life >= LIFE_STOPPING)
+		return;
+	/* Before READY nothing was written, and a disk that is thrown away needs no sync. */
+	if (s->life == LIFE_BOOTING || (s->main_ended && !s->spec.keep_disk)) {
+		kill_machine(s);
+		return;
+	}
+	s->life = LIFE_STOPPING;
+	loop_timer_set(s->timer_watch.fd, (uint64_t)grace_ms + STOP_SLACK_MS);
+	if (wire_put_shutdown(&s->agent.out, grace_ms) < 0)
+		kill_machine(s);
+	else
+		agent_flush(s);
+}
+
+void life_bye(struct shim *s, const char *error)
+{
+	if (*error) {
+		log_warn("the guest could not unmount: %s", error);
+		if (s->spec.keep_disk)
+			snprintf(s->failure, sizeof(s->failure), "the box's disk was not unmounted: %s", error);
+	}
+	kill_machine(s);
+}
+
+void life_fail(struct shim *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->life >= LIFE_ENDING)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(s->failure, sizeof(s->failure), fmt, ap);
+	va_end(ap);
+	log_error("%s", s->failure);
+	kill_machine(s);
+}
+
+void life_agent_gone(struct shim *s)
+{
+	loop_remove(&s->loop, &s->agent_watch);
+	/* The machine's own end follows and says more. If only the channel broke, the end is made here. */
+	if (s->life < LIFE_ENDING)
+		loop_timer_set(s->timer_watch.fd, 1000);
+}
+
+void life_timeout(struct shim *s)
+{
+	if (s->agent_watch.fd < 0)
+		life_fail(s, "the guest closed its channel");
+	else if (s->life == LIFE_BOOTING)
+		life_fail(s, "the guest did not start within %d s; its console is in log/console.log",
+			  BOOT_TIMEOUT_MS / 1000);
+	else if (s->life == LIFE_STOPPING)
+		life_fail(s, "the guest did not stop in time and was killed");
+}
+
+static void write_exit_record(struct shim *s, const struct proc_exit *e)
+{
+	auto_json json_t *j = proc_exit_to_json(e);
+	char *text;
+	int r = -ENOMEM;
+
+	if (j)
+		json_object_set_new(j, "finished_at", json_integer((json_int_t)time(NULL)));
+	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
+	if (text)
+		r = io_write_file_at(s->box_fd, "exit.json", text, strlen(text), 0600);
+	free(text);
+	if (r < 0)
+		log_error("cannot write exit.json: %s", strerror(-r));
+}
+
+/* How the machine ended when nobody asked it to. */
+static void explain_end(struct shim *s, int status)
+{
+	const char *complaint = console_last_complaint(s->console);
+
+	if (s->life >= LIFE_ENDING || s->failure[0])
+		return;
+	if (*complaint)
+		snprintf(s->failure, sizeof(s->failure), "%s", complaint);
+	else if (status > 128)
+		snprintf(s->failure, sizeof(s->failure), "the machine was killed by signal %d", status - 128);
+	else
+		snprintf(s->failure, sizeof(s->failure),
+			 "the machine %s; its console is in log/console.log",
+			 status ? "failed" : "stopped by itself");
+}
+
+void life_machine_ended(struct shim *s)
+{
+	struct proc_exit e = s->main_exit;
+	struct client *c, *next;
+	int status = 0;
+
+	loop_remove(&s->loop, &s->machine_watch);
+	console_drain(s->console);
+	(void)spawn_wait(&s->machine, &status);
+	explain_end(s, status);
+	s->life = LIFE_DONE;
+	agent_close(s);
+	if (!s->main_ended) {
+		e = (struct proc_exit){ .kind = PROC_LOST };
+		snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
+	}
+	write_exit_record(s, &e);
+	while (s->streams)
+		stream_end(s->streams, s, &e);
+	for (c = s->clients; s->failure[0] && c; c = next) {
+		next = c->next;
+		if (wire_put_failed(&c->conn.out, s->failure) < 0)
+			client_drop(c);
+		else
+			client_flush(c);
+	}
+	life_check_done(s);
+}
+
+void life_check_done(struct shim *s)
+{
+	struct client *c;
+
+	if (s->life != LIFE_DONE)
+		return;
+	for (c = s->clients; c; c = c->next)
+		if (conn_wants_write(&c->conn))
+			return;
+	loop_stop(&s->loop);
+}

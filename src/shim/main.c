@@ -1,0 +1,215 @@
+/*
+ * boxlite-shim: one box.
+ *
+ * The library starts it with open fds (enum shim_fd) and sends SPEC on the
+ * control socket. The shim starts the engine with what it was given, talks to
+ * the agent in the guest, serves clients on box.sock, keeps the logs, and
+ * writes exit.json when it is over.
+ *
+ *     control, box.sock        agent channel
+ *   clients  <------>  shim  <------------>  agent (hostile)
+ *                       |  console, stderr
+ *                       +-----<----- engine (child; dies with the shim)
+ *
+ * Who holds the lock. The library locks boxes/<id>/lock and passes the open
+ * file: the lock is the file description's, so it is held without a gap and
+ * goes when the shim's last fd goes, whatever ends it. Liveness of a box is
+ * this lock and nothing else.
+ *
+ * Who owns the box. The control connection is also the keepalive: unless the
+ * box is detached, its end (exit, kill -9, out of memory) stops the box in order.
+ */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/sock.h"
+
+static void on_machine(struct watch *w, uint32_t events)
+{
+	(void)events;
+	life_machine_ended(container_of(w, struct shim, machine_watch));
+}
+
+static void on_timer(struct watch *w, uint32_t events)
+{
+	uint64_t expired;
+
+	(void)events;
+	if (read(w->fd, &expired, sizeof(expired)) == sizeof(expired))
+		life_timeout(container_of(w, struct shim, timer_watch));
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, signal_watch);
+	char info[128];
+
+	(void)events;
+	if (read(w->fd, info, sizeof(info)) > 0)
+		life_stop(s, s->spec.stop_grace_ms);
+}
+
+/* Reads from the control socket until SPEC is complete; whatever follows it stays in `in`. */
+static int read_spec(struct buf *in, struct box_spec *ret, struct error *err)
+{
+	struct frame f;
+	int r;
+
+	while ((r = frame_peek(in, &f)) == 0) {
+		ssize_t got = buf_read_fd(in, SHIM_FD_CONTROL, 64 * KIB);
+
+		if (got <= 0)
+			return error_code(err, got < 0 ? (int)got : -EPIPE, "no box description");
+	}
+	if (r == 1)
+		r = wire_get_spec(&f, ret, err);
+	if (r == 0)
+		buf_consume(in, frame_size(&f));
+	return r;
+}
+
+static int start_machine(struct shim *s, struct error *err)
+{
+	auto_fd int console = -1, complaints = -1, agent_near = -1, agent_far = -1;
+	int pair[2], r;
+
+	s->console = console_open(s, &console, &complaints, err);
+	if (!s->console)
+		return -EIO;
+	r = sock_pair(pair);
+	if (r < 0)
+		return error_code(err, r, "cannot make the agent channel");
+	agent_near = pair[0];
+	agent_far = pair[1];
+	struct machine m = {
+		.cpus = s->spec.cpus,
+		.memory_bytes = s->spec.memory_bytes,
+		.kernel_fd = SHIM_FD_KERNEL,
+		.initrd_fd = SHIM_FD_INITRD,
+		.disks = { { .fd = SHIM_FD_IMAGE, .readonly = true }, { .fd = SHIM_FD_DISK } },
+		.ndisks = 2,
+		.agent_fd = agent_far,
+		.console_fd = console,
+		.stderr_fd = complaints,
+		.debug = s->spec.debug,
+	};
+	r = s->engine->start(&s->spec, &m, &s->machine, err);
+	if (r < 0)
+		return r;
+	r = loop_add(&s->loop, &s->machine_watch, s->machine.pidfd, EPOLLIN, on_machine);
+	if (r < 0)
+		return error_code(err, r, "cannot watch the machine");
+	return agent_open(s, take_fd(&agent_near), err);
+}
+
+static int open_events(struct shim *s, struct error *err)
+{
+	sigset_t set;
+	int timer, signals;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	timer = loop_timer_fd();
+	signals = loop_signal_fd(&set);
+	if (timer < 0 || signals < 0 || loop_add(&s->loop, &s->timer_watch, timer, EPOLLIN, on_timer) < 0 ||
+	    loop_add(&s->loop, &s->signal_watch, signals, EPOLLIN, on_signal) < 0)
+		return error_set(err, -EIO, "cannot set up timers and signals");
+	return 0;
+}
+
+/* The library's connection, with what it sent behind SPEC still to be handled. */
+static struct client *adopt_control(struct shim *s, struct buf *in)
+{
+	struct client *c = client_add(s, SHIM_FD_CONTROL, true);
+
+	if (!c)
+		return NULL;
+	if (buf_len(in) && buf_append(&c->conn.in, buf_data(in), buf_len(in)) < 0)
+		return NULL;
+	return c;
+}
+
+static int start_box(struct shim *s, struct client *creator, struct error *err)
+{
+	struct stream *st;
+	int r;
+
+	/* It was dropped before there was a machine to stop: now none may start. */
+	if (creator->dropped && !s->spec.detached)
+		return error_set(err, -EPIPE, "the owner was gone before the start");
+	r = client_listen(s, err);
+	if (r < 0)
+		return r;
+	s->engine = engine_find(s->spec.engine, err);
+	if (!s->engine)
+		return -EINVAL;
+	st = stream_add(s, s->spec.attach && !creator->dropped ? creator : NULL, SPEC_ATTACH_STREAM);
+	if (!st)
+		return error_nomem(err);
+	r = start_machine(s, err);
+	if (r == 0)
+		loop_timer_set(s->timer_watch.fd, BOOT_TIMEOUT_MS);
+	return r;
+}
+
+/* It never ran: the creator learns why in the way it learns of any other end. */
+static void report_failed_start(struct shim *s, const struct error *err)
+{
+	snprintf(s->failure, sizeof(s->failure), "%s", err->text);
+	log_error("%s", err->text);
+	spawn_kill(&s->machine, SIGKILL);
+	life_machine_ended(s);
+}
+
+int main(void)
+{
+	static struct shim s = {
+		.box_fd = SHIM_FD_BOX,
+		.lock_fd = SHIM_FD_LOCK,
+		.machine = { .pidfd = -1 },
+		.machine_watch = { .fd = -1 },
+		.agent = { .fd = -1 },
+		.agent_watch = { .fd = -1 },
+		.listen_watch = { .fd = -1 },
+		.timer_watch = { .fd = -1 },
+		.signal_watch = { .fd = -1 },
+		.next_agent_id = MAIN_STREAM,
+	};
+	struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX + 64 * KIB);
+	struct error err = { 0 };
+	struct client *creator;
+
+	log_init("boxlite-shim", LOG_INFO);
+	/* Its memory holds the environment of the box: no core dump, no ptrace by others. */
+	prctl(PR_SET_DUMPABLE, 0);
+	s.spec = BOX_SPEC_INIT;
+	if (read_spec(&in, &s.spec, &err) < 0 || loop_init(&s.loop) < 0 || open_events(&s, &err) < 0) {
+		log_error("%s", err.text);
+		return 1;
+	}
+	if (s.spec.debug)
+		log_init("boxlite-shim", LOG_DEBUG);
+	creator = adopt_control(&s, &in);
+	buf_fini(&in);
+	if (!creator)
+		return 1;
+	if (start_box(&s, creator, &err) < 0)
+		report_failed_start(&s, &err);
+	/* Only now: its frames may already be for the main process's stream. */
+	client_handle_input(creator);
+	while (!s.loop.stop && loop_once(&s.loop, -1) == 0)
+		clients_reap(&s);
+	/* The name goes before the lock does: who finds the lock free finds no socket. */
+	unlinkat(s.box_fd, "run/box.sock", 0);
+	console_close(s.console);
+	return 0;
+}

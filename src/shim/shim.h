@@ -1,0 +1,117 @@
+/*
+ * What the files of the shim share. Theory of operation: main.c.
+ */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "shim/engine.h"
+#include "wire/conn.h"
+#include "wire/spec.h"
+
+#define AGENT_OUT_MAX (64 * MIB)  /* bounded by the credit of all streams long before */
+#define CLIENT_OUT_MAX (64 * MIB)
+#define CLIENTS_MAX 256
+#define STREAMS_MAX 4096
+#define MAIN_STREAM 1 /* the main process's id towards the agent */
+
+#define BOOT_TIMEOUT_MS 120000 /* a guest under TCG on a busy machine is slow, but not that slow */
+#define STOP_SLACK_MS 10000    /* what sync and unmount may take beyond the grace */
+
+/* The life of a box only goes forward. */
+enum life {
+	LIFE_BOOTING,  /* machine started; the agent has not said READY */
+	LIFE_RUNNING,
+	LIFE_STOPPING, /* SHUTDOWN sent; waiting for BYE */
+	LIFE_ENDING,   /* machine killed; waiting for its end */
+	LIFE_DONE,     /* exit.json is written; waiting until clients have their last bytes */
+};
+
+struct shim;
+
+struct client {
+	struct client *next;
+	struct shim *shim;
+	struct conn conn;
+	struct watch watch;
+	bool creator; /* the control connection: its end is the owner's end */
+	bool hello;   /* the peer has said HELLO */
+	bool dropped; /* waits for clients_reap() */
+};
+
+/* A process, seen from both sides. */
+struct stream {
+	struct stream *next;
+	uint32_t agent_id;
+	struct client *client; /* NULL: nobody listens (any more); output is dropped */
+	uint32_t client_id;
+	/* What the sender of each channel may still send: the client's stdin, the agent's stdout and stderr. */
+	uint32_t credit[CHANNELS];
+};
+
+struct shim {
+	struct loop loop;
+	struct box_spec spec;
+	int box_fd, lock_fd;
+	enum life life;
+
+	const struct engine *engine;
+	struct child machine;
+	struct watch machine_watch;
+	struct conn agent;
+	struct watch agent_watch;
+	bool agent_hello;
+
+	struct watch listen_watch, timer_watch, signal_watch;
+	struct client *clients, *dropped_clients;
+	struct stream *streams;
+	size_t nclients, nstreams;
+	uint32_t next_agent_id;
+
+	struct console *console;
+	struct proc_exit main_exit; /* meaningful once main_ended */
+	bool main_ended;
+	char failure[ERROR_TEXT_MAX]; /* why the box failed, "" if it did not */
+};
+
+/* life.c: what happens when */
+void life_ready(struct shim *s);
+void life_main_ended(struct shim *s, const struct proc_exit *e);
+void life_stop(struct shim *s, uint32_t grace_ms);
+void life_bye(struct shim *s, const char *error);
+void life_fail(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void life_agent_gone(struct shim *s);
+void life_machine_ended(struct shim *s);
+void life_timeout(struct shim *s);
+void life_check_done(struct shim *s); /* leaves the loop when nobody waits for bytes any more */
+
+/* agent.c: the agent channel */
+int agent_open(struct shim *s, int fd, struct error *err);
+void agent_close(struct shim *s);
+void agent_flush(struct shim *s); /* after anything was put into s->agent.out */
+
+/* client.c: box.sock and the control connection */
+struct client *client_add(struct shim *s, int fd, bool creator);
+void client_handle_input(struct client *c); /* every complete frame that has been read */
+void client_flush(struct client *c);
+void client_drop(struct client *c); /* c stays allocated until clients_reap() */
+void clients_reap(struct shim *s);
+int client_listen(struct shim *s, struct error *err);
+
+/* stream.c */
+struct stream *stream_add(struct shim *s, struct client *c, uint32_t client_id);
+struct stream *stream_of_agent(struct shim *s, uint32_t agent_id);
+struct stream *stream_of_client(struct client *c, uint32_t client_id);
+void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f);
+int stream_from_client(struct stream *st, struct shim *s, const struct frame *f); /* -EBADMSG: the client lies */
+void stream_orphan(struct stream *st, struct shim *s); /* its client is gone */
+void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e);
+
+/* console.c: the guest's console and the engine's complaints, bounded, into log/ */
+struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err);
+const char *console_last_complaint(const struct console *c); /* last line of the engine's stderr or "" */
+void console_drain(struct console *c); /* takes what is still in the pipes, before the end */
+void console_close(struct console *c);
+
+#endif

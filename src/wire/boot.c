@@ -1,0 +1,41 @@
+#include "wire/boot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/message.h"
+
+void boot_spec_fini(struct boot_spec *s)
+{
+	free(s->hostname);
+	*s = (struct boot_spec){ 0 };
+}
+
+int wire_put_boot(struct buf *out, const struct boot_spec *s)
+{
+	return message_put(out, FRAME_BOOT, 0,
+			   json_pack("{s:s, s:I, s:I}", "hostname", s->hostname, "time_ns", (json_int_t)s->time_ns,
+				     "disk_bytes", (json_int_t)s->disk_bytes));
+}
+
+int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *err)
+{
+	auto_json json_t *j = message_get(f, err);
+	struct boot_spec s = { 0 };
+	bool bad = false;
+	const char *hostname;
+
+	if (!j)
+		return -EBADMSG;
+	hostname = json_get_str(j, "hostname", NULL, &bad);
+	s.time_ns = json_get_u64(j, "time_ns", 0, &bad);
+	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
+	if (bad || !hostname || strlen(hostname) > 64)
+		return error_set(err, -EBADMSG, "malformed BOOT message");
+	s.hostname = strdup(hostname);
+	if (!s.hostname)
+		return error_nomem(err);
+	*ret = s;
+	return 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * BOOT, shim -> agent: everything the agent needs to know before the first
+ * process. JSON: {hostname, channel-independent settings}.
+ */
+#ifndef WIRE_BOOT_H
+#define WIRE_BOOT_H
+
+#include "wire/proc.h"
+
+struct boot_spec {
+	char *hostname;      /* owned; of the container */
+	uint64_t time_ns;    /* wall clock, CLOCK_REALTIME: the guest has no clock chip; 0 = leave it */
+	uint64_t disk_bytes; /* size of the writable disk, for messages only */
+};
+
+void boot_spec_fini(struct boot_spec *s);
+int wire_put_boot(struct buf *out, const struct boot_spec *s) MUST_CHECK;
+int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * One connection that speaks frames: a stream socket and a bounded buffer each way. It
+ * moves bytes when it is told to; the caller owns the loop and the meaning.
+ */
+#ifndef WIRE_CONN_H
+#define WIRE_CONN_H
+
+#include "wire/frame.h"
+
+struct conn {
+	int fd; /* owned, non-blocking; -1 once closed */
+	struct buf in, out;
+};
+
+/* Takes the fd. `out_max` bounds what may wait to be sent. 0 or -errno (the fd is then closed). */
+int conn_init(struct conn *c, int fd, size_t out_max) MUST_CHECK;
+void conn_fini(struct conn *c);
+
+static inline bool conn_wants_write(const struct conn *c)
+{
+	return buf_len(&c->out) > 0;
+}
+
+/* Reads once what is there: > 0 bytes, 0 nothing now, -EPIPE at the end, -errno. */
+ssize_t conn_read(struct conn *c);
+
+/* Writes as much as goes without waiting: 0 (some may remain), or -errno. */
+int conn_write(struct conn *c);
+
+/* The next complete frame, as frame_peek(); drop it with conn_next(). */
+static inline int conn_peek(struct conn *c, struct frame *f)
+{
+	return frame_peek(&c->in, f);
+}
+
+static inline void conn_next(struct conn *c, const struct frame *f)
+{
+	buf_consume(&c->in, frame_size(f));
+}
+
+#endif

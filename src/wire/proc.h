@@ -1,0 +1,79 @@
+/*
+ * Messages about a process in the box: START, EXIT and the small ones.
+ * Encode and decode only. Every decoder takes the payload of a frame from a
+ * peer that may lie: bounds and types are checked, and *ret is untouched on
+ * failure.
+ */
+#ifndef WIRE_PROC_H
+#define WIRE_PROC_H
+
+#include "base/json.h"
+#include "wire/frame.h"
+
+#define PROC_STRINGS_MAX 65536 /* entries of argv, of the environment */
+
+/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main} */
+struct proc_spec {
+	struct strv argv; /* argv[0] is looked up in PATH of env, inside the box, when it has no '/' */
+	struct strv env;  /* "NAME=value"; HOME is added from the user's entry when absent */
+	char *cwd;        /* owned; absolute inside the box; made if missing; NULL = "/" */
+	char *user;       /* owned; "name|uid[:group|gid]"; NULL or "" = root */
+	bool tty;         /* a new pseudo-terminal; stderr is then part of stdout */
+	bool stdin_open;  /* false: the process reads end of file at once */
+	bool main;        /* the box's main process: pid 1 of new namespaces; others join them */
+	uint16_t rows, cols; /* of the terminal; 0 = 24 x 80 */
+};
+
+#define PROC_SPEC_INIT \
+	((struct proc_spec){ .argv = STRV_INIT(PROC_STRINGS_MAX), .env = STRV_INIT(PROC_STRINGS_MAX) })
+
+void proc_spec_fini(struct proc_spec *s);
+json_t *proc_spec_to_json(const struct proc_spec *s); /* new object or NULL */
+int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *err) MUST_CHECK;
+
+/* How a process ended. EXIT: {kind, code, signal, error} */
+enum proc_end {
+	PROC_EXITED,    /* code */
+	PROC_SIGNALLED, /* signal */
+	PROC_NOT_FOUND, /* never ran: no such program; error says which */
+	PROC_CANNOT_RUN, /* never ran: found but not executable, no such user, no such folder */
+	PROC_LOST,      /* the box ended under it; error says why */
+};
+
+struct proc_exit {
+	enum proc_end kind;
+	uint8_t code;   /* of PROC_EXITED */
+	uint8_t signal; /* of PROC_SIGNALLED */
+	char error[ERROR_TEXT_MAX]; /* one line or "" */
+};
+
+json_t *proc_exit_to_json(const struct proc_exit *e); /* new object or NULL */
+int proc_exit_from_json(const json_t *j, struct proc_exit *ret) MUST_CHECK; /* 0 or -EBADMSG */
+
+/* As a shell and docker say it: code, 128 + signal, 127, 126, 125. */
+int proc_exit_status(const struct proc_exit *e);
+
+/* Each appends one frame to out: 0, -ENOBUFS, -ENOMEM. */
+int wire_put_hello(struct buf *out, const char *role) MUST_CHECK;
+int wire_put_start(struct buf *out, uint32_t stream, const struct proc_spec *s) MUST_CHECK;
+int wire_put_started(struct buf *out, uint32_t stream, int pid) MUST_CHECK;
+int wire_put_signal(struct buf *out, uint32_t stream, int signo) MUST_CHECK;
+int wire_put_resize(struct buf *out, uint32_t stream, uint16_t rows, uint16_t cols) MUST_CHECK;
+int wire_put_exit(struct buf *out, uint32_t stream, const struct proc_exit *e) MUST_CHECK;
+int wire_put_shutdown(struct buf *out, uint32_t grace_ms) MUST_CHECK;
+int wire_put_bye(struct buf *out, const char *error) MUST_CHECK;       /* error may be NULL */
+int wire_put_failed(struct buf *out, const char *error) MUST_CHECK;
+int wire_put_empty(struct buf *out, enum frame_type type, uint32_t stream) MUST_CHECK; /* {} */
+
+/* Each decodes the payload of its frame: 0 or -EBADMSG (HELLO also -EPROTO: another generation). */
+int wire_get_hello(const struct frame *f, struct error *err) MUST_CHECK;
+int wire_get_start(const struct frame *f, struct proc_spec *ret, struct error *err) MUST_CHECK;
+int wire_get_started(const struct frame *f, int *ret_pid) MUST_CHECK;
+int wire_get_signal(const struct frame *f, int *ret_signo) MUST_CHECK;
+int wire_get_resize(const struct frame *f, uint16_t *ret_rows, uint16_t *ret_cols) MUST_CHECK;
+int wire_get_exit(const struct frame *f, struct proc_exit *ret) MUST_CHECK;
+int wire_get_shutdown(const struct frame *f, uint32_t *ret_grace_ms) MUST_CHECK;
+/* BYE and FAILED: the text ("" if none), at most ERROR_TEXT_MAX - 1 bytes of it, safe to print. */
+int wire_get_error(const struct frame *f, char ret[ERROR_TEXT_MAX]) MUST_CHECK;
+
+#endif

@@ -1,0 +1,91 @@
+#include "wire/spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/message.h"
+
+void box_spec_fini(struct box_spec *s)
+{
+	free(s->id);
+	free(s->hostname);
+	free(s->engine);
+	free(s->engine_program);
+	free(s->accel);
+	proc_spec_fini(&s->main);
+	*s = BOX_SPEC_INIT;
+}
+
+json_t *box_spec_to_json(const struct box_spec *s)
+{
+	json_t *process = proc_spec_to_json(&s->main);
+
+	if (!process)
+		return NULL;
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
+			 "hostname", s->hostname, "engine", s->engine, "engine_program", s->engine_program,
+			 "accel", s->accel, "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
+			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
+			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
+			 s->detached, "debug", s->debug, "main", process);
+}
+
+static int copy(const json_t *j, const char *key, char **ret, bool *bad)
+{
+	const char *s = json_get_str(j, key, NULL, bad);
+
+	if (!s)
+		return 0;
+	*ret = strdup(s);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
+{
+	struct box_spec s = BOX_SPEC_INIT;
+	bool bad = false;
+	uint64_t cpus = json_get_u64(j, "cpus", 0, &bad), grace = json_get_u64(j, "stop_grace_ms", 0, &bad);
+	int r = 0;
+
+	uint64_t tsc_khz = json_get_u64(j, "tsc_khz", 0, &bad);
+	s.memory_bytes = json_get_u64(j, "memory_bytes", 0, &bad);
+	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
+	s.keep_disk = json_get_bool(j, "keep_disk", true, &bad);
+	s.attach = json_get_bool(j, "attach", false, &bad);
+	s.detached = json_get_bool(j, "detached", false, &bad);
+	s.debug = json_get_bool(j, "debug", false, &bad);
+	if (copy(j, "id", &s.id, &bad) < 0 || copy(j, "hostname", &s.hostname, &bad) < 0 ||
+	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||
+	    copy(j, "engine_program", &s.engine_program, &bad) < 0)
+		r = error_nomem(err);
+	if (r == 0 && (bad || !s.id || !s.hostname || !s.engine || !s.accel || cpus < 1 ||
+		       cpus > SPEC_CPUS_MAX || s.memory_bytes < SPEC_MEMORY_MIN || grace > UINT32_MAX ||
+		       tsc_khz > UINT32_MAX))
+		r = error_set(err, -EBADMSG, "malformed box description");
+	if (r == 0)
+		r = proc_spec_from_json(json_get_obj(j, "main", &bad), &s.main, err);
+	if (r < 0) {
+		box_spec_fini(&s);
+		return r;
+	}
+	s.cpus = (uint32_t)cpus;
+	s.tsc_khz = (uint32_t)tsc_khz;
+	s.stop_grace_ms = (uint32_t)grace;
+	*ret = s;
+	return 0;
+}
+
+int wire_put_spec(struct buf *out, const struct box_spec *s)
+{
+	return message_put(out, FRAME_SPEC, 0, box_spec_to_json(s));
+}
+
+int wire_get_spec(const struct frame *f, struct box_spec *ret, struct error *err)
+{
+	auto_json json_t *j = f->type == FRAME_SPEC ? message_get(f, err) : NULL;
+
+	if (f->type != FRAME_SPEC)
+		return error_set(err, -EBADMSG, "the first message is not a box description");
+	return j ? box_spec_from_json(j, ret, err) : -EBADMSG;
+}

@@ -1,0 +1,54 @@
+/*
+ * SPEC, library -> shim: what to run. The first and only frame before HELLO on
+ * the control socket; never in argv, environment or a log. The same JSON is
+ * the box's row in the database.
+ *
+ * The shim is started with these open files and opens nothing by path:
+ */
+#ifndef WIRE_SPEC_H
+#define WIRE_SPEC_H
+
+#include "wire/proc.h"
+
+enum shim_fd {
+	SHIM_FD_CONTROL = 3, /* stream socket to the library: SPEC, then a client connection and the keepalive */
+	SHIM_FD_BOX = 4,     /* folder boxes/<id>: run/, log/, exit.json */
+	SHIM_FD_LOCK = 5,    /* boxes/<id>/lock, flock()ed: held until the shim has ended */
+	SHIM_FD_KERNEL = 6,  /* vmlinux, read-only */
+	SHIM_FD_INITRD = 7,  /* initramfs, read-only */
+	SHIM_FD_IMAGE = 8,   /* the image's EROFS, read-only */
+	SHIM_FD_DISK = 9,    /* the box's ext4 disk, read-write */
+};
+
+#define SPEC_CPUS_MAX 32
+#define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
+#define SPEC_MEMORY_MIN (128 * MIB)
+
+struct box_spec {
+	char *id;       /* owned; folder name */
+	char *hostname; /* owned */
+	char *engine;   /* owned; "auto", "kvm" or "qemu" */
+	char *engine_program; /* owned; absolute path that overrides the search, or NULL */
+	char *accel;    /* owned; of engine qemu: "tcg" or "kvm" */
+	uint32_t tsc_khz; /* the host's time stamp counter; 0 = unknown */
+	uint32_t cpus;
+	uint64_t memory_bytes;
+	uint64_t disk_bytes;
+	uint32_t stop_grace_ms; /* between SIGTERM and SIGKILL of the main process */
+	bool keep_disk;         /* false: the box is removed at its end, so nothing needs to be synced */
+	bool attach;            /* the control connection is attached to the main process, on its stream 1 */
+	bool detached;          /* the box outlives the control connection */
+	bool debug;             /* verbose logs */
+	struct proc_spec main;
+};
+
+#define BOX_SPEC_INIT ((struct box_spec){ .main = PROC_SPEC_INIT })
+
+void box_spec_fini(struct box_spec *s);
+json_t *box_spec_to_json(const struct box_spec *s); /* new object, or NULL: out of memory or not UTF-8 */
+int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err) MUST_CHECK;
+
+int wire_put_spec(struct buf *out, const struct box_spec *s) MUST_CHECK;
+int wire_get_spec(const struct frame *f, struct box_spec *ret, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,61 @@
+#!/bin/bash
+# A guest that lies: whatever it says, the box ends with one clear line, and nothing is left.
+# The guest is tests/lib/fake-engine.py in the place of QEMU.
+. "$(dirname "$0")/common.sh"
+make_home
+
+play() { # SCENARIO
+	"$TOP/tests/lib/fake-engine.py" "$1" > "$T/engine-$1" && chmod +x "$T/engine-$1"
+	BOXLITE_QEMU=$T/engine-$1 bl run --rm bb true
+}
+
+# lies SCENARIO PATTERN NAME
+lies() {
+	play "$1"
+	fails 125 "$2" "$3"
+	nothing_left "$3: nothing is left" now
+}
+
+lies garbage 'the guest broke the protocol: not a frame' "bytes that are no frame"
+lies too_long 'the guest broke the protocol: not a frame' "a frame that is too long"
+lies generation 'protocol generation 99' "another protocol generation"
+lies no_hello 'READY before HELLO' "no HELLO"
+lies on_stdin 'the guest broke the protocol: DATA' "output on the input channel"
+lies strange_stream 'for a process that is not there' "a process that nobody started"
+lies bad_exit 'malformed EXIT' "an exit code of 256"
+lies bad_json 'malformed EXIT' "an exit that is not JSON"
+lies bad_credit 'wrong CREDIT' "credit that was never spent"
+lies escapes 'a\?\[2Jb\?c' "an error text with terminal escapes"
+lies closes 'the guest closed its channel' "a channel that closes"
+lies complains 'it cannot be done' "an engine that fails says why"
+
+# More output than there is credit for, while nobody reads ours.
+"$TOP/tests/lib/fake-engine.py" too_much > "$T/engine" && chmod +x "$T/engine"
+mkfifo "$T/pipe"
+exec 9<> "$T/pipe"
+BOXLITE_QEMU=$T/engine timeout 60 "$B" run --name greedy bb true > "$T/pipe" 2> "$T/err" 9>&- &
+pid=$!
+cut_off() { grep -qs 'beyond its credit' "$BOXLITE_HOME"/boxes/*/log/shim.log; }
+wait_for cut_off
+ok $? "output beyond the credit ends the box, though nobody reads it"
+timeout 60 cat <&9 > "$T/got" &
+cat=$!
+wait $pid
+is $? 125 "and boxlite says so when it is read"
+kill $cat 2>/dev/null
+exec 9>&-
+like "$(cat "$T/err")" 'beyond its credit' "by name"
+"$B" rm greedy > /dev/null
+nothing_left "and nothing is left"
+
+# A console that never ends.
+BOXLITE_QEMU=$T/engine
+"$TOP/tests/lib/fake-engine.py" floods > "$T/engine"
+BOXLITE_QEMU=$T/engine bl run --name loud bb true
+is $ST 5 "a guest may print for ever"
+size=$(stat -c %s "$BOXLITE_HOME"/boxes/*/log/console.log)
+[ "$size" -le $((4 * 1024 * 1024 + 8192)) ]
+ok $? "its log has a ceiling" || diag "$size bytes"
+"$B" rm loud > /dev/null
+nothing_left "and nothing is left"
+box_done

@@ -1,0 +1,114 @@
+#!/bin/bash
+# Loading: folders, archives in every order and compression, docker's form, hostile ones.
+. "$(dirname "$0")/common.sh"
+
+mk_busybox_image "$T/img" 3 || { ok 1 "images are made"; tap_done; exit 1; }
+digest=$(jq -r '.manifests[0].digest' "$T/img/index.json")
+
+fetch s load "$T/img"
+ok $? "a folder is loaded" || printf '# %s\n' "$OUT"
+is "$(field manifest)" "$digest" "with its own digest"
+is "$(field reference)" "$digest" "named after it, for a bare tag is no name"
+rootfs_ok s; ok $? "fsck.erofs is content with the root file system"
+rootfs=$(field rootfs)
+fetch s --name mine:v1 load "$T/img"
+is "$(field reference)" docker.io/library/mine:v1 "it can be given a name"
+is "$(litter s)" "" "tmp/ is empty"
+
+skopeo --insecure-policy copy -q "oci:$T/img:latest" "oci:$T/named:example.com/foo/bar:1.2"
+fetch s load "$T/named"
+is "$(field reference)" example.com/foo/bar:1.2 "a name in the annotations is used"
+
+tar -C "$T/named" -cf "$T/oci.tar" .
+tar -C "$T/named" -cf "$T/reverse.tar" blobs oci-layout index.json
+for how in cat gzip zstd bzip2 xz; do
+	$how < "$T/reverse.tar" > "$T/a.tar.$how"
+	fetch "t-$how" load "$T/a.tar.$how"
+	is "$(field rootfs)" "$rootfs" "an OCI tar through $how is loaded"
+done
+fetch pipe load - < <(gzip < "$T/oci.tar")
+is "$(field rootfs)" "$rootfs" "so is one through a pipe"
+is "$(litter pipe)" "" "nothing of it stays in tmp/"
+
+skopeo --insecure-policy copy -q "oci:$T/img:latest" "docker-archive:$T/docker.tar:example.com/foo:a" 2>/dev/null
+fetch docker load "$T/docker.tar"
+ok $? "a docker archive is loaded" || printf '# %s\n' "$OUT"
+is "$(field reference)" example.com/foo:a "with the name in it"
+is "$(field rootfs)" "$rootfs" "to the same root file system"
+is "$(cd "$T/docker/blobs/sha256" && sha256sum * | awk '$1 != $2' | wc -l)" 0 "every blob has the digest of its name"
+is "$(ls "$T/docker/blobs/sha256" | wc -l)" "$(field 'blobs | length')" "and belongs to the image"
+fetch docker --name other load "$T/docker.tar"
+is "$(field reference)" docker.io/library/other:latest "a name given overrides that"
+
+# The old form: <id>/layer.tar, some of them symlinks to others; manifest.json first.
+mkdir -p "$T/old" "$T/old.x" && tar -C "$T/old.x" -xf "$T/docker.tar"
+jq -r '.[0].Layers[]' "$T/old.x/manifest.json" | while read -r layer; do
+	mkdir -p "$T/old/${layer%.tar}" && cp "$T/old.x/$layer" "$T/old/${layer%.tar}/layer.tar"
+done
+last=$(ls -d "$T"/old/*/ | tail -n1)
+mkdir "$T/old/moved" && mv "$last/layer.tar" "$T/old/moved/layer.tar" && ln -s ../moved/layer.tar "$last/layer.tar"
+cp "$T"/old.x/*.json "$T/old/" && chmod u+w "$T"/old/*.json
+jq -c '.[0].Layers |= map(sub("[.]tar$"; "/layer.tar"))' "$T/old.x/manifest.json" > "$T/old/manifest.json"
+tar -C "$T/old" -cf "$T/old.tar" manifest.json .
+fetch old load "$T/old.tar"
+is "$(field rootfs)" "$rootfs" "docker's old form with symlinks between layers" || printf '# %s\n' "$OUT"
+
+# The new form: both at once, the name only in manifest.json.
+cp -r "$T/img" "$T/both"
+config=$(jq -r .config.digest "$T/img/blobs/sha256/${digest#sha256:}")
+printf '[{"Config":"blobs/sha256/%s","RepoTags":["both:2"],"Layers":[]}]' "${config#sha256:}" > "$T/both/manifest.json"
+tar -C "$T/both" -cf "$T/both.tar" .
+fetch both load "$T/both.tar"
+is "$(field reference)" docker.io/library/both:2 "OCI with docker's manifest.json takes the name from there"
+
+# Two images in one.
+cp -r "$T/named" "$T/two"
+jq -c '.manifests += [.manifests[0] | .annotations["org.opencontainers.image.ref.name"] = "second/one:x"]' \
+  "$T/named/index.json" > "$T/two/index.json"
+fetch two load "$T/two"
+is "$(printf %s "$OUT" | jq -r '.done.images[].reference' | tr '\n' ' ')" "example.com/foo/bar:1.2 docker.io/second/one:x " \
+  "two images of one folder"
+! fetch two --name x load "$T/two"
+like "$OUT" 'holds 2 images' "cannot be given one name"
+
+# --- hostile and broken ------------------------------------------------------------------------
+layer=$(jq -r '.layers[0].digest' "$T/img/blobs/sha256/${digest#sha256:}")
+bad() { rm -rf "$T/bad"; cp -r "$T/img" "$T/bad"; }
+refused() { # PATTERN NAME
+	! fetch bad-store load "$T/bad" && like "$OUT" "$1" "$2"
+	is "$(litter bad-store)" "" "... and leaves nothing in tmp/"
+	rm -rf "$T/bad-store"
+}
+bad; mv "$T/bad/blobs/sha256/${layer#sha256:}" "$T/outside"; ln -s "$T/outside" "$T/bad/blobs/sha256/${layer#sha256:}"
+refused 'cannot open blobs/sha256/.*symbolic links' "a blob that is a symlink is refused"
+bad; printf X >> "$T/bad/blobs/sha256/${layer#sha256:}"
+refused 'descriptor|bytes' "a blob of another size is refused"
+bad; printf X | dd of="$T/bad/blobs/sha256/${layer#sha256:}" bs=1 seek=100 conv=notrunc status=none
+refused 'does not have the content of its digest' "a blob of other content is refused"
+bad; rm "$T/bad/blobs/sha256/${layer#sha256:}"
+refused 'No such file' "a missing blob is an error"
+bad; rm "$T/bad/index.json"
+refused 'neither an OCI layout' "a folder that is neither form is refused"
+bad; echo '{"schemaVersion":2,"manifests":[{}]}' > "$T/bad/index.json"
+refused 'malformed index.json' "a malformed index is refused"
+rm -rf "$T/bad"; head -c 100000 /dev/urandom > "$T/bad"
+refused 'cannot read the archive' "noise is refused"
+head -c 300000 "$T/oci.tar" > "$T/bad"
+refused 'cannot read the archive' "an archive cut short is refused"
+# The layers' own digests are wrong in the configuration: only conversion can find that.
+bad
+m=$T/bad/blobs/sha256/${digest#sha256:}; c=$T/bad/blobs/sha256/${config#sha256:}
+sed -i -E 's/"sha256:[0-9a-f]{8}/"sha256:00000000/' "$c"
+new=$(sha256sum "$c" | cut -d' ' -f1); mv "$c" "$T/bad/blobs/sha256/$new"
+jq -c --arg d "sha256:$new" '.config.digest = $d' "$m" > "$T/m"
+newm=$(sha256sum "$T/m" | cut -d' ' -f1); mv "$T/m" "$T/bad/blobs/sha256/$newm"
+jq -c --arg d "sha256:$newm" --argjson s "$(stat -c %s "$T/bad/blobs/sha256/$newm")" \
+  '.manifests[0].digest = $d | .manifests[0].size = $s' "$T/img/index.json" > "$T/bad/index.json"
+refused 'layer 1' "a layer that is not what the configuration says is refused"
+
+# A pipe that never ends: hanging up stops it.
+mkfifo "$T/never"
+( exec 9<>"$T/never"; "$TOP/tests/image/fetch-driver.py" --store "$T/s" --hang-up-at resolving load - < "$T/never" )
+ok $(($? == 2 ? 0 : 1)) "hanging up stops a load that waits for its pipe"
+is "$(litter s)" "" "and removes what it had unpacked"
+tap_done

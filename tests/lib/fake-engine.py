@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""A guest that lies: stands in for QEMU (BOXLITE_QEMU) and speaks on the agent channel as a scenario says.
+
+fake-engine.py SCENARIO prints a program for BOXLITE_QEMU on standard output, because the shim passes
+its engine no environment and arguments of its own.
+"""
+import json
+import os
+import signal
+import struct
+import sys
+
+AGENT, CONSOLE = 5, 6  # fds of the engine, as src/shim/engine_qemu.c gives them
+HELLO, READY, BYE, FAILED, STARTED, DATA, CREDIT, EXIT = 1, 3, 5, 6, 17, 18, 19, 22
+
+
+def frame(kind, payload, stream=0, flags=0, pad=0):
+    if not isinstance(payload, bytes):
+        payload = json.dumps(payload).encode()
+    return struct.pack("<IBBHI", len(payload), kind, flags, pad, stream) + payload
+
+
+def send(*frames):
+    data = b"".join(frames)
+    while data:
+        data = data[os.write(AGENT, data):]
+
+
+def up():
+    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(READY, {}), frame(STARTED, {"pid": 1}, 1))
+
+
+def exited(code=0):
+    return frame(EXIT, {"kind": "exited", "code": code, "signal": 0, "error": ""}, 1)
+
+
+def garbage():
+    os.write(AGENT, b"\xff" * 4096)
+
+
+def generation():
+    send(frame(HELLO, {"protocol": 99, "role": "agent"}))
+
+
+def no_hello():
+    send(frame(READY, {}))
+
+
+def too_much():
+    up()
+    send(*[frame(DATA, b"x" * 32768, 1, 1) for _ in range(64)])
+
+
+def too_long():
+    up()
+    send(struct.pack("<IBBHI", 5 << 20, DATA, 1, 0, 1))
+
+
+def on_stdin():
+    up()
+    send(frame(DATA, b"x", 1, 0))
+
+
+def strange_stream():
+    up()
+    send(exited().replace(struct.pack("<I", 1), struct.pack("<I", 77), 1))
+    send(frame(DATA, b"x", 77, 1))
+
+
+def bad_exit():
+    up()
+    send(frame(EXIT, {"kind": "exited", "code": 256}, 1))
+
+
+def bad_json():
+    up()
+    send(frame(EXIT, b'{"kind": "exited"', 1))
+
+
+def bad_credit():
+    up()
+    send(frame(CREDIT, struct.pack("<I", 1), 1, 0))
+
+
+def escapes():
+    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(FAILED, {"error": "a\x1b[2Jb\nc"}))
+
+
+def closes():
+    os.close(AGENT)
+
+
+def complains():
+    os.write(2, b"first line\nit cannot be done\n")
+    sys.exit(3)
+
+
+def floods():
+    for _ in range(2048):
+        os.write(CONSOLE, b"y\n" * 4096)
+    up()
+    send(exited(5))
+
+
+if len(sys.argv) == 3 and sys.argv[1] == "--play":
+    globals()[sys.argv[2]]()
+    while True:  # a machine runs until it is killed
+        signal.pause()
+print(f"#!/bin/sh\nexec {sys.executable} {os.path.abspath(__file__)} --play {sys.argv[1]}")

@@ -1,0 +1,76 @@
+# Tests. A unit test tests/unit/t-<module>-<topic>.c is linked with its module
+# (all but main.c), wire and base. Box tests are scripts tests/box/*.t. All of
+# them speak TAP; prove runs them and prints the totals.
+
+UNIT_SRC  := $(wildcard tests/unit/t-*.c)
+UNIT_BINS := $(patsubst tests/unit/%.c,$O/tests/%,$(UNIT_SRC))
+FUZZ_SRC  := $(wildcard fuzz/fuzz-*.c)
+REPLAY    := $(patsubst fuzz/%.c,$O/tests/%,$(FUZZ_SRC))
+
+LINK_image := -lcurl -larchive -lz -lzstd -lcrypto
+LINK_box   := -lsqlite3
+# Which module a test of this name belongs to: t-image-tar -> image, fuzz-wire -> wire.
+module_of = $(word 2,$(subst -, ,$1))
+
+test_deps = $(sort $(call objs,$(call module_of,$1) wire base))
+
+$O/obj-test/%.o: tests/unit/%.c $O/flags-host
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_HOST) -Itests -c $< -o $@
+
+$O/obj-test/%.o: fuzz/%.c $O/flags-host
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_HOST) -Ifuzz -c $< -o $@
+
+.SECONDEXPANSION:
+$(UNIT_BINS): $O/tests/%: $O/obj-test/%.o $$(call test_deps,$$*)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ $(LINK_$(call module_of,$*)) -ljansson
+
+# Without a fuzzer: the target with a driver that replays a corpus.
+$(REPLAY): $O/tests/%: $O/obj-test/%.o $O/obj-test/replay.o $$(call test_deps,$$*)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ $(LINK_$(call module_of,$*)) -ljansson
+
+.PHONY: check check-unit check-box lint unit-bins fuzz bench run deps
+unit-bins: $(UNIT_BINS) $(REPLAY)
+
+check: deps
+	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint all unit-bins
+	O=$O V=$V tests/run
+
+check-unit: unit-bins
+	O=$O V=$V tests/run unit
+
+check-box: all
+	O=$O V=$V tests/run box
+
+deps:
+	@scripts/install-deps test
+
+lint:
+	scripts/check-layers
+	scripts/check-style
+
+# libFuzzer, in clang's own tree: make fuzz T=wire-frame SECS=60
+FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz:
+	@scripts/install-deps fuzz
+	@mkdir -p $(TOP)/fuzz fuzz/corpus/$T
+	clang $(FUZZ_FLAGS) -Wno-unknown-warning-option -MF /dev/null -Ifuzz fuzz/fuzz-$T.c \
+	  $(filter-out %/main.c,$(sort $(foreach m,$(call module_of,fuzz-$T) wire base,$(call src,$m)))) \
+	  -o $(TOP)/fuzz/fuzz-$T $(LINK_$(call module_of,fuzz-$T)) -ljansson
+	@mkdir -p $(TOP)/fuzz/new-$T
+	$(TOP)/fuzz/fuzz-$T -max_total_time=$(or $(SECS),60) -max_len=$(or $(MAX),65536) $(TOP)/fuzz/new-$T fuzz/corpus/$T
+
+bench: all
+	O=$O bench/run
+
+run:
+	@scripts/install-deps build
+	+$(MAKE) --no-print-directory -j$$(nproc) all
+	scripts/first-run

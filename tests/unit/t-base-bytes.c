@@ -1,0 +1,119 @@
+/* Buffers, cursors and text: the bounded containers of base. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/cursor.h"
+#include "base/str.h"
+#include "lib/tap.h"
+
+static void test_buf(void)
+{
+	struct buf b = BUF_INIT(1000);
+	char big[1001] = { 0 };
+	int i, r = 0;
+
+	is_int(buf_append(&b, big, 1001), -ENOBUFS, "more than the ceiling is refused");
+	is_int(buf_len(&b), 0, "and nothing of it is kept");
+	is_int(buf_append(&b, big, 1000), 0, "the ceiling itself fits");
+	is_int(buf_append(&b, big, 1), -ENOBUFS, "not a byte more");
+	buf_consume(&b, 1000);
+	/* Many rounds of append and consume: content stays right while it slides. */
+	for (i = 0; i < 10000 && r == 0; i++) {
+		unsigned char c = (unsigned char)i, want = (unsigned char)(i - 500);
+
+		r = buf_append(&b, &c, 1);
+		if (r == 0 && i >= 500) {
+			r = buf_data(&b)[0] == want ? 0 : -1;
+			buf_consume(&b, 1);
+		}
+	}
+	is_int(r, 0, "a queue keeps its order");
+	is_int(buf_len(&b), 500, "and its length");
+	ok(b.cap <= 2048, "and does not grow beyond its need (%zu)", b.cap);
+	buf_fini(&b);
+	is_int(buf_printf(&b, "%s-%d", "abc", 12), 0, "printf appends");
+	is_str(buf_str(&b), "abc-12", "with a NUL behind");
+	is_int(buf_len(&b), 6, "that does not count");
+	is_int(buf_printf(&b, "%*d", 995, 1), -ENOBUFS, "printf keeps the ceiling");
+	buf_fini(&b);
+}
+
+static void test_cursor(void)
+{
+	static const uint8_t bytes[] = { 1, 2, 3, 4, 5, 6, 7 };
+	struct rd r = rd_over(bytes, sizeof(bytes));
+	uint8_t out[4];
+	struct wr w = wr_over(out, sizeof(out));
+
+	is_int(rd_u8(&r), 1, "u8");
+	is_int(rd_u16(&r), 0x0302, "u16 is little-endian");
+	is_int(rd_u32(&r), 0x07060504, "u32 is little-endian");
+	ok(!r.bad, "all was there");
+	is_int(rd_u8(&r), 0, "past the end reads zero");
+	ok(r.bad, "and is remembered");
+	r = rd_over(bytes, 3);
+	is_int(rd_u32(&r), 0, "a value cut in two reads zero");
+	ok(r.bad && rd_left(&r) == 0, "and takes the rest with it");
+	wr_u32(&w, 0x01020304);
+	ok(!w.bad && out[0] == 4 && out[3] == 1, "writing is little-endian");
+	wr_u8(&w, 1);
+	ok(w.bad, "writing past the end is refused");
+}
+
+static void size_is(const char *text, uint64_t unit, int want_r, uint64_t want)
+{
+	uint64_t v = 0;
+	int r = str_parse_size(text, unit, &v);
+
+	ok(r == want_r && (r < 0 || v == want), "size '%s': %d, %llu", text, r, (unsigned long long)v);
+}
+
+static void test_sizes(void)
+{
+	uint64_t v = 77;
+
+	size_is("512", 1, 0, 512);
+	size_is("512", MIB, 0, 512 * MIB);
+	size_is("1k", 1, 0, 1024);
+	size_is("1.5g", 1, 0, 1536 * MIB);
+	size_is("2GiB", 1, 0, 2 * GIB);
+	size_is("2gb", 1, 0, 2 * GIB);
+	size_is("10b", MIB, 0, 10);
+	size_is("", 1, -EINVAL, 0);
+	size_is("-1", 1, -EINVAL, 0);
+	size_is("1.", 1, -EINVAL, 0);
+	size_is("1x", 1, -EINVAL, 0);
+	size_is("1kk", 1, -EINVAL, 0);
+	size_is("99999999999999999999", 1, -ERANGE, 0);
+	size_is("18446744073709551615k", 1, -ERANGE, 0);
+	is_int(str_parse_u64("18446744073709551616", UINT64_MAX, &v), -ERANGE, "2^64 does not fit");
+	is_int(str_parse_u64("11", 10, &v), -ERANGE, "above the maximum");
+	is_int((long long)v, 77, "and the result is untouched");
+	is_int(str_parse_u64("+1", 10, &v), -EINVAL, "no signs");
+}
+
+static void test_lists(void)
+{
+	struct strv s = STRV_INIT(3);
+
+	is_int(strv_add(&s, "A=1"), 0, "one");
+	is_int(strv_set_env(&s, "B=2"), 0, "a new variable is appended");
+	is_int(strv_set_env(&s, "A=3"), 0, "a known one is replaced");
+	is_int(s.n, 2, "in its place");
+	is_str(strv_get_env(&s, "A"), "3", "with the new value");
+	is_str(strv_get_env(&s, "AA"), NULL, "names are whole");
+	is_int(strv_set_env(&s, "AA=4"), 0, "up to the ceiling");
+	is_int(strv_add(&s, "D=5"), -E2BIG, "and no further");
+	ok(s.v[3] == NULL, "the list ends with NULL");
+	strv_fini(&s);
+}
+
+int main(void)
+{
+	test_buf();
+	test_cursor();
+	test_sizes();
+	test_lists();
+	return tap_done();
+}

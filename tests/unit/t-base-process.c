@@ -1,0 +1,184 @@
+/* Spawning, the event loop, sockets and files: the parts of base that touch the system. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/loop.h"
+#include "base/sock.h"
+#include "base/spawn.h"
+#include "lib/tap.h"
+
+/* Runs `sh -c script` with fd 5 of the child on a pipe; returns its output there. */
+static void run_shell(const char *script, const struct spawn *base, char *out, size_t n, int *status)
+{
+	const char *const argv[] = { "sh", "-c", script, NULL };
+	struct spawn s = *base;
+	struct child c = CHILD_NONE;
+	int p[2];
+	ssize_t got;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		abort();
+	struct spawn_fd fds[] = { { p[1], 5 } };
+	s.path = "/bin/sh";
+	s.argv = argv;
+	s.fds = fds;
+	s.nfds = 1;
+	*status = -1;
+	out[0] = 0;
+	if (spawn_start(&s, &c, NULL) == 0) {
+		close_fd(&p[1]);
+		got = read(p[0], out, n - 1);
+		out[got > 0 ? got : 0] = 0;
+		spawn_wait(&c, status);
+	}
+	close_fd(&p[1]);
+	close(p[0]);
+}
+
+static void test_spawn(void)
+{
+	struct spawn s = { 0 }, missing = { .path = "/nonexistent/program", .argv = (const char *const[]){ "x", NULL } };
+	struct error err = { 0 };
+	struct child c = CHILD_NONE;
+	char out[256];
+	int status, leak = open("/dev/null", O_RDONLY); /* without O_CLOEXEC, as an embedder might */
+
+	run_shell("echo hi >&5; exit 3", &s, out, sizeof(out), &status);
+	is_str(out, "hi\n", "a mapped fd arrives");
+	is_int(status, 3, "and the exit code comes back");
+	run_shell("kill -9 $$", &s, out, sizeof(out), &status);
+	is_int(status, 128 + 9, "a signal is 128 and its number");
+	run_shell("ls /proc/self/fd | tr '\\n' ' ' >&5", &s, out, sizeof(out), &status);
+	ok(!strstr(out, "4 ") || leak != 4, "no other fd leaks in: %s", out);
+	is_int(strlen(out) <= strlen("0 1 2 3 5 ") ? 1 : 0, 1, "just the standard ones, ours and ls's own");
+	run_shell("env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD= >&5; :", &s, out, sizeof(out), &status);
+	is_str(out, "", "the environment is empty unless given");
+	is_int(spawn_start(&missing, &c, &err), -ENOENT, "a missing program is reported by the call");
+	ok(strstr(err.text, "/nonexistent/program") != NULL, "by name: %s", err.text);
+	is_int(waitpid(-1, &status, WNOHANG | __WALL), -1, "no child is left");
+	close(leak);
+}
+
+struct ping {
+	struct watch w;
+	struct loop *l;
+	struct ping *victim;
+	int calls;
+};
+
+static void on_ping(struct watch *w, uint32_t events)
+{
+	struct ping *p = container_of(w, struct ping, w);
+
+	(void)events;
+	p->calls++;
+	/* Whichever comes first removes the other, whose event is already in the batch. */
+	loop_remove(p->l, &p->victim->w);
+	loop_stop(p->l);
+}
+
+static void test_loop(void)
+{
+	struct loop l;
+	struct ping a = { .l = &l }, b = { .l = &l };
+	int pair[2], other[2];
+
+	a.victim = &b;
+	b.victim = &a;
+	is_int(loop_init(&l), 0, "a loop");
+	if (sock_pair(pair) < 0 || sock_pair(other) < 0)
+		abort();
+	if (write(pair[1], "x", 1) != 1 || write(other[1], "x", 1) != 1)
+		abort();
+	is_int(loop_add(&l, &a.w, pair[0], EPOLLIN, on_ping), 0, "one watch");
+	is_int(loop_add(&l, &b.w, other[0], EPOLLIN, on_ping), 0, "another");
+	is_int(loop_run(&l), 0, "runs");
+	is_int(a.calls + b.calls, 1, "a removed watch is not called, even in the same batch");
+	loop_remove(&l, &a.w);
+	loop_remove(&l, &b.w);
+	loop_fini(&l);
+	close(pair[0]), close(pair[1]), close(other[0]), close(other[1]);
+}
+
+static void test_sockets(int dir)
+{
+	int pair[2], fds[2], got[2] = { -1, -1 };
+	size_t n = 0;
+	char byte = 0;
+	uid_t uid;
+
+	if (sock_pair(pair) < 0 || pipe2(fds, O_CLOEXEC) < 0)
+		abort();
+	is_int(sock_send_fds(pair[0], "x", 1, fds, 2), 0, "fds are sent");
+	is_int(sock_recv_fds(pair[1], &byte, 1, got, 2, &n), 1, "with their byte");
+	is_int(n, 2, "both arrive");
+	is_int(fcntl(got[0], F_GETFD), FD_CLOEXEC, "close-on-exec");
+	is_int(sock_send_fds(pair[0], "x", 1, fds, 2), 0, "again");
+	is_int(sock_recv_fds(pair[1], &byte, 1, &(int){ -1 }, 1, &n), -EMSGSIZE, "more than expected is refused");
+	is_int(sock_peer_uid(pair[0], &uid), 0, "the peer has a user");
+	is_int(uid, geteuid(), "who is us");
+	close(pair[1]);
+	is_int(sock_send_fds(pair[0], "x", 1, NULL, 0), -EPIPE, "a closed peer is an error and no signal");
+	close(pair[0]), close(fds[0]), close(fds[1]), close(got[0]), close(got[1]);
+
+	int l = sock_listen_at(dir, "box.sock"), again, c;
+	struct stat st;
+
+	ok(l >= 0, "listens in a folder of any depth");
+	is_int(fstatat(dir, "box.sock", &st, 0) == 0 ? st.st_mode & 0777 : 0, 0600, "for its owner only");
+	c = sock_connect_at(dir, "box.sock");
+	ok(c >= 0, "connects");
+	close(c);
+	close(l);
+	is_int(sock_connect_at(dir, "box.sock"), -ECONNREFUSED, "a stale socket refuses");
+	again = sock_listen_at(dir, "box.sock");
+	ok(again >= 0, "and is replaced");
+	close(again);
+}
+
+static void test_files(int dir)
+{
+	auto_buf struct buf b = BUF_INIT(10);
+	char deep[] = "a/b/c";
+
+	is_int(io_mkdirs_at(dir, deep, 0700), 0, "folders in a row");
+	is_int(io_mkdirs_at(dir, deep, 0700), 0, "which may be there");
+	is_int(io_write_file_at(dir, "f", "12345", 5, 0600), 0, "a file appears");
+	is_int(io_write_file_at(dir, "f", "abcdefghij", 10, 0600), 0, "and is replaced");
+	is_int(io_read_file_at(dir, "f", &b), 0, "reads up to the ceiling");
+	ok(buf_len(&b) == 10 && memcmp(buf_data(&b), "abcdefghij", 10) == 0, "the new content");
+	buf_consume(&b, 1);
+	is_int(io_read_file_at(dir, "f", &b), -ENOBUFS, "and not beyond");
+	is_int(symlinkat("/etc", dir, "a/b/link"), 0, "a link out of the tree");
+	is_int(io_remove_tree_at(dir, "a"), 0, "a tree is removed");
+	ok(access("/etc/passwd", F_OK) == 0, "but nothing behind the link");
+	is_int(io_remove_tree_at(dir, "a"), 0, "what is gone is fine");
+}
+
+int main(void)
+{
+	/* 200 bytes deep: longer than any sun_path. */
+	char path[512] = "/tmp/boxlite-test.XXXXXX";
+	size_t n;
+	int dir;
+
+	if (!mkdtemp(path))
+		abort();
+	n = strlen(path);
+	snprintf(path + n, sizeof(path) - n, "/%0200d", 1);
+	dir = io_open_dir_at(AT_FDCWD, path, 0700);
+	test_spawn();
+	test_loop();
+	test_sockets(dir);
+	test_files(dir);
+	close(dir);
+	path[n] = 0;
+	io_remove_tree_at(AT_FDCWD, path);
+	return tap_done();
+}

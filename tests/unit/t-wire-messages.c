@@ -1,0 +1,133 @@
+/* Frames and messages: what is encoded decodes to the same, and nonsense is refused. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/tap.h"
+#include "wire/boot.h"
+#include "wire/proc.h"
+#include "wire/spec.h"
+
+static void test_frames(void)
+{
+	struct buf b = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	static char data[FRAME_DATA_MAX + 1];
+	struct frame f;
+	uint32_t more = 0;
+
+	is_int(frame_peek(&b, &f), 0, "nothing is not a frame yet");
+	is_int(frame_put(&b, FRAME_DATA, CHANNEL_STDERR | FRAME_EOF, 7, "abc", 3), 0, "a frame");
+	b.tail--;
+	is_int(frame_peek(&b, &f), 0, "a byte short is not a frame yet");
+	b.tail++;
+	is_int(frame_peek(&b, &f), 1, "whole");
+	ok(f.type == FRAME_DATA && f.flags == (CHANNEL_STDERR | FRAME_EOF) && f.stream == 7 && f.len == 3 &&
+		   !memcmp(f.payload, "abc", 3), "and the same");
+	buf_consume(&b, frame_size(&f));
+	is_int(buf_len(&b), 0, "consumed");
+	is_int(frame_put_credit(&b, 9, CHANNEL_STDIN, 1000), 0, "credit");
+	ok(frame_peek(&b, &f) == 1 && frame_get_credit(&f, &more) == 0 && more == 1000, "comes back");
+	buf_data(&b)[6] = 1;
+	is_int(frame_peek(&b, &f), -EBADMSG, "padding must be zero");
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_DATA, 0, 1, data, sizeof(data)), 0, "DATA that is too long can be written");
+	is_int(frame_peek(&b, &f), -EBADMSG, "but not read");
+	buf_fini(&b);
+	is_int(frame_put_credit(&b, 9, CHANNEL_STDIN, FRAME_WINDOW + 1), 0, "more credit than a window");
+	ok(frame_peek(&b, &f) == 1 && frame_get_credit(&f, &more) == -EBADMSG, "is refused");
+	buf_fini(&b);
+}
+
+static void test_process(void)
+{
+	struct buf b = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	struct proc_spec s = PROC_SPEC_INIT, got = PROC_SPEC_INIT;
+	struct frame f;
+	int signo = 0;
+
+	ok(strv_add(&s.argv, "sh") == 0 && strv_add(&s.argv, "a \"b\"\n\xc3\xa4") == 0 && strv_add(&s.env, "A=") == 0,
+	   "a process");
+	s.cwd = strdup("/x y");
+	s.tty = true;
+	s.rows = 65535;
+	is_int(wire_put_start(&b, 3, &s), 0, "is encoded");
+	ok(frame_peek(&b, &f) == 1 && wire_get_start(&f, &got, NULL) == 0, "and decoded");
+	ok(got.argv.n == 2 && !strcmp(got.argv.v[1], s.argv.v[1]) && got.env.n == 1 && !strcmp(got.cwd, "/x y") &&
+		   !got.user && got.tty && !got.stdin_open && !got.main && got.rows == 65535 && got.cols == 0,
+	   "to the same");
+	proc_spec_fini(&got);
+	buf_consume(&b, buf_len(&b));
+	strv_fini(&s.argv);
+	is_int(wire_put_start(&b, 3, &s), 0, "a process without a program");
+	ok(frame_peek(&b, &f) == 1 && wire_get_start(&f, &got, NULL) == -EBADMSG, "is refused");
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_SIGNAL, 0, 1, "{\"signal\":65}", 13), 0, "signal 65");
+	ok(frame_peek(&b, &f) == 1 && wire_get_signal(&f, &signo) == -EBADMSG && signo == 0, "does not exist");
+	proc_spec_fini(&s);
+	buf_fini(&b);
+}
+
+static void test_exit(void)
+{
+	struct proc_exit e = { .kind = PROC_SIGNALLED, .signal = 15 }, got = { 0 };
+	struct buf b = BUF_INIT(4096);
+	struct frame f;
+
+	strcpy(e.error, "line \xff with a byte that is not UTF-8");
+	is_int(wire_put_exit(&b, 1, &e), 0, "an exit with a strange text");
+	ok(frame_peek(&b, &f) == 1 && wire_get_exit(&f, &got) == 0, "comes through");
+	is_int(proc_exit_status(&got), 143, "as 128 + 15");
+	is_str(got.error, "line ? with a byte that is not UTF-8", "with the byte replaced");
+	got = (struct proc_exit){ .kind = PROC_NOT_FOUND };
+	is_int(proc_exit_status(&got), 127, "not found is 127");
+	got.kind = PROC_CANNOT_RUN;
+	is_int(proc_exit_status(&got), 126, "cannot run is 126");
+	got.kind = PROC_LOST;
+	is_int(proc_exit_status(&got), 125, "lost is 125");
+	buf_fini(&b);
+}
+
+static void test_hello(void)
+{
+	struct buf b = BUF_INIT(4096);
+	struct error err = { 0 };
+	struct frame f;
+
+	is_int(wire_put_hello(&b, "shim"), 0, "HELLO");
+	ok(frame_peek(&b, &f) == 1 && wire_get_hello(&f, &err) == 0, "is understood");
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_HELLO, 0, 0, "{\"protocol\":99}", 15), 0, "of another generation");
+	ok(frame_peek(&b, &f) == 1 && wire_get_hello(&f, &err) == -EPROTO, "is refused: %s", err.text);
+	buf_fini(&b);
+}
+
+static void test_spec(void)
+{
+	struct box_spec s = { .id = strdup("0123456789ab"), .hostname = strdup("h"), .engine = strdup("qemu"),
+			      .accel = strdup("tcg"), .cpus = 2, .memory_bytes = GIB, .disk_bytes = 10 * GIB,
+			      .tsc_khz = 2500000, .stop_grace_ms = 10000, .keep_disk = true, .attach = true,
+			      .main = PROC_SPEC_INIT }, got = BOX_SPEC_INIT;
+	struct buf b = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	struct frame f;
+
+	ok(strv_add(&s.main.argv, "true") == 0 && wire_put_spec(&b, &s) == 0, "a box is described");
+	ok(frame_peek(&b, &f) == 1 && wire_get_spec(&f, &got, NULL) == 0, "and understood");
+	ok(!strcmp(got.id, s.id) && got.cpus == 2 && got.memory_bytes == GIB && got.tsc_khz == 2500000 &&
+		   got.keep_disk && got.attach && !got.detached && !got.engine_program, "as it was meant");
+	box_spec_fini(&got);
+	buf_consume(&b, buf_len(&b));
+	s.cpus = SPEC_CPUS_MAX + 1;
+	ok(wire_put_spec(&b, &s) == 0 && frame_peek(&b, &f) == 1 && wire_get_spec(&f, &got, NULL) == -EBADMSG,
+	   "33 cpus are refused");
+	box_spec_fini(&s);
+	buf_fini(&b);
+}
+
+int main(void)
+{
+	test_frames();
+	test_process();
+	test_exit();
+	test_hello();
+	test_spec();
+	return tap_done();
+}
