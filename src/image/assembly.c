@@ -138,10 +138,7 @@ static int publish_run(struct work *w)
 {
 	struct assembly *a = container_of(w, struct assembly, work);
 
-	/* No one may change it again, not even this user by accident: boxes map it. */
-	if (fchmod(a->claim.fd, 0400) < 0)
-		return -errno;
-	return claim_publish(&a->claim);
+	return claim_publish(&a->claim, 0400);
 }
 
 static void publish_done(struct work *w, int result)

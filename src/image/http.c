@@ -487,7 +487,8 @@ static void finish(struct http_call *c, CURLcode code)
 	if (code == CURLE_OK && is_redirect(c->status) && follow(c))
 		return;
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
-	c->retry_after_s = retry_after > STALL_MAX_S * 24 ? STALL_MAX_S * 24 : (long)retry_after;
+	/* A date that has passed, by this host's clock, comes as a negative number: now. */
+	c->retry_after_s = (long)MAX(MIN(retry_after, (curl_off_t)STALL_MAX_S * 24), (curl_off_t)0);
 	c->code = code;
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &c->os_error);
 	release(c);

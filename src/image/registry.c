@@ -263,7 +263,7 @@ static int check_head(struct registry_get *get, struct error *err)
 					 get->call.host);
 	} else if (get->offset) {
 		r = get->on_restart(get, err);
-		get->offset = get->attempt_from = 0;
+		get->offset = 0;
 	}
 	return r;
 }
@@ -318,8 +318,11 @@ static int try_later(struct registry_get *get)
 	struct loop *loop = get->registry->http->loop;
 	uint64_t ms;
 
-	if (get->offset >= get->attempt_from + PROGRESS_BYTES)
+	/* Bytes that came before do not count again: a server that never resumes and always cuts must end. */
+	if (get->offset >= get->furthest + PROGRESS_BYTES) {
 		get->attempts = 1;
+		get->furthest = get->offset;
+	}
 	if (get->attempts >= get->registry->attempts || get->call.retry_after_s > RETRY_AFTER_MAX_S)
 		return -ETIMEDOUT;
 	if (get->timer_fd < 0)
@@ -367,7 +370,7 @@ static void on_done(struct http_call *c)
 	if (c->code == CURLE_OK && c->status == 416 && get->offset) {
 		/* The server knows another length: begin again, as if nothing were there. */
 		may_pass = get->on_restart(get, &err) == 0;
-		get->offset = get->attempt_from = 0;
+		get->offset = 0;
 	}
 	if (!err.code)
 		explain(get, c, &err);
@@ -391,7 +394,6 @@ static int attempt_or_fail(struct registry_get *get, struct error *err)
 	if (!get->logged_in) /* the repetition with a login belongs to the same attempt */
 		get->attempts++;
 	get->generation = g->generation;
-	get->attempt_from = get->offset;
 	get->checked = false;
 	buf_fini(&get->complaint);
 	return http_start(g->http, &get->call, &q, err);
@@ -418,6 +420,7 @@ int registry_start(struct registry *g, struct registry_get *get, struct error *e
 	get->timer = WATCH_NONE;
 	get->timer_fd = -1;
 	get->attempts = 0;
+	get->furthest = get->offset;
 	get->logged_in = false;
 	get->complaint = BUF_INIT(COMPLAINT_MAX);
 	get->failure = (struct error){ 0 };

@@ -63,7 +63,7 @@ struct registry_get {
 	unsigned attempts;
 	unsigned generation;     /* of the authorization this attempt used */
 	bool logged_in;          /* the last answer was 401: another one is final */
-	uint64_t attempt_from;   /* offset at which this attempt began */
+	uint64_t furthest;       /* offset that counts as reached: attempts count afresh only well beyond it */
 	struct buf complaint;    /* body of an error response, its beginning */
 	bool checked;            /* the head of this response has been looked at */
 	struct error failure;    /* of a callback of the owner, or of the response's head */

@@ -74,12 +74,16 @@ void store_sweep(const struct store *s)
 	}
 	while ((e = readdir(d))) {
 		auto_fd int fd = -1;
-		struct stat st;
+		struct stat st, named;
 
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
 		fd = openat(s->tmp, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+			continue;
+		/* Between open and lock its holder may have removed it, and another made one of this name. */
+		if (fstatat(s->tmp, e->d_name, &named, AT_SYMLINK_NOFOLLOW) < 0 || named.st_dev != st.st_dev ||
+		    named.st_ino != st.st_ino)
 			continue;
 		if (is_litter(e->d_name, &st) && io_remove_tree_at(s->tmp, e->d_name) == 0)
 			log_info("removed the leftover tmp/%s", e->d_name);
@@ -132,7 +136,7 @@ int store_blob_write(const struct store *s, const char *hex, const void *p, size
 		r = io_write_full(c.fd, p, n);
 	}
 	if (r == 0)
-		r = claim_publish(&c);
+		r = claim_publish(&c, 0600);
 	claim_drop(&c, false);
 	return r < 0 ? store_write_error(s, r, err) : 0;
 }
@@ -253,9 +257,12 @@ int claim_scratch(struct claim *c, const struct store *s)
 	return r < 0 ? r : 0;
 }
 
-int claim_publish(struct claim *c)
+int claim_publish(struct claim *c, mode_t mode)
 {
 	if (fdatasync(c->fd) < 0 || renameat(c->store->tmp, c->name, c->final_dir, c->final) < 0)
+		return -errno;
+	/* Not before: another process that waits for this claim opens the file for writing. */
+	if (fchmod(c->fd, mode) < 0)
 		return -errno;
 	close_fd(&c->fd);
 	return 0;
