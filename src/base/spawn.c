@@ -87,14 +87,18 @@ ON_CHILD_STACK static int child_main(void *arg)
 	struct job *j = arg;
 	const struct spawn *s = j->s;
 	static const char *const empty[] = { NULL };
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
 	int sig;
 
-	/* Handlers of the parent must not run here on the shared memory. */
-	for (sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &dfl, NULL);
 	if (s->new_session && setsid() < 0)
 		goto fail;
+	/* Handlers of the parent must not run here on the shared memory. Ignoring first discards what the
+	 * terminal sent to the old session's group in the meantime. */
+	for (sig = 1; sig < NSIG; sig++) {
+		if (sig != SIGCHLD)
+			sigaction(sig, &ign, NULL);
+		sigaction(sig, &dfl, NULL);
+	}
 	if (s->die_with_parent) {
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			goto fail;

@@ -3,10 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -45,10 +48,11 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-/* The folder of a box and, in it, its locked lock file: -EWOULDBLOCK when another holds it. */
-static int lock_box(int box_fd, int how)
+/* The lock file in the folder of a box, locked: -EWOULDBLOCK when another holds it, -ENOENT when the box is
+ * being removed. Only its maker creates it: a folder that is being emptied must not get a new file. */
+static int lock_box(int box_fd, int how, int create)
 {
-	auto_fd int fd = openat(box_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	auto_fd int fd = openat(box_fd, "lock", O_RDWR | create | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return -errno;
@@ -75,7 +79,7 @@ static int make_folder(struct home *h, const struct box_spec *s, int *ret_lock, 
 	if (mkdirat(h->boxes_fd, id, 0700) < 0)
 		return error_sys(err, "cannot make a box in %s", h->path);
 	box = open_box(h, id);
-	lock = box < 0 ? box : lock_box(box, LOCK_EX);
+	lock = box < 0 ? box : lock_box(box, LOCK_EX, O_CREAT);
 	r = lock < 0 ? error_code(err, lock, "cannot lock the new box") : 0;
 	if (r == 0 && (mkdirat(box, "run", 0700) < 0 || mkdirat(box, "log", 0700) < 0))
 		r = error_sys(err, "cannot make the box's folders");
@@ -185,10 +189,11 @@ int box_is_running(struct home *h, const char *id, struct error *err)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	lock = lock_box(box, LOCK_EX | LOCK_NB);
+	/* Shared, so that two who ask at once do not take each other for the box. */
+	lock = lock_box(box, LOCK_SH | LOCK_NB, 0);
 	if (lock == -EWOULDBLOCK)
 		return 1;
-	return lock < 0 ? error_code(err, lock, "cannot look at the lock of box %s", id) : 0;
+	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot look at the lock of box %s", id) : 0;
 }
 
 int box_wait(struct home *h, const char *id, struct error *err)
@@ -199,8 +204,8 @@ int box_wait(struct home *h, const char *id, struct error *err)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	lock = lock_box(box, LOCK_EX);
-	return lock < 0 ? error_code(err, lock, "cannot wait for box %s", id) : 0;
+	lock = lock_box(box, LOCK_EX, 0);
+	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot wait for box %s", id) : 0;
 }
 
 int box_connect(struct home *h, const char *id, struct error *err)
@@ -240,15 +245,49 @@ int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
 	return r < 0 ? r : 1;
 }
 
+/*
+ * A connection to a box that is locked, or -ENOTCONN once it is not. Locked and without a socket it starts or
+ * ends: a socket shows in the folder, so that is watched; an end does not (nor does the moment between the
+ * socket's bind and its listen), hence the time limit of each wait.
+ */
+static int connect_locked(struct home *h, const char *id)
+{
+	auto_fd int box = open_box(h, id), run = -1, events = -1;
+	char path[32], event[sizeof(struct inotify_event) + NAME_MAX + 1];
+
+	if (box < 0)
+		return box == -ENOENT ? -ENOTCONN : box;
+	run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (run < 0 || events < 0)
+		return errno == ENOENT ? -ENOTCONN : -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", run);
+	if (inotify_add_watch(events, path, IN_CREATE | IN_DELETE) < 0)
+		return -errno;
+	for (;;) {
+		struct pollfd p = { .fd = events, .events = POLLIN };
+		int fd = sock_connect_at(run, "box.sock"), lock;
+
+		if (fd >= 0 || (fd != -ENOENT && fd != -ECONNREFUSED))
+			return fd;
+		lock = lock_box(box, LOCK_SH | LOCK_NB, 0);
+		if (lock >= 0)
+			close(lock);
+		if (lock != -EWOULDBLOCK)
+			return lock >= 0 || lock == -ENOENT ? -ENOTCONN : lock;
+		if (poll(&p, 1, 250) > 0 && read(events, event, sizeof(event)) < 0 && errno != EAGAIN)
+			return -errno;
+	}
+}
+
 /* Ends a running box: kindly asked, with no grace. Its lock tells when. */
 static int stop_now(struct home *h, const char *id, struct error *err)
 {
 	auto_buf struct buf out = BUF_INIT(4 * KIB);
-	int fd = box_connect(h, id, err), r;
+	int fd = connect_locked(h, id), r;
 
-	/* No socket although it is locked: it is ending by itself. */
 	if (fd < 0)
-		return fd == -ENOTCONN ? box_wait(h, id, err) : fd;
+		return fd == -ENOTCONN ? 0 : error_code(err, fd, "cannot reach box %s", id);
 	r = wire_put_hello(&out, "client");
 	if (r == 0)
 		r = wire_put_shutdown(&out, 0);
@@ -270,14 +309,14 @@ int box_remove(struct home *h, const struct db_box *b, bool force, struct error 
 	if (box < 0 && box != -ENOENT)
 		return error_code(err, box, "cannot open box %s", b->id);
 	if (box >= 0) {
-		lock = lock_box(box, LOCK_EX | LOCK_NB);
+		lock = lock_box(box, LOCK_EX | LOCK_NB, 0);
 		if (lock == -EWOULDBLOCK && !force)
 			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", b->id);
 		if (lock == -EWOULDBLOCK) {
 			r = stop_now(h, b->id, err);
 			if (r < 0)
 				return r;
-			lock = lock_box(box, LOCK_EX);
+			lock = lock_box(box, LOCK_EX, 0);
 		}
 		if (lock < 0 && lock != -ENOENT)
 			return error_code(err, lock, "cannot lock box %s", b->id);
@@ -298,10 +337,11 @@ static int remove_ended(const struct db_box *b, void *ud)
 	struct home *h = ud;
 	char log[BOX_ID_LEN + 32];
 
-	if (!b->auto_remove)
+	if (!b->auto_remove && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
 		return 0;
 	snprintf(log, sizeof(log), "%.*s/log/shim.log", BOX_ID_LEN, b->id);
-	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0)
+	/* Without its folder it is one whose removal was cut off. */
+	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0 && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
 		return 0;
 	/* -EBUSY: it runs. Anything else: the next open tries again. */
 	if (box_remove(h, b, false, NULL) < 0)
@@ -328,8 +368,8 @@ static void remove_if_orphan(struct home *h, const char *id)
 		return;
 	gc = home_try_lock_images(h);
 	box = gc < 0 ? -1 : open_box(h, id);
-	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB);
-	if (lock >= 0 && !has_row(h, id))
+	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB, 0);
+	if ((lock >= 0 || lock == -ENOENT) && !has_row(h, id))
 		io_remove_tree_at(h->boxes_fd, id);
 }
 

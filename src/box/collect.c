@@ -70,7 +70,7 @@ static int sweep(int dirfd, const char *path, const struct needed *n, uint64_t *
 
 		if (e->d_name[0] == '.' || (n && is_needed(n, e->d_name)))
 			continue;
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && unlinkat(fd, e->d_name, 0) == 0)
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && io_remove_tree_at(fd, e->d_name) == 0)
 			*freed += (uint64_t)st.st_blocks * 512;
 		else if (errno != ENOENT && first == 0)
 			first = -errno;

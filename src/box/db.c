@@ -1,10 +1,14 @@
 #include "box/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include "base/clean.h"
 #include "base/json.h"
 
 #define DB_GENERATION 1
@@ -79,10 +83,14 @@ static int create_schema(struct db *db, struct error *err)
 	return 0;
 }
 
-static int set_up(struct db *db, struct error *err)
+static int set_up(struct db *db, const char *home, struct error *err)
 {
+	/* SQLite's busy handler does not cover the switch to WAL, which even a reader disturbs: one at a time. */
+	auto_fd int lock = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int version = 0, rc, keep = 1;
 
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return error_sys(err, "cannot lock the home folder %s", home);
 	sqlite3_busy_timeout(db->sql, BUSY_TIMEOUT_MS);
 	rc = pragma(db, "PRAGMA user_version", &version);
 	if (rc != SQLITE_OK)
@@ -117,7 +125,7 @@ int db_open(const char *home, struct db **ret, struct error *err)
 		r = error_nomem(err);
 	} else {
 		rc = sqlite3_open_v2(path, &db->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-		r = rc == SQLITE_OK ? set_up(db, err) : fail(db, rc, err);
+		r = rc == SQLITE_OK ? set_up(db, home, err) : fail(db, rc, err);
 	}
 	sqlite3_free(path);
 	if (r < 0) {
@@ -355,9 +363,9 @@ int db_box_add(struct db *db, const struct db_box *b, struct error *err)
 
 int db_box_get(struct db *db, const char *id_or_name, struct db_box *ret, struct error *err)
 {
-	/* An exact match sorts before a prefix; of two prefixes neither is meant. */
+	/* An id goes before a name, which may look like one; both before a prefix; of two prefixes neither is meant. */
 	static const char sql[] = "SELECT " BOX_COLUMNS ", id = ?1 OR name = ?1 AS exact FROM boxes"
-				  " WHERE exact OR substr(id, 1, length(?1)) = ?1 ORDER BY exact DESC LIMIT 2";
+				  " WHERE exact OR substr(id, 1, length(?1)) = ?1 ORDER BY id = ?1 DESC, exact DESC LIMIT 2";
 	struct db_box b = { 0 };
 	sqlite3_stmt *st;
 	int rc, r = prepare(db, sql, &st, err);

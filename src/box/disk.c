@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@ static int run_tool(const char *const *argv, int fd, struct error *err)
 	const char *const envp[] = { "MKE2FS_CONFIG=/dev/null", "PATH=/usr/sbin:/sbin:/usr/bin:/bin", NULL };
 	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct spawn_fd fds[] = { { fd, TOOL_FD }, { null, STDERR_FILENO } };
-	struct spawn s = { .argv = argv, .envp = envp, .fds = fds, .nfds = 2, .die_with_parent = true };
+	struct spawn s = { .argv = argv, .envp = envp, .fds = fds, .nfds = 2, .new_session = true,
+			   .die_with_parent = true };
 	struct child c = CHILD_NONE;
 	char path[64];
 	int status = 0, r;
@@ -43,8 +45,11 @@ static int run_tool(const char *const *argv, int fd, struct error *err)
 	if (!s.path)
 		return error_set(err, -ENOENT, "%s is not installed: apt install e2fsprogs", argv[0]);
 	r = spawn_start(&s, &c, err);
-	if (r == 0)
+	if (r == 0) {
 		r = spawn_wait(&c, &status);
+		if (r < 0)
+			error_code(err, r, "cannot learn how %s ended (is SIGCHLD ignored?)", argv[0]);
+	}
 	if (r == 0 && status != 0)
 		r = error_set(err, -EIO, "%s failed with status %d: is the disk full?", argv[0], status);
 	return r;
@@ -75,25 +80,49 @@ static int format(int fd, bool journal, struct error *err)
 	return r < 0 ? r : run_tool(work, fd, err);
 }
 
+/* A file without a name until it is whole, so that whatever ends this process leaves nothing behind; where the file
+ * system has no such files (overlayfs before Linux 6.1), one of a name of its own, written to tmp. */
+static int open_nameless(int dirfd, const char *name, char *tmp, size_t size)
+{
+	int fd = openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	uint64_t random;
+
+	*tmp = 0;
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+		return fd;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -1;
+	snprintf(tmp, size, ".%s.%016llx", name, (unsigned long long)random);
+	return openat(dirfd, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
+/* Two may make the same one at once: either is as good. 0, or -1 with errno. */
+static int publish(int dirfd, int fd, const char *tmp, const char *name)
+{
+	char self[32];
+
+	if (*tmp)
+		return renameat(dirfd, tmp, dirfd, name);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, dirfd, name, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST ? -1 : 0;
+}
+
 static int make_template(struct home *h, const char *name, uint64_t bytes, bool journal, struct error *err)
 {
-	char tmp[80];
 	auto_fd int fd = -1;
+	char tmp[80];
 	int r;
 
-	snprintf(tmp, sizeof(tmp), ".%s.%d", name, (int)getpid());
-	unlinkat(h->templates_fd, tmp, 0);
-	fd = openat(h->templates_fd, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = open_nameless(h->templates_fd, name, tmp, sizeof(tmp));
 	if (fd < 0)
 		return error_sys(err, "cannot make a disk template in %s", h->path);
 	if (ftruncate(fd, (off_t)bytes) < 0)
 		r = error_sys(err, "cannot make a disk of %llu bytes", (unsigned long long)bytes);
 	else
 		r = format(fd, journal, err);
-	/* Two processes may make the same one: either is as good. */
-	if (r == 0 && (fdatasync(fd) < 0 || renameat(h->templates_fd, tmp, h->templates_fd, name) < 0))
+	if (r == 0 && (fdatasync(fd) < 0 || publish(h->templates_fd, fd, tmp, name) < 0))
 		r = error_sys(err, "cannot publish a disk template");
-	if (r < 0)
+	if (r < 0 && *tmp)
 		unlinkat(h->templates_fd, tmp, 0);
 	return r;
 }

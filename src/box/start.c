@@ -32,7 +32,7 @@ static void close_parts(struct parts *p)
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
 {
-	p->lock = openat(p->box, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	p->lock = openat(p->box, "lock", O_RDWR | O_CLOEXEC);
 	if (p->lock < 0)
 		return error_sys(err, "cannot open the lock of box %s", id);
 	if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
