@@ -51,8 +51,10 @@ int cli_help(const char *command, const char *options);
 
 int cli_open(const struct global *g, struct boxlite **out); /* 0, or prints and returns EXIT_BOXLITE */
 
-/* A signalfd for the signals that end a program; from then on they are read there. -1: none. */
+/* A signalfd for the signals that a command in a box is to get; from then on they are read there. Those that are
+ * ignored stay so. -1: none. */
 int cli_signal_fd(void);
+int cli_cancel_fd(void); /* the same without those that mean something else: a resized terminal cancels no pull */
 
 /* progress.c: what a pull shows on stderr */
 struct progress;

@@ -20,7 +20,7 @@ int cli_pull(struct boxlite *b, const char *reference, bool quiet, bool plain_ht
 	struct boxlite_pull_options o = BOXLITE_OPTIONS(boxlite_pull_options);
 	struct progress *p = progress_new(reference, quiet);
 	struct boxlite_error err;
-	int signals = cli_signal_fd(), r;
+	int signals = cli_cancel_fd(), r;
 
 	o.progress = p ? progress_update : NULL;
 	o.ud = p;
@@ -119,7 +119,7 @@ int cmd_load(const struct global *g, int argc, char **argv)
 		o.progress = p ? progress_update : NULL;
 		o.ud = p;
 		o.image = print_loaded;
-		o.cancel_fd = cli_signal_fd();
+		o.cancel_fd = cli_cancel_fd();
 		r = boxlite_image_load(b, fd, name, &o, &err);
 		progress_end(p);
 		if (r < 0 && err.code != -ECANCELED)

@@ -84,21 +84,34 @@ int cli_open(const struct global *g, struct boxlite **out)
 	return boxlite_open(g->home, out, &err) < 0 ? cli_fail(&err) : 0;
 }
 
-int cli_signal_fd(void)
+static int signal_fd(const int *signals, size_t n)
 {
+	struct sigaction now;
 	sigset_t set;
+	size_t i;
 	int fd;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	sigaddset(&set, SIGWINCH);
+	/* What is ignored (nohup, a script's background job) stays ignored. */
+	for (i = 0; i < n; i++)
+		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
 	fd = loop_signal_fd(&set);
 	return fd < 0 ? -1 : fd;
+}
+
+int cli_signal_fd(void)
+{
+	static const int all[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+
+	return signal_fd(all, ARRAY_SIZE(all));
+}
+
+int cli_cancel_fd(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+	return signal_fd(ends, ARRAY_SIZE(ends));
 }
 
 static int help(void)

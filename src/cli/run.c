@@ -160,11 +160,12 @@ static int run_box(struct boxlite *b, struct run_options *o)
 	struct boxlite_error err;
 	int signals, status;
 
+	/* Before there is a box: a signal from here on goes to its command, and nothing is left behind. */
+	signals = cli_signal_fd();
 	if (boxlite_box_create(b, &o->box, &box, &err) < 0)
 		return cli_fail(&err);
 	if (o->tty)
 		attach_window_size(&start.rows, &start.cols);
-	signals = cli_signal_fd();
 	if (boxlite_box_start(box, &start, &p, &err) < 0) {
 		status = cli_fail(&err);
 		if (boxlite_box_remove(box, 1, &err) < 0)

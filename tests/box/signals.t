@@ -47,6 +47,12 @@ for t in 0 0.001 0.002 0.003 0.005 0.01 0.02 0.1 0.2 0.3 0.4 0.6 0.8; do
 	status=$("$TOP/tests/lib/signal-after.py" INT $t "$B" run --rm bb sleep 1000 2> err)
 	echo "$status $(cat err)" >> early
 done
+# In a home that has no disk template yet: its making is interrupted, too.
+for t in 0 0.005 0.01 0.02 0.05; do
+	rm -rf "$BOXLITE_HOME/templates"
+	status=$("$TOP/tests/lib/signal-after.py" INT $t "$B" run bb sleep 1000 2> err)
+	echo "$status $(cat err)" >> early
+done
 is "$(sort -u early)" "130 " "Ctrl-C at any moment of the start ends it with 130 and no word"
 nothing_left "and leaves nothing" now
 
