@@ -125,7 +125,8 @@ static int add_devices(struct strv *args, const struct box_spec *s, const struct
 		ADD("driver=raw,node-name=d%d,file=f%d,read-only=%s,discard=unmap,cache.no-flush=%s", (int)i,
 		    (int)i, ro ? "on" : "off", s->keep_disk ? "off" : "on");
 		ADD("-device");
-		ADD("virtio-blk-device,drive=d%d,num-queues=1", (int)i);
+		/* A full host disk is an I/O error of the guest. The default would pause it for ever. */
+		ADD("virtio-blk-device,drive=d%d,num-queues=1,werror=report,rerror=report", (int)i);
 	}
 #undef ADD
 	return r;
