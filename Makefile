@@ -112,7 +112,7 @@ $O/guest/initramfs: $O/guest/boxlite-agent scripts/mk-initramfs
 	scripts/mk-initramfs $< $@
 
 # The kernel has its own cache (see kernel/README.md): this is quick unless its config changed.
-$O/guest/vmlinux: $(wildcard kernel/config/*) kernel/build
+$O/guest/vmlinux: $(wildcard kernel/config/* kernel/patches/*) kernel/build
 	$(link)
 	kernel/build $@
 
