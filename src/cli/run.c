@@ -245,10 +245,13 @@ int cmd_start(const struct global *g, int argc, char **argv)
 		int signals = cli_signal_fd();
 
 		attach_window_size(&start.rows, &start.cols);
-		if (boxlite_box_start(box, &start, &p, &err) < 0)
+		if (boxlite_box_start(box, &start, &p, &err) < 0) {
 			r = cli_fail(&err);
-		else
+		} else {
+			if (!interactive) /* a box made with -i would wait for an input that nobody gives */
+				boxlite_process_close_stdin(p);
 			r = finish(box, p, interactive, terminal, signals, false, false);
+		}
 		boxlite_box_close(box);
 	}
 	boxlite_close(b);

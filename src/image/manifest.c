@@ -260,7 +260,8 @@ int index_choose(const void *p, size_t n, const char *arch, struct descriptor *r
 {
 	auto_json json_t *j = parse_object(p, n, "index", err);
 	bool bad = false;
-	json_t *list = json_get_list(j, "manifests", &bad), *item, *best = NULL, *nested = NULL;
+	json_t *list = json_get_list(j, "manifests", &bad), *item, *best = NULL;
+	json_t *nested = NULL, *unnamed = NULL; /* entries without a platform, which is optional */
 	int top = 0;
 	size_t i;
 
@@ -275,6 +276,8 @@ int index_choose(const void *p, size_t n, const char *arch, struct descriptor *r
 
 		if (!nested && !plat.architecture[0] && is_one_of(type, index_types))
 			nested = item;
+		if (!unnamed && !plat.architecture[0] && is_one_of(type, image_types))
+			unnamed = item;
 		if (score <= top || is_unknown(&plat))
 			continue;
 		best = item;
@@ -282,9 +285,9 @@ int index_choose(const void *p, size_t n, const char *arch, struct descriptor *r
 	}
 	if (bad)
 		return error_set(err, -EBADMSG, "malformed index");
-	if (!best && !nested)
-		return no_platform(list, arch, err);
-	return parse_descriptor(best ? best : nested, MANIFEST_MAX, ret, err);
+	/* The image's own configuration says what it is for, and is checked. */
+	best = best ? best : nested ? nested : unnamed;
+	return best ? parse_descriptor(best, MANIFEST_MAX, ret, err) : no_platform(list, arch, err);
 }
 
 /* --- configurations --------------------------------------------------------------------------------- */

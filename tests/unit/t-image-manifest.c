@@ -90,6 +90,9 @@ static void platforms(void)
 	is_str(err.text, "no image for linux/amd64; there is windows/amd64, linux/s390x", "what there is");
 	is_int(choose("", "amd64"), -ENOENT, "an empty index");
 	is_int(choose(DESC("application/vnd.oci.image.index.v1+json", "11"), "amd64"), 11, "an index in an index");
+	is_int(choose(DESC("application/vnd.oci.image.manifest.v1+json", "12"), "amd64"), 12, "an image without a platform");
+	is_int(choose(DESC("application/vnd.oci.image.manifest.v1+json", "12") "," ENTRY("linux", "amd64", ""), "amd64"), 9,
+	       "which comes after one that says its own");
 	is_int(choose("4", "amd64"), -EBADMSG, "a number in an index");
 }
 
