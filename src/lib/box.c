@@ -145,6 +145,8 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)
 		r = lib_process_new(sock, &shim, &opening, out, &e);
+	if (r == 0 && box->row.auto_remove)
+		lib_process_removes(*out, box->home, box->row.id);
 	buf_fini(&opening);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }

@@ -31,4 +31,7 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
 
+/* The box is removed when the shim of p, its main process, has ended. */
+void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id);
+
 #endif

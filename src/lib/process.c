@@ -23,6 +23,8 @@
 struct boxlite_process {
 	struct conn conn;
 	struct child shim;          /* the box's shim if this process started it; pidfd -1 otherwise */
+	struct home *home;          /* borrowed; with remove_id */
+	char *remove_id;            /* owned; the box to remove once its shim has ended, or NULL */
 	struct buf output[CHANNELS]; /* stdout and stderr; [0] is unused */
 	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
 	uint32_t stdin_credit;
@@ -103,6 +105,26 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 	}
 }
 
+void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id)
+{
+	p->home = home;
+	p->remove_id = strdup(id); /* without memory for it the next boxlite_open() removes the box */
+}
+
+/* Of a box that goes with its main process. What fails here, the next boxlite_open() tries again. */
+static void remove_box(struct boxlite_process *p)
+{
+	struct db_box row = { 0 };
+
+	if (!p->remove_id || db_box_get(p->home->db, p->remove_id, &row, NULL) < 0)
+		return;
+	if (box_remove(p->home, &row, false, NULL) == 0) {
+		free(p->remove_id);
+		p->remove_id = NULL;
+	}
+	db_box_fini(&row);
+}
+
 /* The shim is gone. If it did not say how the process ended, nobody can. */
 static void on_over(struct boxlite_process *p)
 {
@@ -112,6 +134,7 @@ static void on_over(struct boxlite_process *p)
 	close_fd(&p->conn.fd);
 	if (p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
+	remove_box(p);
 	if (p->ended)
 		return;
 	p->ended = true;
@@ -269,5 +292,6 @@ PUBLIC void boxlite_process_close(struct boxlite_process *p)
 	close_fd(&p->shim.pidfd);
 	for (ch = 0; ch < CHANNELS; ch++)
 		buf_fini(&p->output[ch]);
+	free(p->remove_id);
 	free(p);
 }

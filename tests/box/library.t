@@ -1,0 +1,12 @@
+#!/bin/bash
+# The library in a program that is not ours. (Under a sanitizer the program would need its run time, too.)
+. "$(dirname "$0")/common.sh"
+[ "${V:-release}" = release ] || skip_all "only in the release variant"
+make_home
+
+${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests/lib/embed.c" -o embed \
+  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+is "$? $(cat log)" "0 " "a program is built with the header and the shared library"
+is "$(timeout 120 ./embed 2>&1)" "status 0, 0 left" "a box that goes with its main process is gone"
+nothing_left "nothing is left" now
+box_done
