@@ -48,6 +48,7 @@ struct stream {
 	uint32_t client_id;
 	/* What the sender of each channel may still send: the client's stdin, the agent's stdout and stderr. */
 	uint32_t credit[CHANNELS];
+	bool stdin_ended; /* the agent takes one end of a stdin, and nothing after it */
 };
 
 struct shim {

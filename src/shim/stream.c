@@ -153,9 +153,10 @@ int stream_from_client(struct stream *st, struct shim *s, const struct frame *f)
 
 	switch ((enum frame_type)f->type) {
 	case FRAME_DATA:
-		if (ch != CHANNEL_STDIN || f->len > st->credit[ch])
+		if (ch != CHANNEL_STDIN || f->len > st->credit[ch] || st->stdin_ended)
 			return -EBADMSG;
 		st->credit[ch] -= f->len;
+		st->stdin_ended = f->flags & FRAME_EOF;
 		break;
 	case FRAME_CREDIT:
 		if (ch == CHANNEL_STDIN || frame_get_credit(f, &more) < 0 ||
@@ -192,9 +193,10 @@ void stream_orphan(struct stream *st, struct shim *s)
 		if (owed && frame_put_credit(&s->agent.out, st->agent_id, (enum frame_channel)ch, owed) == 0)
 			st->credit[ch] = FRAME_WINDOW;
 	}
-	/* Its stdin has ended. A second EOF is harmless. */
-	if (frame_put(&s->agent.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, st->agent_id, NULL, 0) < 0)
+	if (!st->stdin_ended &&
+	    frame_put(&s->agent.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, st->agent_id, NULL, 0) < 0)
 		log_warn("stream %u: cannot end its stdin", st->agent_id);
+	st->stdin_ended = true;
 	agent_flush(s);
 }
 

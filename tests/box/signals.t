@@ -7,7 +7,8 @@ make_home
 # Its pid is CLI, its output goes to out and err.
 begin() {
 	rm -f pipe out err; mkfifo pipe; : > out
-	"$B" run --name box "$@" > pipe 2> err < /dev/null &
+	# A shell's background job begins with SIGINT ignored, and boxlite leaves ignored signals alone.
+	env --default-signal=INT,QUIT "$B" run --name box "$@" > pipe 2> err < /dev/null &
 	CLI=$!
 	exec 8< pipe
 	read -r -t "$LIMIT" -u 8 line
@@ -57,7 +58,8 @@ is "$(sort -u early)" "130 " "Ctrl-C at any moment of the start ends it with 130
 nothing_left "and leaves nothing" now
 
 # --- kill -9 boxlite -----------------------------------------------------------------------------------------
-begin bb sh -c 'echo ready; echo kept > /kept; trap "echo asked > /asked; exit 0" TERM; while :; do sleep 0.1; done'
+# With an input that has ended already: its end must not be told twice.
+begin -i bb sh -c 'echo ready; echo kept > /kept; trap "echo asked > /asked; exit 0" TERM; while :; do sleep 0.1; done'
 wait_for "$B" exec box test -s /kept
 id=$(box_id box)
 kill -KILL $CLI
