@@ -155,7 +155,8 @@ struct boxlite_box_options {
 	uint64_t memory_bytes;         /* 0: 1 GiB */
 	uint64_t disk_bytes;           /* 0: 10 GiB; sparse */
 	int auto_remove;               /* 1: the box goes when its main process has ended: removed by who started it,
-					  else by the next boxlite_open() */
+					  else by the next boxlite_open(); and if it is never started, once
+					  the handle that made it is closed */
 	int tty;                       /* 1: the main process gets a terminal */
 	int stdin_open;                /* 1: the main process has an input; 0: it reads end of file */
 	unsigned stop_grace_ms;        /* between SIGTERM and SIGKILL; 0: 10 s */

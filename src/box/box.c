@@ -142,12 +142,34 @@ static int add_row(struct home *h, const struct box_request *q, const struct db_
 	return db_box_add(h->db, row, err);
 }
 
-int box_create(struct home *h, const struct box_request *q, struct db_box *ret, struct error *err)
+/* The maker's mark on a box that goes with its process: locked as long as the maker may still start it. */
+static int mark_box(struct home *h, const char *id, struct error *err)
+{
+	auto_fd int box = open_box(h, id), fd = -1;
+
+	if (box >= 0)
+		fd = openat(box, "maker", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return error_sys(err, "cannot mark the new box");
+	return take_fd(&fd);
+}
+
+/* Whether whoever made it is still there and may start it. */
+static bool has_maker(struct home *h, const char *id)
+{
+	auto_fd int box = open_box(h, id), fd = -1;
+
+	if (box >= 0)
+		fd = openat(box, "maker", O_RDWR | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
+int box_create(struct home *h, const struct box_request *q, struct db_box *ret, int *ret_maker, struct error *err)
 {
 	struct db_image image = DB_IMAGE_INIT;
 	struct db_box row = { 0 };
 	char id[BOX_ID_LEN + 1];
-	auto_fd int lock = -1, gc = -1;
+	auto_fd int lock = -1, gc = -1, maker = -1;
 	int r = 0;
 
 	if (q->name && !name_is_valid(q->name))
@@ -169,16 +191,21 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 	if (r == 0)
 		r = make_folder(h, q->spec, &lock, err);
 	if (r == 0) {
-		r = add_row(h, q, &image, &row, err);
+		if (q->auto_remove)
+			r = maker = mark_box(h, id, err);
+		if (r >= 0)
+			r = add_row(h, q, &image, &row, err);
 		if (r < 0)
 			io_remove_tree_at(h->boxes_fd, id);
 	}
 	db_image_fini(&image);
-	if (r < 0)
+	if (r < 0) {
 		db_box_fini(&row);
-	else
-		*ret = row;
-	return r;
+		return r;
+	}
+	*ret = row;
+	*ret_maker = take_fd(&maker);
+	return 0;
 }
 
 int box_is_running(struct home *h, const char *id, struct error *err)
@@ -334,7 +361,7 @@ int box_remove(struct home *h, const struct db_box *b, bool force, struct error 
 /* --- recovery ------------------------------------------------------------------------------- */
 
 /* A box that was to go when it ended, and whose starter did not live to see to it. One that was
- * never started (it has no log) is still wanted. */
+ * never started (it has no log) is wanted as long as its maker is there. */
 static int remove_ended(const struct db_box *b, void *ud)
 {
 	struct home *h = ud;
@@ -344,7 +371,7 @@ static int remove_ended(const struct db_box *b, void *ud)
 		return 0;
 	snprintf(log, sizeof(log), "%.*s/log/shim.log", BOX_ID_LEN, b->id);
 	/* Without its folder it is one whose removal was cut off. */
-	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0 && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
+	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0 && has_maker(h, b->id))
 		return 0;
 	/* -EBUSY: it runs. Anything else: the next open tries again. */
 	if (box_remove(h, b, false, NULL) < 0)

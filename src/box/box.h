@@ -22,8 +22,10 @@ struct box_request { /* borrowed */
 	const struct merge_options *process; /* hostname is filled in */
 };
 
-/* Makes a box. The row is the caller's. */
-int box_create(struct home *h, const struct box_request *q, struct db_box *ret, struct error *err) MUST_CHECK;
+/* Makes a box. The row is the caller's, and so is *ret_maker: an fd that keeps a box with auto_remove from being taken
+ * for a leftover until it is started (-1 for others). */
+int box_create(struct home *h, const struct box_request *q, struct db_box *ret, int *ret_maker,
+	       struct error *err) MUST_CHECK;
 
 /* A fresh random id (BOX_ID_LEN hex digits and NUL). */
 int box_new_id(char out[BOX_ID_LEN + 1], struct error *err) MUST_CHECK;

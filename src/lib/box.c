@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clean.h"
 #include "box/merge.h"
 #include "lib/lib.h"
 
@@ -33,6 +34,7 @@ static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out,
 	}
 	box->home = b->home;
 	box->row = *row;
+	box->maker_fd = -1;
 	*out = box;
 	return 0;
 }
@@ -65,6 +67,7 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct db_box row = { 0 };
 	struct error e = { 0 };
+	auto_fd int maker = -1;
 	int r = lib_copy_options(&o, sizeof(o), opts, err);
 
 	if (r < 0)
@@ -87,9 +90,11 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 	};
 	r = o.image ? fill_spec(b, &o, &spec, &e) : error_set(&e, -EINVAL, "no image was named");
 	if (r == 0)
-		r = box_create(b->home, &q, &row, &e);
+		r = box_create(b->home, &q, &row, &maker, &e);
 	if (r == 0)
 		r = wrap(b, &row, out, &e);
+	if (r == 0)
+		(*out)->maker_fd = take_fd(&maker);
 	box_spec_fini(&spec);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
@@ -110,6 +115,7 @@ PUBLIC void boxlite_box_close(struct boxlite_box *box)
 {
 	if (!box)
 		return;
+	close_fd(&box->maker_fd);
 	db_box_fini(&box->row);
 	free(box);
 }

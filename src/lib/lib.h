@@ -16,6 +16,7 @@ struct boxlite {
 struct boxlite_box {
 	struct home *home; /* borrowed from the boxlite */
 	struct db_box row;
+	int maker_fd; /* owned; the maker's mark until the box is started, or -1 */
 };
 
 /* Copies an internal error out; returns its code (code_fallback if it has none). */
