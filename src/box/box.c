@@ -347,15 +347,12 @@ int box_remove(struct home *h, const struct db_box *b, bool force, struct error 
 		}
 		if (lock < 0 && lock != -ENOENT)
 			return error_code(err, lock, "cannot lock box %s", b->id);
-	}
-	/* The row first: a removal that is cut off here leaves a folder without one, which recovery finds. */
-	r = db_box_delete(h->db, b->id, err);
-	if (r == 0 && box >= 0) {
-		r = io_remove_tree_at(h->boxes_fd, b->id);
+		/* -ENOENT: another process has just removed the files. */
+		r = lock < 0 ? 0 : io_remove_tree_at(h->boxes_fd, b->id);
 		if (r < 0)
-			error_code(err, r, "cannot remove the files of box %s", b->id);
+			return error_code(err, r, "cannot remove the files of box %s", b->id);
 	}
-	return r;
+	return db_box_delete(h->db, b->id, err);
 }
 
 /* --- recovery ------------------------------------------------------------------------------- */
