@@ -36,6 +36,9 @@ int io_open_dir_at(int dirfd, const char *path, mode_t mode) MUST_CHECK;
  * what is already gone is fine. Tries to remove all, returns the first -errno. */
 int io_remove_tree_at(int dirfd, const char *name);
 
+/* flock(fd, how), taken up again after a signal: 0, -EWOULDBLOCK with LOCK_NB, -errno. */
+int io_lock(int fd, int how);
+
 /* Makes fd (not) block: 0 or -errno. */
 int io_set_nonblock(int fd, bool on);
 

@@ -48,18 +48,20 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-/* The lock file in the folder of a box, locked: -EWOULDBLOCK when another holds it, -ENOENT when the box is
- * being removed. Only its maker creates it: a folder that is being emptied must not get a new file. */
-static int lock_box(int box_fd, int how, int create)
+/* A file in the folder of a box, locked: -EWOULDBLOCK when another holds it, -ENOENT when the box is being
+ * removed. Only the box's maker says O_CREAT: a folder that is being emptied must not get a new file. */
+static int lock_file(int box_fd, const char *name, int how, int create)
 {
-	auto_fd int fd = openat(box_fd, "lock", O_RDWR | create | O_CLOEXEC, 0600);
+	auto_fd int fd = openat(box_fd, name, O_RDWR | create | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : io_lock(fd, how);
 
-	if (fd < 0)
-		return -errno;
-	while (flock(fd, how) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return take_fd(&fd);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+/* The lock that says whether a box runs. */
+static int lock_box(int box_fd, int how)
+{
+	return lock_file(box_fd, "lock", how, 0);
 }
 
 static int open_box(struct home *h, const char *id)
@@ -69,27 +71,35 @@ static int open_box(struct home *h, const char *id)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The folder with disk and subfolders, locked while it has no row (else it would look like a leftover). */
-static int make_folder(struct home *h, const struct box_spec *s, int *ret_lock, struct error *err)
+/* The folder with disk and subfolders, locked while it has no row (else it would look like a leftover). `mark`: with
+ * the mark of its maker, which is locked as long as the maker may still start the box. */
+static int make_folder(struct home *h, const struct box_spec *s, bool mark, int *ret_lock, int *ret_maker,
+		       struct error *err)
 {
-	auto_fd int box = -1, lock = -1;
+	auto_fd int box = -1, lock = -1, maker = -1;
 	const char *id = s->id;
 	int r;
 
 	if (mkdirat(h->boxes_fd, id, 0700) < 0)
 		return error_sys(err, "cannot make a box in %s", h->path);
 	box = open_box(h, id);
-	lock = box < 0 ? box : lock_box(box, LOCK_EX, O_CREAT);
+	lock = box < 0 ? box : lock_file(box, "lock", LOCK_EX, O_CREAT);
 	r = lock < 0 ? error_code(err, lock, "cannot lock the new box") : 0;
 	if (r == 0 && (mkdirat(box, "run", 0700) < 0 || mkdirat(box, "log", 0700) < 0))
 		r = error_sys(err, "cannot make the box's folders");
+	if (r == 0 && mark) {
+		maker = lock_file(box, "maker", LOCK_EX, O_CREAT);
+		r = maker < 0 ? error_code(err, maker, "cannot mark the new box") : 0;
+	}
 	if (r == 0)
 		r = disk_create(h, box, "disk.img", s->disk_bytes, s->keep_disk, err);
-	if (r < 0)
+	if (r < 0) {
 		io_remove_tree_at(h->boxes_fd, id);
-	else
-		*ret_lock = take_fd(&lock);
-	return r;
+		return r;
+	}
+	*ret_lock = take_fd(&lock);
+	*ret_maker = take_fd(&maker);
+	return 0;
 }
 
 static int check_limits(const struct box_spec *s, struct error *err)
@@ -142,28 +152,6 @@ static int add_row(struct home *h, const struct box_request *q, const struct db_
 	return db_box_add(h->db, row, err);
 }
 
-/* The maker's mark on a box that goes with its process: locked as long as the maker may still start it. */
-static int mark_box(struct home *h, const char *id, struct error *err)
-{
-	auto_fd int box = open_box(h, id), fd = -1;
-
-	if (box >= 0)
-		fd = openat(box, "maker", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return error_sys(err, "cannot mark the new box");
-	return take_fd(&fd);
-}
-
-/* Whether whoever made it is still there and may start it. */
-static bool has_maker(struct home *h, const char *id)
-{
-	auto_fd int box = open_box(h, id), fd = -1;
-
-	if (box >= 0)
-		fd = openat(box, "maker", O_RDWR | O_CLOEXEC);
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
-}
-
 int box_create(struct home *h, const struct box_request *q, struct db_box *ret, int *ret_maker, struct error *err)
 {
 	struct db_image image = DB_IMAGE_INIT;
@@ -189,12 +177,9 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 	if (r == 0)
 		r = describe(q, &image, id, err);
 	if (r == 0)
-		r = make_folder(h, q->spec, &lock, err);
+		r = make_folder(h, q->spec, q->auto_remove, &lock, &maker, err);
 	if (r == 0) {
-		if (q->auto_remove)
-			r = maker = mark_box(h, id, err);
-		if (r >= 0)
-			r = add_row(h, q, &image, &row, err);
+		r = add_row(h, q, &image, &row, err);
 		if (r < 0)
 			io_remove_tree_at(h->boxes_fd, id);
 	}
@@ -217,7 +202,7 @@ int box_is_running(struct home *h, const char *id, struct error *err)
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
 	/* Shared, so that two who ask at once do not take each other for the box. */
-	lock = lock_box(box, LOCK_SH | LOCK_NB, 0);
+	lock = lock_box(box, LOCK_SH | LOCK_NB);
 	if (lock == -EWOULDBLOCK)
 		return 1;
 	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot look at the lock of box %s", id) : 0;
@@ -231,7 +216,7 @@ int box_wait(struct home *h, const char *id, struct error *err)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	lock = lock_box(box, LOCK_EX, 0);
+	lock = lock_box(box, LOCK_EX);
 	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot wait for box %s", id) : 0;
 }
 
@@ -279,29 +264,23 @@ int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
  */
 static int connect_locked(struct home *h, const char *id)
 {
-	auto_fd int box = open_box(h, id), run = -1, events = -1;
-	char path[32], event[sizeof(struct inotify_event) + NAME_MAX + 1];
+	auto_fd int box = open_box(h, id), events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[64], event[sizeof(struct inotify_event) + NAME_MAX + 1];
+	struct pollfd p = { .fd = events, .events = POLLIN };
 
 	if (box < 0)
 		return box == -ENOENT ? -ENOTCONN : box;
-	run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (run < 0 || events < 0)
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/run", box);
+	if (events < 0 || inotify_add_watch(events, path, IN_CREATE | IN_DELETE) < 0)
 		return errno == ENOENT ? -ENOTCONN : -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", run);
-	if (inotify_add_watch(events, path, IN_CREATE | IN_DELETE) < 0)
-		return -errno;
 	for (;;) {
-		struct pollfd p = { .fd = events, .events = POLLIN };
-		int fd = sock_connect_at(run, "box.sock"), lock;
+		int r = box_connect(h, id, NULL);
 
-		if (fd >= 0 || (fd != -ENOENT && fd != -ECONNREFUSED))
-			return fd;
-		lock = lock_box(box, LOCK_SH | LOCK_NB, 0);
-		if (lock >= 0)
-			close(lock);
-		if (lock != -EWOULDBLOCK)
-			return lock >= 0 || lock == -ENOENT ? -ENOTCONN : lock;
+		if (r != -ENOTCONN)
+			return r;
+		r = box_is_running(h, id, NULL);
+		if (r <= 0)
+			return r < 0 ? r : -ENOTCONN;
 		if (poll(&p, 1, 250) > 0 && read(events, event, sizeof(event)) < 0 && errno != EAGAIN)
 			return -errno;
 	}
@@ -328,37 +307,48 @@ static int stop_now(struct home *h, const char *id, struct error *err)
 	return r;
 }
 
-int box_remove(struct home *h, const struct db_box *b, bool force, struct error *err)
+int box_remove(struct home *h, const char *id, bool force, struct error *err)
 {
-	auto_fd int box = open_box(h, b->id), lock = -1;
+	auto_fd int box = open_box(h, id), lock = -1;
 	int r;
 
 	if (box < 0 && box != -ENOENT)
-		return error_code(err, box, "cannot open box %s", b->id);
+		return error_code(err, box, "cannot open box %s", id);
 	if (box >= 0) {
-		lock = lock_box(box, LOCK_EX | LOCK_NB, 0);
+		lock = lock_box(box, LOCK_EX | LOCK_NB);
 		if (lock == -EWOULDBLOCK && !force)
-			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", b->id);
+			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", id);
 		if (lock == -EWOULDBLOCK) {
-			r = stop_now(h, b->id, err);
+			r = stop_now(h, id, err);
 			if (r < 0)
 				return r;
-			lock = lock_box(box, LOCK_EX, 0);
+			lock = lock_box(box, LOCK_EX);
 		}
 		if (lock < 0 && lock != -ENOENT)
-			return error_code(err, lock, "cannot lock box %s", b->id);
+			return error_code(err, lock, "cannot lock box %s", id);
 		/* -ENOENT: another process has just removed the files. */
-		r = lock < 0 ? 0 : io_remove_tree_at(h->boxes_fd, b->id);
+		r = lock < 0 ? 0 : io_remove_tree_at(h->boxes_fd, id);
 		if (r < 0)
-			return error_code(err, r, "cannot remove the files of box %s", b->id);
+			return error_code(err, r, "cannot remove the files of box %s", id);
 	}
-	return db_box_delete(h->db, b->id, err);
+	return db_box_delete(h->db, id, err);
 }
 
 /* --- recovery ------------------------------------------------------------------------------- */
 
-/* A box that was to go when it ended, and whose starter did not live to see to it. One that was
- * never started (it has no log) is wanted as long as its maker is there. */
+/* Whether whoever made it is still there and may start it. */
+static bool has_maker(struct home *h, const char *id)
+{
+	auto_fd int box = open_box(h, id), mark = -1;
+
+	if (box < 0)
+		return false;
+	mark = lock_file(box, "maker", LOCK_SH | LOCK_NB, 0);
+	return mark == -EWOULDBLOCK;
+}
+
+/* A row without a folder: its removal was cut off. A box that was to go when it ended: its starter did not live to
+ * see to it. One of those that was never started (it has no log) is wanted as long as its maker is there. */
 static int remove_ended(const struct db_box *b, void *ud)
 {
 	struct home *h = ud;
@@ -367,11 +357,10 @@ static int remove_ended(const struct db_box *b, void *ud)
 	if (!b->auto_remove && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
 		return 0;
 	snprintf(log, sizeof(log), "%.*s/log/shim.log", BOX_ID_LEN, b->id);
-	/* Without its folder it is one whose removal was cut off. */
 	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0 && has_maker(h, b->id))
 		return 0;
 	/* -EBUSY: it runs. Anything else: the next open tries again. */
-	if (box_remove(h, b, false, NULL) < 0)
+	if (box_remove(h, b->id, false, NULL) < 0)
 		return 0;
 	return 0;
 }
@@ -395,7 +384,7 @@ static void remove_if_orphan(struct home *h, const char *id)
 		return;
 	gc = home_try_lock_images(h);
 	box = gc < 0 ? -1 : open_box(h, id);
-	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB, 0);
+	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB);
 	if ((lock >= 0 || lock == -ENOENT) && !has_row(h, id))
 		io_remove_tree_at(h->boxes_fd, id);
 }

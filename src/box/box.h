@@ -48,7 +48,7 @@ int box_connect(struct home *h, const char *id, struct error *err);
 int box_last_exit(struct home *h, const char *id, struct proc_exit *ret);
 
 /* Removes folder and row; with force a running box is stopped at once. -EBUSY. */
-int box_remove(struct home *h, const struct db_box *b, bool force, struct error *err) MUST_CHECK;
+int box_remove(struct home *h, const char *id, bool force, struct error *err) MUST_CHECK;
 
 /* Puts away what crashes left: folders without a row, and boxes that were to go when they ended. */
 void box_recover(struct home *h);

@@ -57,7 +57,7 @@ static int sweep(int dirfd, const char *path, const struct needed *n, uint64_t *
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
-	int first = 0;
+	int first = 0, r;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -70,10 +70,11 @@ static int sweep(int dirfd, const char *path, const struct needed *n, uint64_t *
 
 		if (e->d_name[0] == '.' || (n && is_needed(n, e->d_name)))
 			continue;
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && io_remove_tree_at(fd, e->d_name) == 0)
+		r = fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : io_remove_tree_at(fd, e->d_name);
+		if (r == 0)
 			*freed += (uint64_t)st.st_blocks * 512;
-		else if (errno != ENOENT && first == 0)
-			first = -errno;
+		else if (r != -ENOENT && first == 0)
+			first = r;
 	}
 	return first;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/io.h"
 #include "base/json.h"
 
 #define DB_GENERATION 1
@@ -87,10 +88,10 @@ static int set_up(struct db *db, const char *home, struct error *err)
 {
 	/* SQLite's busy handler does not cover the switch to WAL, which even a reader disturbs: one at a time. */
 	auto_fd int lock = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int version = 0, rc, keep = 1;
+	int version = 0, keep = 1, rc = lock < 0 ? -errno : io_lock(lock, LOCK_EX);
 
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return error_sys(err, "cannot lock the home folder %s", home);
+	if (rc < 0)
+		return error_code(err, rc, "cannot lock the home folder %s", home);
 	sqlite3_busy_timeout(db->sql, BUSY_TIMEOUT_MS);
 	rc = pragma(db, "PRAGMA user_version", &version);
 	if (rc != SQLITE_OK)

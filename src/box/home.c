@@ -164,20 +164,20 @@ void home_close(struct home *h)
 int home_lock_images(struct home *h, bool exclusive, struct error *err)
 {
 	auto_fd int fd = openat(h->images_fd, "gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int r;
 
 	if (fd < 0)
 		return error_sys(err, "cannot open images/gc.lock in %s", h->path);
-	while (flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
-		if (errno != EINTR)
-			return error_sys(err, "cannot lock the images of %s", h->path);
-	return take_fd(&fd);
+	r = io_lock(fd, exclusive ? LOCK_EX : LOCK_SH);
+	return r < 0 ? error_code(err, r, "cannot lock the images of %s", h->path) : take_fd(&fd);
 }
 
 int home_try_lock_images(struct home *h)
 {
 	auto_fd int fd = openat(h->images_fd, "gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : io_lock(fd, LOCK_EX | LOCK_NB);
 
-	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : take_fd(&fd);
+	return r < 0 ? r : take_fd(&fd);
 }
 
 int home_open_guest_file(struct home *h, const char *name, struct error *err)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/io.h"
 #include "base/sock.h"
 #include "box/box.h"
 #include "box/clock.h"
@@ -32,13 +33,15 @@ static void close_parts(struct parts *p)
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
 {
+	int r;
+
 	p->lock = openat(p->box, "lock", O_RDWR | O_CLOEXEC);
 	if (p->lock < 0)
 		return error_sys(err, "cannot open the lock of box %s", id);
-	if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? error_set(err, -EALREADY, "box %s runs already", id)
-					    : error_sys(err, "cannot lock box %s", id);
-	return 0;
+	r = io_lock(p->lock, LOCK_EX | LOCK_NB);
+	if (r == -EWOULDBLOCK)
+		return error_set(err, -EALREADY, "box %s runs already", id);
+	return r < 0 ? error_code(err, r, "cannot lock box %s", id) : 0;
 }
 
 static int open_parts(struct home *h, const struct db_box *b, struct parts *p, struct error *err)

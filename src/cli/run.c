@@ -147,6 +147,7 @@ static int finish(struct boxlite_box *box, struct boxlite_process *p, bool with_
 
 	started = boxlite_process_started(p);
 	boxlite_process_close(p);
+	/* A box with --rm is gone by now; if not, this says why. */
 	if ((remove || (remove_unstarted && !started)) && boxlite_box_remove(box, 1, &err) < 0)
 		cli_fail(&err);
 	return status;

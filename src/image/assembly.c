@@ -138,7 +138,12 @@ static int publish_run(struct work *w)
 {
 	struct assembly *a = container_of(w, struct assembly, work);
 
-	return claim_publish(&a->claim, 0400);
+	struct claim *c = &a->claim;
+	int r = claim_publish(c);
+
+	/* No one may change it again, not even this user by accident: boxes map it. Not before it is published:
+	 * another process that waits for the claim opens the file for writing. */
+	return r == 0 && fchmodat(c->final_dir, c->final, 0400, 0) < 0 ? -errno : r;
 }
 
 static void publish_done(struct work *w, int result)

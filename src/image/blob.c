@@ -76,7 +76,7 @@ static int publish_run(struct work *w)
 {
 	struct blob_get *b = container_of(w, struct blob_get, work);
 
-	return claim_publish(&b->claim, 0600);
+	return claim_publish(&b->claim);
 }
 
 static void publish_done(struct work *w, int result)

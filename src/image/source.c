@@ -226,7 +226,7 @@ static int blob_from_folder(struct source *s, const char *path, const struct des
 	if (r == 0) {
 		c.final_dir = store->blobs;
 		memcpy(c.final, got.hex, sizeof(got.hex));
-		r = claim_publish(&c, 0600);
+		r = claim_publish(&c);
 		if (r < 0)
 			store_write_error(store, r, err);
 	}

@@ -61,6 +61,16 @@ static bool is_litter(const char *name, const struct stat *st)
 	return st->st_size == 0 || time(NULL) - st->st_mtime > PARTIAL_MAX_AGE_S;
 }
 
+/* Does the name still lead to the file that was locked? Else its holder published or removed it between our open and
+ * our lock, and another may have made a new one. *ret_locked is filled in then. */
+static bool is_current(const struct store *s, const char *name, int fd, struct stat *ret_locked)
+{
+	struct stat named;
+
+	return fstat(fd, ret_locked) == 0 && fstatat(s->tmp, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       named.st_dev == ret_locked->st_dev && named.st_ino == ret_locked->st_ino;
+}
+
 void store_sweep(const struct store *s)
 {
 	auto_dir DIR *d = NULL;
@@ -74,16 +84,12 @@ void store_sweep(const struct store *s)
 	}
 	while ((e = readdir(d))) {
 		auto_fd int fd = -1;
-		struct stat st, named;
+		struct stat st;
 
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
 		fd = openat(s->tmp, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
-			continue;
-		/* Between open and lock its holder may have removed it, and another made one of this name. */
-		if (fstatat(s->tmp, e->d_name, &named, AT_SYMLINK_NOFOLLOW) < 0 || named.st_dev != st.st_dev ||
-		    named.st_ino != st.st_ino)
+		if (fd < 0 || io_lock(fd, LOCK_EX | LOCK_NB) < 0 || !is_current(s, e->d_name, fd, &st))
 			continue;
 		if (is_litter(e->d_name, &st) && io_remove_tree_at(s->tmp, e->d_name) == 0)
 			log_info("removed the leftover tmp/%s", e->d_name);
@@ -136,7 +142,7 @@ int store_blob_write(const struct store *s, const char *hex, const void *p, size
 		r = io_write_full(c.fd, p, n);
 	}
 	if (r == 0)
-		r = claim_publish(&c, 0600);
+		r = claim_publish(&c);
 	claim_drop(&c, false);
 	return r < 0 ? store_write_error(s, r, err) : 0;
 }
@@ -195,18 +201,10 @@ static bool is_published(const struct claim *c)
 	return c->final[0] && fstatat(c->final_dir, c->final, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Does the name still lead to the file that was locked? Else its holder published or removed it meanwhile. */
-static bool is_current(const struct claim *c)
-{
-	struct stat named, locked;
-
-	return fstat(c->fd, &locked) == 0 &&
-	       fstatat(c->store->tmp, c->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
-}
-
 static int take(struct claim *c, int how)
 {
+	struct stat st;
+
 	for (;;) {
 		int r;
 
@@ -215,14 +213,12 @@ static int take(struct claim *c, int how)
 		c->fd = openat(c->store->tmp, c->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (c->fd < 0)
 			return -errno;
-		do
-			r = flock(c->fd, how) < 0 ? -errno : 0;
-		while (r == -EINTR);
+		r = io_lock(c->fd, how);
 		if (r < 0) {
 			close_fd(&c->fd);
 			return r == -EWOULDBLOCK ? CLAIM_BUSY : r;
 		}
-		if (is_current(c))
+		if (is_current(c->store, c->name, c->fd, &st))
 			break;
 		close_fd(&c->fd);
 	}
@@ -257,12 +253,9 @@ int claim_scratch(struct claim *c, const struct store *s)
 	return r < 0 ? r : 0;
 }
 
-int claim_publish(struct claim *c, mode_t mode)
+int claim_publish(struct claim *c)
 {
 	if (fdatasync(c->fd) < 0 || renameat(c->store->tmp, c->name, c->final_dir, c->final) < 0)
-		return -errno;
-	/* Not before: another process that waits for this claim opens the file for writing. */
-	if (fchmod(c->fd, mode) < 0)
 		return -errno;
 	close_fd(&c->fd);
 	return 0;

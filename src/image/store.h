@@ -85,8 +85,8 @@ int claim_scratch(struct claim *c, const struct store *s) MUST_CHECK; /* a name 
 int claim_try(struct claim *c) MUST_CHECK;
 int claim_wait(struct claim *c) MUST_CHECK;
 
-/* Syncs the file, gives it its final name and mode, and lets go: 0 or -errno (then it is still held). */
-int claim_publish(struct claim *c, mode_t mode) MUST_CHECK;
+/* Syncs the file, gives it its final name and lets go: 0 or -errno (then it is still held). */
+int claim_publish(struct claim *c) MUST_CHECK;
 
 /* Lets go without publishing; `keep` leaves the file for whoever resumes it. A no-op when not held. */
 void claim_drop(struct claim *c, bool keep);

@@ -151,8 +151,10 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)
 		r = lib_process_new(sock, &shim, &opening, out, &e);
-	if (r == 0 && box->row.auto_remove)
+	if (r == 0 && box->row.auto_remove) {
 		lib_process_removes(*out, box->home, box->row.id);
+		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */
+	}
 	buf_fini(&opening);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
@@ -176,7 +178,7 @@ PUBLIC int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err)
 PUBLIC int boxlite_box_remove(struct boxlite_box *box, int force, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = box_remove(box->home, &box->row, force != 0, &e);
+	int r = box_remove(box->home, box->row.id, force != 0, &e);
 
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }

@@ -114,15 +114,10 @@ void lib_process_removes(struct boxlite_process *p, struct home *home, const cha
 /* Of a box that goes with its main process. What fails here, the next boxlite_open() tries again. */
 static void remove_box(struct boxlite_process *p)
 {
-	struct db_box row = { 0 };
-
-	if (!p->remove_id || db_box_get(p->home->db, p->remove_id, &row, NULL) < 0)
-		return;
-	if (box_remove(p->home, &row, false, NULL) == 0) {
+	if (p->remove_id && box_remove(p->home, p->remove_id, false, NULL) == 0) {
 		free(p->remove_id);
 		p->remove_id = NULL;
 	}
-	db_box_fini(&row);
 }
 
 /* The shim is gone. If it did not say how the process ended, nobody can. */

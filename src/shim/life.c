@@ -158,12 +158,11 @@ void life_machine_ended(struct shim *s)
 		snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
 	}
 	write_exit_record(s, &e);
-	while (s->streams) {
-		struct proc_exit cut = { .kind = PROC_LOST, .error = "the box has ended" };
-
-		/* Nobody knows how an exec would have ended; the main process's status is not its own. */
-		stream_end(s->streams, s, s->streams->agent_id == MAIN_STREAM || !s->main_ended ? &e : &cut);
-	}
+	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
+	if (s->main_ended)
+		e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
+	while (s->streams)
+		stream_end(s->streams, s, &e);
 	for (c = s->clients; s->failure[0] && c; c = next) {
 		next = c->next;
 		if (wire_put_failed(&c->conn.out, s->failure) < 0)

@@ -62,7 +62,7 @@ static pid_t other_process(int said, int told, bool publish)
 		_exit(1);
 	if (write(said, "h", 1) != 1 || read(told, &one, 1) != 1)
 		_exit(2);
-	_exit(!publish || claim_publish(&c, 0600) == 0 ? 0 : 3);
+	_exit(!publish || claim_publish(&c) == 0 ? 0 : 3);
 }
 
 static void contention(bool publish)
@@ -107,7 +107,7 @@ static void claims(void)
 	claim_drop(&c, false);
 	ok(!in_tmp(HEX2 ".erofs.build"), "dropping removes the file");
 	is_int(claim_try(&d), CLAIM_HELD, "then another has it");
-	is_int(claim_publish(&d, 0600), 0, "and publishes");
+	is_int(claim_publish(&d), 0, "and publishes");
 	is_int(claim_try(&c), CLAIM_PRESENT, "which others see");
 	ok(!in_tmp(HEX2 ".erofs.build"), "nothing is left");
 	contention(false);
