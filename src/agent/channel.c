@@ -13,7 +13,8 @@
  *
  * A virtio port (drivers/char/virtio_console.c) differs from a socket in three
  * ways that matter here. Its node appears when the host's message about the
- * port has been handled, perhaps after init has started. Until the host's side
+ * port has been handled, perhaps after init has started, and a moment before
+ * it can be opened (see open_port()). Until the host's side
  * is known to be connected, poll says HUP and read says end of file, but a
  * blocking write waits: so the first write, HELLO, is a blocking one, and
  * after it HUP and end of file mean what they say. And one write moves at most
@@ -24,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -37,25 +39,38 @@
 #include "wire/frame.h"
 
 #define READ_MOST (64 * KIB)
+#define PORT_YIELDS_MAX 100000 /* seconds of them: a port that stays closed (the console's) is an error */
 
 _Static_assert(CHANNEL_OUT_FULL + PROCS_MAX * 2 * KIB < 4 * MIB, "the last frames of all processes fit");
 
-/* Opens the node of a port; waits (without polling) until the kernel has made it. */
+/*
+ * Opens the node of a port; waits (without polling) until the kernel has made it. The driver makes the node a moment
+ * before it can be opened (add_port() lists the port last; until then ENXIO): its worker is runnable, so it is let run.
+ */
 static int open_port(const char *path)
 {
-	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC), events = -1;
 	char event[sizeof(struct inotify_event) + NAME_MAX + 1];
+	auto_fd int events = -1;
+	unsigned yields = 0;
 
-	if (fd >= 0 || errno != ENOENT)
-		return fd < 0 ? -errno : take_fd(&fd);
-	events = inotify_init1(IN_CLOEXEC);
-	if (events < 0 || inotify_add_watch(events, "/dev", IN_CREATE) < 0)
-		return -errno;
-	/* It may have come before the watch: look first, then wait for the next node. */
-	while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0 && errno == ENOENT)
-		if (read(events, event, sizeof(event)) < 0)
+	for (;;) {
+		auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		if (fd >= 0)
+			return take_fd(&fd);
+		if (errno == ENXIO && yields++ < PORT_YIELDS_MAX) {
+			sched_yield();
+		} else if (errno != ENOENT) {
 			return -errno;
-	return fd < 0 ? -errno : take_fd(&fd);
+		} else if (events < 0) {
+			/* It may come before the watch: look again, then wait for the next node. */
+			events = inotify_init1(IN_CLOEXEC);
+			if (events < 0 || inotify_add_watch(events, "/dev", IN_CREATE) < 0)
+				return -errno;
+		} else if (read(events, event, sizeof(event)) < 0) {
+			return -errno;
+		}
+	}
 }
 
 /* "CID:PORT" */
