@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include "base/sock.h"
 #include "box/disk.h"
 #include "box/image.h"
+#include "box/lock.h"
 #include "box/merge.h"
 #include "wire/conn.h"
 
@@ -48,22 +48,6 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-/* A file in the folder of a box, locked: -EWOULDBLOCK when another holds it, -ENOENT when the box is being
- * removed. Only the box's maker says O_CREAT: a folder that is being emptied must not get a new file. */
-static int lock_file(int box_fd, const char *name, int how, int create)
-{
-	auto_fd int fd = openat(box_fd, name, O_RDWR | create | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : io_lock(fd, how);
-
-	return r < 0 ? r : take_fd(&fd);
-}
-
-/* The lock that says whether a box runs. */
-static int lock_box(int box_fd, int how)
-{
-	return lock_file(box_fd, "lock", how, 0);
-}
-
 static int open_box(struct home *h, const char *id)
 {
 	int fd = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -83,12 +67,12 @@ static int make_folder(struct home *h, const struct box_spec *s, bool mark, int 
 	if (mkdirat(h->boxes_fd, id, 0700) < 0)
 		return error_sys(err, "cannot make a box in %s", h->path);
 	box = open_box(h, id);
-	lock = box < 0 ? box : lock_file(box, "lock", LOCK_EX, O_CREAT);
+	lock = box < 0 ? box : box_lock_take(box, "lock", BOX_LOCK_CREATE);
 	r = lock < 0 ? error_code(err, lock, "cannot lock the new box") : 0;
 	if (r == 0 && (mkdirat(box, "run", 0700) < 0 || mkdirat(box, "log", 0700) < 0))
 		r = error_sys(err, "cannot make the box's folders");
 	if (r == 0 && mark) {
-		maker = lock_file(box, "maker", LOCK_EX, O_CREAT);
+		maker = box_lock_take(box, "maker", BOX_LOCK_CREATE);
 		r = maker < 0 ? error_code(err, maker, "cannot mark the new box") : 0;
 	}
 	if (r == 0)
@@ -195,17 +179,15 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 
 int box_is_running(struct home *h, const char *id, struct error *err)
 {
-	auto_fd int box = open_box(h, id), lock = -1;
+	auto_fd int box = open_box(h, id);
+	int r;
 
 	if (box == -ENOENT)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	/* Shared, so that two who ask at once do not take each other for the box. */
-	lock = lock_box(box, LOCK_SH | LOCK_NB);
-	if (lock == -EWOULDBLOCK)
-		return 1;
-	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot look at the lock of box %s", id) : 0;
+	r = box_lock_held(box, "lock");
+	return r < 0 ? error_code(err, r, "cannot look at the lock of box %s", id) : r;
 }
 
 int box_wait(struct home *h, const char *id, struct error *err)
@@ -216,7 +198,7 @@ int box_wait(struct home *h, const char *id, struct error *err)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	lock = lock_box(box, LOCK_EX);
+	lock = box_lock_take(box, "lock", BOX_LOCK_WAIT);
 	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot wait for box %s", id) : 0;
 }
 
@@ -315,14 +297,14 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 	if (box < 0 && box != -ENOENT)
 		return error_code(err, box, "cannot open box %s", id);
 	if (box >= 0) {
-		lock = lock_box(box, LOCK_EX | LOCK_NB);
+		lock = box_lock_take(box, "lock", 0);
 		if (lock == -EWOULDBLOCK && !force)
 			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", id);
 		if (lock == -EWOULDBLOCK) {
 			r = stop_now(h, id, err);
 			if (r < 0)
 				return r;
-			lock = lock_box(box, LOCK_EX);
+			lock = box_lock_take(box, "lock", BOX_LOCK_WAIT);
 		}
 		if (lock < 0 && lock != -ENOENT)
 			return error_code(err, lock, "cannot lock box %s", id);
@@ -339,12 +321,9 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 /* Whether whoever made it is still there and may start it. */
 static bool has_maker(struct home *h, const char *id)
 {
-	auto_fd int box = open_box(h, id), mark = -1;
+	auto_fd int box = open_box(h, id);
 
-	if (box < 0)
-		return false;
-	mark = lock_file(box, "maker", LOCK_SH | LOCK_NB, 0);
-	return mark == -EWOULDBLOCK;
+	return box >= 0 && box_lock_held(box, "maker") == 1;
 }
 
 /* A row without a folder: its removal was cut off. A box that was to go when it ended: its starter did not live to
@@ -383,9 +362,12 @@ static void remove_if_orphan(struct home *h, const char *id)
 	if (has_row(h, id))
 		return;
 	gc = home_try_lock_images(h);
-	box = gc < 0 ? -1 : open_box(h, id);
-	lock = box < 0 ? -1 : lock_box(box, LOCK_EX | LOCK_NB);
-	if ((lock >= 0 || lock == -ENOENT) && !has_row(h, id))
+	/* Asked again: it may have got its row before we got gc.lock, and whoever made it is about to lock it. */
+	if (gc < 0 || has_row(h, id))
+		return;
+	box = open_box(h, id);
+	lock = box < 0 ? box : box_lock_take(box, "lock", 0);
+	if (box >= 0 && (lock >= 0 || lock == -ENOENT))
 		io_remove_tree_at(h->boxes_fd, id);
 }
 

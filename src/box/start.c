@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clean.h"
-#include "base/io.h"
 #include "base/sock.h"
 #include "box/box.h"
 #include "box/clock.h"
+#include "box/lock.h"
 
 struct parts {
 	int box, lock, kernel, initrd, image, disk, log;
@@ -33,12 +32,8 @@ static void close_parts(struct parts *p)
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
 {
-	int r;
+	int r = p->lock = box_lock_take(p->box, "lock", 0);
 
-	p->lock = openat(p->box, "lock", O_RDWR | O_CLOEXEC);
-	if (p->lock < 0)
-		return error_sys(err, "cannot open the lock of box %s", id);
-	r = io_lock(p->lock, LOCK_EX | LOCK_NB);
 	if (r == -EWOULDBLOCK)
 		return error_set(err, -EALREADY, "box %s runs already", id);
 	return r < 0 ? error_code(err, r, "cannot lock box %s", id) : 0;

@@ -102,7 +102,10 @@ box_status() { timeout 20 "$B" ps -a --json | jq -r ".[] | select(.name == \"$1\
 
 # wait_stopped ID: until the shim has let go of the box's lock.
 wait_stopped() {
-	[ ! -e "$BOXLITE_HOME/boxes/$1/lock" ] || timeout 60 flock "$BOXLITE_HOME/boxes/$1/lock" true
+	[ ! -e "$BOXLITE_HOME/boxes/$1/lock" ] ||
+	  timeout 60 python3 -c 'import fcntl, struct, sys
+fcntl.fcntl(open(sys.argv[1], "r+"), 38, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)) # F_OFD_SETLKW' \
+	  "$BOXLITE_HOME/boxes/$1/lock"
 }
 
 # nothing_left NAME: no process, box, folder or half-made file. Processes may take a moment to go
