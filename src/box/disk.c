@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clean.h"
-#include "base/io.h"
+#include "base/newfile.h"
 #include "base/spawn.h"
 
 /* Raise it when the mkfs options change: old templates are then left alone and not used. */
@@ -80,50 +79,25 @@ static int format(int fd, bool journal, struct error *err)
 	return r < 0 ? r : run_tool(work, fd, err);
 }
 
-/* A file without a name until it is whole, so that whatever ends this process leaves nothing behind; where the file
- * system has no such files (overlayfs before Linux 6.1), one of a name of its own, written to tmp. */
-static int open_nameless(int dirfd, const char *name, char *tmp, size_t size)
-{
-	int fd = openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	uint64_t random;
-
-	*tmp = 0;
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
-		return fd;
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return -1;
-	snprintf(tmp, size, ".%s.%016llx", name, (unsigned long long)random);
-	return openat(dirfd, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-}
-
-/* Two may make the same one at once: either is as good. 0, or -1 with errno. */
-static int publish(int dirfd, int fd, const char *tmp, const char *name)
-{
-	char self[32];
-
-	if (*tmp)
-		return renameat(dirfd, tmp, dirfd, name);
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	return linkat(AT_FDCWD, self, dirfd, name, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST ? -1 : 0;
-}
-
 static int make_template(struct home *h, const char *name, uint64_t bytes, bool journal, struct error *err)
 {
-	auto_fd int fd = -1;
-	char tmp[80];
-	int r;
+	struct newfile f;
+	int r = newfile_open(&f, h->templates_fd, name);
 
-	fd = open_nameless(h->templates_fd, name, tmp, sizeof(tmp));
-	if (fd < 0)
-		return error_sys(err, "cannot make a disk template in %s", h->path);
-	if (ftruncate(fd, (off_t)bytes) < 0)
+	if (r < 0)
+		return error_code(err, r, "cannot make a disk template in %s", h->path);
+	if (ftruncate(f.fd, (off_t)bytes) < 0)
 		r = error_sys(err, "cannot make a disk of %llu bytes", (unsigned long long)bytes);
 	else
-		r = format(fd, journal, err);
-	if (r == 0 && (fdatasync(fd) < 0 || publish(h->templates_fd, fd, tmp, name) < 0))
-		r = error_sys(err, "cannot publish a disk template");
-	if (r < 0 && *tmp)
-		unlinkat(h->templates_fd, tmp, 0);
+		r = format(f.fd, journal, err);
+	if (r == 0 && fdatasync(f.fd) < 0)
+		r = error_sys(err, "cannot write a disk template");
+	if (r == 0) {
+		r = newfile_publish(&f, name);
+		if (r < 0)
+			error_code(err, r, "cannot publish a disk template");
+	}
+	newfile_close(&f);
 	return r;
 }
 
