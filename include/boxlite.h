@@ -27,7 +27,9 @@
  *
  * Environment read by boxlite_open(): BOXLITE_HOME, HOME, BOXLITE_LIBEXEC and
  * BOXLITE_GUEST (other places for the helper programs and guest files),
- * BOXLITE_QEMU (the qemu-system-x86_64 to run), BOXLITE_QEMU_ACCEL (tcg, kvm).
+ * BOXLITE_QEMU (the qemu-system-x86_64 to run), BOXLITE_QEMU_ACCEL (tcg, kvm),
+ * BOXLITE_NO_TEMPLATES (if set, each box boots instead of starting from the
+ * memory of a booted machine that the first one has left in the home).
  * BOXLITE_DEBUG, if set, lets a pull or load write its log to standard error.
  */
 #ifndef BOXLITE_H

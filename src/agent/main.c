@@ -37,6 +37,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/net.h"
+#include "agent/park.h"
 #include "agent/power.h"
 #include "agent/root.h"
 #include "agent/session.h"
@@ -95,8 +96,8 @@ static int set_limits(struct error *err)
 	return 0;
 }
 
-/* Up to HELLO. */
-static int open_channel(struct session *s, struct error *err)
+/* The command line says where. *ret_park: this machine is to be saved before it becomes a box. */
+static int open_channel(struct session *s, bool *ret_park, struct error *err)
 {
 	auto_buf struct buf cmdline = BUF_INIT(CMDLINE_MAX);
 	char where[128], debug[8], *text;
@@ -107,16 +108,20 @@ static int open_channel(struct session *s, struct error *err)
 		return error_code(err, r < 0 ? r : -ENOMEM, "cannot read /proc/cmdline");
 	log_init("boxlite-agent", option(text, "boxlite.debug", debug, sizeof(debug)) ? LOG_DEBUG : LOG_WARN);
 	log_debug("started");
+	*ret_park = option(text, "boxlite.park", debug, sizeof(debug));
 	if (!option(text, "boxlite.channel", where, sizeof(where)))
 		memcpy(where, CHANNEL_DEFAULT, sizeof(CHANNEL_DEFAULT));
-	r = channel_open(&s->channel, where, err);
-	if (r < 0)
-		return r;
-	r = wire_put_hello(&s->channel.out, "agent");
+	return channel_open(&s->channel, where, err);
+}
+
+static int say_hello(struct session *s, struct error *err)
+{
+	int r = wire_put_hello(&s->channel.out, "agent");
+
 	if (r == 0)
 		r = channel_write_all(&s->channel);
-	log_debug("said HELLO on %s", where);
-	return r < 0 ? error_code(err, r, "cannot write to the channel %s", where) : 0;
+	log_debug("said HELLO");
+	return r < 0 ? error_code(err, r, "cannot write to the channel") : 0;
 }
 
 /* What the host's answer is not needed for. */
@@ -131,6 +136,24 @@ static int prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_init(s, err);
 	return r;
+}
+
+/* HELLO first: the host's answer travels meanwhile. */
+static int start_at_once(struct session *s, struct error *err)
+{
+	int r = say_hello(s, err);
+
+	return r < 0 ? r : prepare(s, err);
+}
+
+/* All that can be done before the copy is taken: what comes after it, each box pays. */
+static int start_parked(struct session *s, struct error *err)
+{
+	int r = prepare(s, err);
+
+	if (r == 0)
+		r = park(&s->channel, err);
+	return r < 0 ? r : say_hello(s, err);
 }
 
 /* Last words, and the end. err: why the session did not come to its proper end, or NULL. */
@@ -161,6 +184,7 @@ int main(void)
 {
 	static struct session s;
 	struct error err = { 0 };
+	bool will_park = false;
 	unsigned seed;
 	int r;
 
@@ -172,9 +196,9 @@ int main(void)
 	if (r == 0)
 		r = open_standard_fds(&err);
 	if (r == 0)
-		r = open_channel(&s, &err);
+		r = open_channel(&s, &will_park, &err);
 	if (r == 0)
-		r = prepare(&s, &err);
+		r = will_park ? start_parked(&s, &err) : start_at_once(&s, &err);
 	if (r == 0)
 		r = session_run(&s, &err);
 	finish(&s, r < 0 ? &err : NULL);

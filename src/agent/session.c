@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/park.h"
 #include "agent/root.h"
 #include "base/clean.h"
 #include "base/log.h"
@@ -41,7 +42,9 @@ static int on_boot(struct session *s, const struct frame *f, struct error *err)
 		if (clock_settime(CLOCK_REALTIME, &now) < 0)
 			return error_sys(err, "cannot set the clock");
 	}
-	r = root_mount_box(err);
+	r = park_reseed(s->boot.seed, err);
+	if (r == 0)
+		r = root_mount_box(err);
 	if (r == 0)
 		r = root_write_etc(s->boot.hostname, err);
 	if (r < 0)

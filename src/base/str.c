@@ -108,6 +108,18 @@ void str_hex(const void *p, size_t n, char *out)
 	out[2 * n] = 0;
 }
 
+int str_unhex(const char *s, void *ret, size_t n)
+{
+	uint8_t *at = ret;
+	size_t i;
+
+	if (!str_is_hex(s, 2 * n))
+		return -EINVAL;
+	for (i = 0; i < 2 * n; i++)
+		at[i / 2] = (uint8_t)(at[i / 2] << 4 | (s[i] <= '9' ? s[i] - '0' : s[i] - 'a' + 10));
+	return 0;
+}
+
 bool str_is_hex(const char *s, size_t n)
 {
 	size_t i;

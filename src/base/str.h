@@ -16,6 +16,7 @@ char *str_format_size(uint64_t bytes, char out[24]);
 
 /* Lower-case hex of n bytes into out[2 * n + 1]. */
 void str_hex(const void *p, size_t n, char *out);
+int str_unhex(const char *s, void *ret, size_t n) MUST_CHECK; /* the other way; s must be 2 * n digits: 0, -EINVAL */
 bool str_is_hex(const char *s, size_t n); /* n lower-case hex digits */
 
 static inline bool str_eq(const char *a, const char *b)

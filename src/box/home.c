@@ -79,12 +79,14 @@ static int find_parts(struct home *h, struct error *err)
 	static const char *const guest[] = { "../share/boxlite/guest", "../../share/boxlite/guest", "../guest",
 					     NULL };
 	const char *qemu = getenv("BOXLITE_QEMU"), *accel = getenv("BOXLITE_QEMU_ACCEL");
+	const char *no_templates = getenv("BOXLITE_NO_TEMPLATES");
 
 	if (find_folder("BOXLITE_LIBEXEC", "boxlite-shim", programs, &h->programs) < 0 ||
 	    find_folder("BOXLITE_GUEST", "vmlinux", guest, &h->guest) < 0)
 		return error_set(err, -ENOENT, "cannot find boxlite's own programs: set BOXLITE_LIBEXEC");
 	if (accel && *accel && !str_eq(accel, "tcg") && !str_eq(accel, "kvm"))
 		return error_set(err, -EINVAL, "BOXLITE_QEMU_ACCEL is '%s'; it may be tcg or kvm", accel);
+	h->no_templates = no_templates && *no_templates;
 	h->accel = strdup(accel && *accel ? accel : "tcg");
 	if (qemu && *qemu)
 		h->qemu = strdup(qemu);

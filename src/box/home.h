@@ -5,7 +5,7 @@
  *   boxlite.db               SQLite
  *   images/                  boxlite-image's store; gc.lock: shared while an image is added or a box
  *                            created, exclusive while files are removed
- *   templates/               formatted, empty disks, one per size
+ *   templates/               formatted, empty disks, one per size; machines that have booted (box/template.h)
  *   boxes/<id>/              disk.img, run/, log/, exit.json, lock
  */
 #ifndef BOX_HOME_H
@@ -21,6 +21,7 @@ struct home {
 	char *guest;      /* owned; folder of vmlinux and initramfs */
 	char *qemu;       /* owned; BOXLITE_QEMU or NULL */
 	char *accel;      /* owned; of engine qemu */
+	bool no_templates; /* BOXLITE_NO_TEMPLATES: every box boots */
 	int fd, images_fd, boxes_fd, templates_fd;
 	struct db *db;
 };

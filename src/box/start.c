@@ -14,9 +14,11 @@
 #include "box/box.h"
 #include "box/clock.h"
 #include "box/lock.h"
+#include "box/qemu.h"
+#include "box/template.h"
 
 struct parts {
-	int box, lock, kernel, initrd, image, disk, log;
+	int box, lock, kernel, initrd, image, disk, template, log;
 };
 
 static void close_parts(struct parts *p)
@@ -27,6 +29,7 @@ static void close_parts(struct parts *p)
 	close_fd(&p->initrd);
 	close_fd(&p->image);
 	close_fd(&p->disk);
+	close_fd(&p->template);
 	close_fd(&p->log);
 }
 
@@ -84,11 +87,9 @@ static int read_spec(struct home *h, const struct db_box *b, uint16_t rows, uint
 	ret->attach = true;
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);
-	free(ret->engine_program);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
 	ret->accel = strdup(h->accel);
-	ret->engine_program = h->qemu ? strdup(h->qemu) : NULL;
-	return ret->accel && (!h->qemu || ret->engine_program) ? 0 : error_nomem(err);
+	return ret->accel ? qemu_find(h, &ret->engine_program, err) : error_nomem(err);
 }
 
 static int spawn_shim(struct home *h, const struct parts *p, int sock, struct child *ret, struct error *err)
@@ -101,9 +102,12 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
 		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
 		{ p->image, SHIM_FD_IMAGE },   { p->disk, SHIM_FD_DISK },
+		{ p->template, SHIM_FD_TEMPLATE },
 	};
 	struct spawn s = { .argv = argv, .fds = fds, .nfds = ARRAY_SIZE(fds), .new_session = true };
 
+	if (p->template < 0)
+		s.nfds--;
 	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
 		return error_nomem(err);
 	s.path = path;
@@ -113,7 +117,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
-	struct parts p = { -1, -1, -1, -1, -1, -1, -1 };
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1 };
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
@@ -121,6 +125,8 @@ int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t co
 	r = read_spec(h, b, rows, cols, &spec, err);
 	if (r == 0)
 		r = open_parts(h, b, &p, err);
+	if (r == 0)
+		r = template_choose(h, &spec, p.kernel, p.initrd, &p.template, err);
 	if (r == 0) {
 		r = sock_pair(pair);
 		if (r < 0)

@@ -5,6 +5,8 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "wire/boot.h"
@@ -20,6 +22,7 @@ static void frame_on_connection(struct shim *s, const struct frame *f)
 			life_fail(s, "%s", err.text);
 		s->agent_hello = true;
 		log_debug("the agent says HELLO");
+		machine_has_agent(s);
 		break;
 	case FRAME_READY:
 		life_ready(s);
@@ -42,6 +45,10 @@ static void handle_frame(struct shim *s, const struct frame *f)
 {
 	struct stream *st;
 
+	if (!s->agent_hello && f->type == FRAME_PARKED) {
+		machine_parked(s);
+		return;
+	}
 	if (!s->agent_hello && f->type != FRAME_HELLO) {
 		life_fail(s, "the guest broke the protocol: %s before HELLO", frame_name(f->type));
 		return;
@@ -98,14 +105,14 @@ void agent_close(struct shim *s)
 	conn_fini(&s->agent);
 }
 
-/* HELLO, BOOT and the main process go out at once and wait in the socket: the agent finds them
- * there when it is up, and no round trip is spent. */
-static int send_opening(struct shim *s)
+static int put_opening(struct shim *s)
 {
 	struct boot_spec boot = { .hostname = s->spec.hostname, .disk_bytes = s->spec.disk_bytes };
 	struct timespec now;
 	int r;
 
+	if (getrandom(boot.seed, sizeof(boot.seed), 0) != sizeof(boot.seed))
+		return -errno;
 	clock_gettime(CLOCK_REALTIME, &now);
 	boot.time_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 	r = wire_put_hello(&s->agent.out, "shim");
@@ -116,16 +123,38 @@ static int send_opening(struct shim *s)
 	return r;
 }
 
+struct buf *agent_queue(struct shim *s)
+{
+	return s->way == WAY_BOOT ? &s->agent.out : &s->early;
+}
+
+void agent_release(struct shim *s)
+{
+	if (buf_len(&s->early) && buf_append(&s->agent.out, buf_data(&s->early), buf_len(&s->early)) < 0)
+		life_fail(s, "out of memory");
+	buf_fini(&s->early);
+	agent_flush(s);
+}
+
+/* HELLO, BOOT and the main process go out at once and wait in the socket: the agent finds them
+ * there when it is up, and no round trip is spent. */
+void agent_send_opening(struct shim *s)
+{
+	int r = put_opening(s);
+
+	if (r < 0)
+		life_fail(s, "cannot tell the guest what to run: %s", strerror(-r));
+	else if (s->way == WAY_BOOT)
+		agent_release(s);
+	else
+		agent_flush(s);
+}
+
 int agent_open(struct shim *s, int fd, struct error *err)
 {
 	int r = conn_init(&s->agent, fd, AGENT_OUT_MAX);
 
 	if (r == 0)
-		r = send_opening(s);
-	if (r == 0)
 		r = loop_add(&s->loop, &s->agent_watch, s->agent.fd, EPOLLIN, on_agent);
-	if (r < 0)
-		return error_code(err, r, "cannot open the agent channel");
-	agent_flush(s);
-	return 0;
+	return r < 0 ? error_code(err, r, "cannot open the agent channel") : 0;
 }

@@ -80,7 +80,7 @@ static int start_process(struct client *c, const struct frame *f)
 		return -EBADMSG;
 	spec.main = false;
 	st = stream_add(s, c, f->stream);
-	r = st ? wire_put_start(&s->agent.out, st->agent_id, &spec) : -ENOMEM;
+	r = st ? wire_put_start(agent_queue(s), st->agent_id, &spec) : -ENOMEM;
 	proc_spec_fini(&spec);
 	if (r < 0 && st) {
 		struct proc_exit e = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };

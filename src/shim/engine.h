@@ -25,13 +25,17 @@ struct machine_disk {
 struct machine {
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	int kernel_fd, initrd_fd;
+	int memory_fd;  /* a file of that size which is to be the guest's memory; -1: the engine's own */
+	int state_fd;   /* a template, at its state: the machine waits for qmp_restore(); -1: it boots */
+	int monitor_fd; /* the engine's end of its monitor (qmp.h); -1: none */
+	int kernel_fd, initrd_fd; /* needed if it boots */
 	struct machine_disk disks[MACHINE_DISKS_MAX];
 	size_t ndisks;
 	int agent_fd;   /* the engine's end of the agent channel */
 	int console_fd; /* the engine's end of the console: it writes */
 	int stderr_fd;  /* the engine's own complaints */
 	bool debug;     /* the kernel talks */
+	bool park;      /* the agent waits for the host's first bytes, and says PARKED when it does */
 };
 
 struct engine {

@@ -7,6 +7,7 @@
  * for each word and what it saves is written; kernel/bench-floor measures them.
  */
 #include "shim/engine.h"
+#include "shim/qmp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,34 +19,14 @@ enum {
 	QEMU_FD_INITRD = 4,
 	QEMU_FD_AGENT = 5,
 	QEMU_FD_CONSOLE = 6,
-	QEMU_FD_DISK0 = 7,
+	QEMU_FD_MEMORY = 7,
+	/* QEMU_FD_STATE = 8 */
+	QEMU_FD_MONITOR = 9,
+	QEMU_FD_DISK0 = 10,
 };
 
 #define ARGS_MAX 128
 #define JIFFY_MS 4 /* the guest kernel's HZ is 250; lpj= counts TSC ticks of a jiffy */
-
-static const char *find_qemu(const struct box_spec *s, struct error *err)
-{
-	static const char *const places[] = {
-		"/usr/bin/qemu-system-x86_64",
-		"/usr/local/bin/qemu-system-x86_64",
-		"/bin/qemu-system-x86_64",
-	};
-	size_t i;
-
-	if (s->engine_program) {
-		if (access(s->engine_program, X_OK) == 0)
-			return s->engine_program;
-		error_sys(err, "cannot run %s (BOXLITE_QEMU)", s->engine_program);
-		return NULL;
-	}
-	for (i = 0; i < ARRAY_SIZE(places); i++)
-		if (access(places[i], X_OK) == 0)
-			return places[i];
-	error_set(err, -ENOENT,
-		  "qemu-system-x86_64 is not installed, and engine qemu needs it: apt install qemu-system-x86");
-	return NULL;
-}
 
 /*
  * The kernel command line: the words of kernel/cmdline. TCG hands the host's
@@ -59,17 +40,43 @@ static int add_cmdline(struct strv *args, const struct box_spec *s, const struct
 	if (tcg && s->tsc_khz)
 		snprintf(clock, sizeof(clock), " tsc=reliable tsc_early_khz=%u lapic_timer_khz=1000000 lpj=%u keep_initmem",
 			 s->tsc_khz, s->tsc_khz * JIFFY_MS);
-	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce%s%s",
-			 m->debug ? "loglevel=7" : "quiet", clock, m->debug ? " boxlite.debug" : "");
+	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce%s%s%s",
+			 m->debug ? "loglevel=7" : "quiet", clock, m->debug ? " boxlite.debug" : "",
+			 m->park ? " boxlite.park" : "");
+}
+
+#define ADD(...) (r = r < 0 ? r : strv_addf(args, __VA_ARGS__))
+
+/* Memory and CPUs of a machine that was saved have all that the kernel's file would bring. */
+static int add_beginning(struct strv *args, const struct box_spec *s, const struct machine *m, bool tcg)
+{
+	int r = 0;
+
+	if (m->state_fd >= 0) {
+		ADD("-incoming");
+		ADD("defer");
+		return r;
+	}
+	ADD("-kernel");
+	ADD("/proc/self/fd/%d", QEMU_FD_KERNEL);
+	ADD("-initrd");
+	ADD("/proc/self/fd/%d", QEMU_FD_INITRD);
+	ADD("-append");
+	return r < 0 ? r : add_cmdline(args, s, m, tcg);
 }
 
 static int add_machine(struct strv *args, const struct box_spec *s, const struct machine *m, bool tcg)
 {
 	int r = 0;
 
-#define ADD(...) (r = r < 0 ? r : strv_addf(args, __VA_ARGS__))
+	if (m->memory_fd >= 0) {
+		ADD("-object");
+		ADD("memory-backend-file,id=memory,size=%lluM,mem-path=/proc/self/fd/%d,share=on",
+		    (unsigned long long)(m->memory_bytes / MIB), QEMU_FD_MEMORY);
+	}
 	ADD("-M");
-	ADD("microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=off");
+	ADD("microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=off%s",
+	    m->memory_fd >= 0 ? ",memory-backend=memory" : "");
 	ADD("-accel");
 	ADD("%s", tcg ? "tcg" : "kvm");
 	ADD("-cpu");
@@ -85,13 +92,13 @@ static int add_machine(struct strv *args, const struct box_spec *s, const struct
 	ADD("none");
 	ADD("-monitor");
 	ADD("none");
-	ADD("-kernel");
-	ADD("/proc/self/fd/%d", QEMU_FD_KERNEL);
-	ADD("-initrd");
-	ADD("/proc/self/fd/%d", QEMU_FD_INITRD);
-	ADD("-append");
-	r = r < 0 ? r : add_cmdline(args, s, m, tcg);
-	return r;
+	if (m->monitor_fd >= 0) {
+		ADD("-chardev");
+		ADD("socket,id=monitor,fd=%d", QEMU_FD_MONITOR);
+		ADD("-mon");
+		ADD("chardev=monitor,mode=control");
+	}
+	return r < 0 ? r : add_beginning(args, s, m, tcg);
 }
 
 /* One virtio-serial bus: port 0 is the console hvc0, port 1 the agent channel. */
@@ -132,25 +139,33 @@ static int add_devices(struct strv *args, const struct box_spec *s, const struct
 	return r;
 }
 
+static void map_fd(struct spawn *s, struct spawn_fd *fds, int from, int to)
+{
+	if (from >= 0)
+		fds[s->nfds++] = (struct spawn_fd){ from, to };
+}
+
 static int qemu_start(const struct box_spec *s, const struct machine *m, struct child *ret, struct error *err)
 {
 	bool tcg = !str_eq(s->accel, "kvm");
 	auto_strv struct strv args = STRV_INIT(ARGS_MAX);
-	struct spawn_fd fds[8] = {
-		{ m->kernel_fd, QEMU_FD_KERNEL },   { m->initrd_fd, QEMU_FD_INITRD },
-		{ m->agent_fd, QEMU_FD_AGENT },     { m->console_fd, QEMU_FD_CONSOLE },
-		{ m->stderr_fd, STDERR_FILENO },
-	};
-	size_t i, nfds = 5;
-	const char *qemu = find_qemu(s, err);
+	struct spawn_fd fds[8 + MACHINE_DISKS_MAX];
+	struct spawn spawn = { .path = s->engine_program, .fds = fds, .die_with_parent = true };
+	size_t i;
 	int r;
 
-	if (!qemu)
-		return -ENOENT;
-	if (m->ndisks > ARRAY_SIZE(fds) - nfds)
-		return error_set(err, -EINVAL, "too many disks");
+	if (!s->engine_program)
+		return error_set(err, -EINVAL, "the box's description does not say where QEMU is");
+	map_fd(&spawn, fds, m->kernel_fd, QEMU_FD_KERNEL);
+	map_fd(&spawn, fds, m->initrd_fd, QEMU_FD_INITRD);
+	map_fd(&spawn, fds, m->agent_fd, QEMU_FD_AGENT);
+	map_fd(&spawn, fds, m->console_fd, QEMU_FD_CONSOLE);
+	map_fd(&spawn, fds, m->memory_fd, QEMU_FD_MEMORY);
+	map_fd(&spawn, fds, m->state_fd, QEMU_FD_STATE);
+	map_fd(&spawn, fds, m->monitor_fd, QEMU_FD_MONITOR);
+	map_fd(&spawn, fds, m->stderr_fd, STDERR_FILENO);
 	for (i = 0; i < m->ndisks; i++)
-		fds[nfds++] = (struct spawn_fd){ m->disks[i].fd, QEMU_FD_DISK0 + (int)i };
+		map_fd(&spawn, fds, m->disks[i].fd, QEMU_FD_DISK0 + (int)i);
 	r = strv_add(&args, "qemu-system-x86_64");
 	if (r == 0)
 		r = add_machine(&args, s, m, tcg);
@@ -158,13 +173,7 @@ static int qemu_start(const struct box_spec *s, const struct machine *m, struct 
 		r = add_devices(&args, s, m);
 	if (r < 0)
 		return error_code(err, r, "cannot describe the machine");
-	struct spawn spawn = {
-		.path = qemu,
-		.argv = (const char *const *)args.v,
-		.fds = fds,
-		.nfds = nfds,
-		.die_with_parent = true,
-	};
+	spawn.argv = (const char *const *)args.v;
 	return spawn_start(&spawn, ret, err);
 }
 

@@ -60,7 +60,7 @@ void life_stop(struct shim *s, uint32_t grace_ms)
 	}
 	s->life = LIFE_STOPPING;
 	loop_timer_set(s->timer_watch.fd, (uint64_t)grace_ms + STOP_SLACK_MS);
-	if (wire_put_shutdown(&s->agent.out, grace_ms) < 0)
+	if (wire_put_shutdown(agent_queue(s), grace_ms) < 0)
 		kill_machine(s);
 	else
 		agent_flush(s);
@@ -150,6 +150,8 @@ void life_machine_ended(struct shim *s)
 	loop_remove(&s->loop, &s->machine_watch);
 	console_drain(s->console);
 	(void)spawn_wait(&s->machine, &status);
+	if (s->life == LIFE_BOOTING && machine_boots_again(s))
+		return;
 	explain_end(s, status);
 	s->life = LIFE_DONE;
 	agent_close(s);

@@ -31,12 +31,6 @@
 #include "base/io.h"
 #include "base/sock.h"
 
-static void on_machine(struct watch *w, uint32_t events)
-{
-	(void)events;
-	life_machine_ended(container_of(w, struct shim, machine_watch));
-}
-
 static void on_timer(struct watch *w, uint32_t events)
 {
 	uint64_t expired;
@@ -75,40 +69,6 @@ static int read_spec(struct buf *in, struct box_spec *ret, struct error *err)
 	return r;
 }
 
-static int start_machine(struct shim *s, struct error *err)
-{
-	auto_fd int console = -1, complaints = -1, agent_near = -1, agent_far = -1;
-	int pair[2], r;
-
-	s->console = console_open(s, &console, &complaints, err);
-	if (!s->console)
-		return -EIO;
-	r = sock_pair(pair);
-	if (r < 0)
-		return error_code(err, r, "cannot make the agent channel");
-	agent_near = pair[0];
-	agent_far = pair[1];
-	struct machine m = {
-		.cpus = s->spec.cpus,
-		.memory_bytes = s->spec.memory_bytes,
-		.kernel_fd = SHIM_FD_KERNEL,
-		.initrd_fd = SHIM_FD_INITRD,
-		.disks = { { .fd = SHIM_FD_IMAGE, .readonly = true }, { .fd = SHIM_FD_DISK } },
-		.ndisks = 2,
-		.agent_fd = agent_far,
-		.console_fd = console,
-		.stderr_fd = complaints,
-		.debug = s->spec.debug,
-	};
-	r = s->engine->start(&s->spec, &m, &s->machine, err);
-	if (r < 0)
-		return r;
-	r = loop_add(&s->loop, &s->machine_watch, s->machine.pidfd, EPOLLIN, on_machine);
-	if (r < 0)
-		return error_code(err, r, "cannot watch the machine");
-	return agent_open(s, take_fd(&agent_near), err);
-}
-
 static int open_events(struct shim *s, struct error *err)
 {
 	sigset_t set;
@@ -118,6 +78,7 @@ static int open_events(struct shim *s, struct error *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk, here and in QEMU */
 	timer = loop_timer_fd();
 	signals = loop_signal_fd(&set);
 	if (timer < 0 || signals < 0 || loop_add(&s->loop, &s->timer_watch, timer, EPOLLIN, on_timer) < 0 ||
@@ -155,10 +116,7 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	st = stream_add(s, s->spec.attach && !creator->dropped ? creator : NULL, SPEC_ATTACH_STREAM);
 	if (!st)
 		return error_nomem(err);
-	r = start_machine(s, err);
-	if (r == 0)
-		loop_timer_set(s->timer_watch.fd, BOOT_TIMEOUT_MS);
-	return r;
+	return machine_start(s, err);
 }
 
 /* It never ran: the creator learns why in the way it learns of any other end. */
@@ -177,7 +135,11 @@ int main(void)
 		.lock_fd = SHIM_FD_LOCK,
 		.machine = { .pidfd = -1 },
 		.machine_watch = { .fd = -1 },
+		.monitor = QMP_NONE,
+		.memory_fd = -1,
+		.state_fd = -1,
 		.agent = { .fd = -1 },
+		.early = { .max = AGENT_OUT_MAX },
 		.agent_watch = { .fd = -1 },
 		.listen_watch = { .fd = -1 },
 		.timer_watch = { .fd = -1 },

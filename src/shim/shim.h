@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "shim/engine.h"
+#include "shim/qmp.h"
 #include "wire/conn.h"
 #include "wire/spec.h"
 
@@ -26,6 +27,13 @@ enum life {
 	LIFE_STOPPING, /* SHUTDOWN sent; waiting for BYE */
 	LIFE_ENDING,   /* machine killed; waiting for its end */
 	LIFE_DONE,     /* exit.json is written; waiting until clients have their last bytes */
+};
+
+/* How the machine comes to be. Whatever it was, it is WAY_BOOT from where it is like any other. */
+enum way {
+	WAY_BOOT,
+	WAY_PARK,    /* it boots until it needs a box and waits; a template is made of it, then it goes on */
+	WAY_RESTORE, /* it goes on from a template */
 };
 
 struct shim;
@@ -60,8 +68,13 @@ struct shim {
 	const struct engine *engine;
 	struct child machine;
 	struct watch machine_watch;
+	enum way way;
+	struct qmp monitor; /* open unless WAY_BOOT */
+	int memory_fd;      /* owned; of a machine in WAY_PARK, else -1 */
+	int state_fd;       /* owned; while it is being saved, else -1 */
 	struct conn agent;
 	struct watch agent_watch;
+	struct buf early; /* for the agent, until it is sure which machine it is in */
 	bool agent_hello;
 
 	struct watch listen_watch, timer_watch, signal_watch;
@@ -87,10 +100,19 @@ void life_machine_ended(struct shim *s);
 void life_timeout(struct shim *s);
 void life_check_done(struct shim *s); /* leaves the loop when nobody waits for bytes any more */
 
+/* machine.c: its start; BOOT_TIMEOUT_MS runs from here */
+int machine_start(struct shim *s, struct error *err);
+void machine_parked(struct shim *s);     /* the agent says so */
+void machine_has_agent(struct shim *s);  /* HELLO: it is like any other from now on */
+bool machine_boots_again(struct shim *s); /* it has ended: true if another takes its place */
+
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);
+void agent_send_opening(struct shim *s); /* what makes it this box's */
+void agent_release(struct shim *s);      /* what waits in s->early */
 void agent_close(struct shim *s);
-void agent_flush(struct shim *s); /* after anything was put into s->agent.out */
+struct buf *agent_queue(struct shim *s); /* where frames for the agent go, in order */
+void agent_flush(struct shim *s);        /* after anything was put there */
 
 /* client.c: box.sock and the control connection */
 struct client *client_add(struct shim *s, int fd, bool creator);

@@ -68,7 +68,7 @@ static void credit_dropped(struct stream *st, struct shim *s, enum frame_channel
 	if (owed < FRAME_WINDOW / 2)
 		return;
 	st->credit[ch] = FRAME_WINDOW;
-	if (frame_put_credit(&s->agent.out, st->agent_id, ch, owed) < 0)
+	if (frame_put_credit(agent_queue(s), st->agent_id, ch, owed) < 0)
 		life_fail(s, "out of memory");
 }
 
@@ -176,7 +176,7 @@ int stream_from_client(struct stream *st, struct shim *s, const struct frame *f)
 		return -EBADMSG;
 	}
 	/* All of these mean the same to the agent; only the id differs. */
-	r = frame_put(&s->agent.out, f->type, f->flags, st->agent_id, f->payload, f->len);
+	r = frame_put(agent_queue(s), f->type, f->flags, st->agent_id, f->payload, f->len);
 	agent_flush(s);
 	return r;
 }
@@ -190,11 +190,11 @@ void stream_orphan(struct stream *st, struct shim *s)
 	for (ch = CHANNEL_STDOUT; ch < CHANNELS; ch++) {
 		uint32_t owed = FRAME_WINDOW - st->credit[ch];
 
-		if (owed && frame_put_credit(&s->agent.out, st->agent_id, (enum frame_channel)ch, owed) == 0)
+		if (owed && frame_put_credit(agent_queue(s), st->agent_id, (enum frame_channel)ch, owed) == 0)
 			st->credit[ch] = FRAME_WINDOW;
 	}
 	if (!st->stdin_ended &&
-	    frame_put(&s->agent.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, st->agent_id, NULL, 0) < 0)
+	    frame_put(agent_queue(s), FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, st->agent_id, NULL, 0) < 0)
 		log_warn("stream %u: cannot end its stdin", st->agent_id);
 	st->stdin_ended = true;
 	agent_flush(s);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "wire/message.h"
 
 void boot_spec_fini(struct boot_spec *s)
@@ -14,9 +15,12 @@ void boot_spec_fini(struct boot_spec *s)
 
 int wire_put_boot(struct buf *out, const struct boot_spec *s)
 {
+	char seed[2 * BOOT_SEED + 1];
+
+	str_hex(s->seed, BOOT_SEED, seed);
 	return message_put(out, FRAME_BOOT, 0,
-			   json_pack("{s:s, s:I, s:I}", "hostname", s->hostname, "time_ns", (json_int_t)s->time_ns,
-				     "disk_bytes", (json_int_t)s->disk_bytes));
+			   json_pack("{s:s, s:I, s:I, s:s}", "hostname", s->hostname, "time_ns", (json_int_t)s->time_ns,
+				     "disk_bytes", (json_int_t)s->disk_bytes, "seed", seed));
 }
 
 int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *err)
@@ -24,14 +28,15 @@ int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *er
 	auto_json json_t *j = message_get(f, err);
 	struct boot_spec s = { 0 };
 	bool bad = false;
-	const char *hostname;
+	const char *hostname, *seed;
 
 	if (!j)
 		return -EBADMSG;
 	hostname = json_get_str(j, "hostname", NULL, &bad);
 	s.time_ns = json_get_u64(j, "time_ns", 0, &bad);
 	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
-	if (bad || !hostname || strlen(hostname) > 64)
+	seed = json_get_str(j, "seed", NULL, &bad);
+	if (bad || !hostname || strlen(hostname) > 64 || !seed || str_unhex(seed, s.seed, BOOT_SEED) < 0)
 		return error_set(err, -EBADMSG, "malformed BOOT message");
 	s.hostname = strdup(hostname);
 	if (!s.hostname)

@@ -7,10 +7,13 @@
 
 #include "wire/proc.h"
 
+#define BOOT_SEED 32
+
 struct boot_spec {
 	char *hostname;      /* owned; of the container */
 	uint64_t time_ns;    /* wall clock, CLOCK_REALTIME: the guest has no clock chip; 0 = leave it */
 	uint64_t disk_bytes; /* size of the writable disk, for messages only */
+	uint8_t seed[BOOT_SEED]; /* of the guest's random numbers: the machine may be one of many copies */
 };
 
 void boot_spec_fini(struct boot_spec *s);

@@ -95,6 +95,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_SHUTDOWN: return "SHUTDOWN";
 	case FRAME_BYE: return "BYE";
 	case FRAME_FAILED: return "FAILED";
+	case FRAME_PARKED: return "PARKED";
 	case FRAME_START: return "START";
 	case FRAME_STARTED: return "STARTED";
 	case FRAME_DATA: return "DATA";

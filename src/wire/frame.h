@@ -50,6 +50,7 @@ enum frame_type {
 	FRAME_SHUTDOWN = 4, /* shim -> agent, client -> shim: {grace_ms}: end all processes, sync, unmount */
 	FRAME_BYE = 5,      /* agent -> shim: {error} file systems are unmounted, the power may go */
 	FRAME_FAILED = 6,   /* either way: {error}: what went wrong; the sender closes after it */
+	FRAME_PARKED = 7,   /* agent -> shim, before HELLO, in a machine without a box: empty; it can be saved */
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */

@@ -13,6 +13,7 @@ void box_spec_fini(struct box_spec *s)
 	free(s->engine);
 	free(s->engine_program);
 	free(s->accel);
+	free(s->template_key);
 	proc_spec_fini(&s->main);
 	*s = BOX_SPEC_INIT;
 }
@@ -23,9 +24,10 @@ json_t *box_spec_to_json(const struct box_spec *s)
 
 	if (!process)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
 			 "hostname", s->hostname, "engine", s->engine, "engine_program", s->engine_program,
-			 "accel", s->accel, "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
+			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
+			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
 			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
 			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
 			 s->detached, "debug", s->debug, "main", process);
@@ -55,9 +57,11 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	s.attach = json_get_bool(j, "attach", false, &bad);
 	s.detached = json_get_bool(j, "detached", false, &bad);
 	s.debug = json_get_bool(j, "debug", false, &bad);
+	s.from_template = json_get_bool(j, "from_template", false, &bad);
 	if (copy(j, "id", &s.id, &bad) < 0 || copy(j, "hostname", &s.hostname, &bad) < 0 ||
 	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||
-	    copy(j, "engine_program", &s.engine_program, &bad) < 0)
+	    copy(j, "engine_program", &s.engine_program, &bad) < 0 ||
+	    copy(j, "template_key", &s.template_key, &bad) < 0)
 		r = error_nomem(err);
 	if (r == 0 && (bad || !s.id || !s.hostname || !s.engine || !s.accel || cpus < 1 ||
 		       cpus > SPEC_CPUS_MAX || s.memory_bytes < SPEC_MEMORY_MIN || grace > UINT32_MAX ||

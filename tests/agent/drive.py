@@ -262,7 +262,8 @@ class Guest:
 
     def boot(self, hostname="box"):
         self.put(HELLO, 0, {"protocol": 1, "role": "shim"})
-        self.put(BOOT, 0, {"hostname": hostname, "time_ns": time.time_ns(), "disk_bytes": 0})
+        self.put(BOOT, 0, {"hostname": hostname, "time_ns": time.time_ns(), "disk_bytes": 0,
+                           "seed": os.urandom(32).hex()})
         self.until(lambda: self.ready)
         return self
 

@@ -1,0 +1,143 @@
+/*
+ * The first box of a shape (CPUs, memory) on this host leaves a template behind, all later ones start from it. The
+ * key has everything that a saved machine depends on; a template with another key is not looked at again, and goes
+ * when there are too many.
+ *
+ * The host's boot is part of the key. So a template need not be synced: what a crash may have torn is never used.
+ */
+#include "box/template.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "wire/template.h"
+
+#define FORMAT_VERSION 1 /* of what the saved machine does beyond the files below; raise it when that changes */
+#define TEMPLATES_MAX 8  /* of 50 MB and more each */
+
+/* What makes a file this file and no other version of it. */
+static int add_identity(struct buf *key, const char *name, const struct stat *st)
+{
+	return buf_printf(key, "%s=%llx:%llx:%llx:%lld.%09ld\n", name, (unsigned long long)st->st_dev,
+			  (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+			  (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+}
+
+static int add_files(struct buf *key, const struct home *h, const struct box_spec *spec, int kernel_fd, int initrd_fd)
+{
+	auto_free char *shim = NULL;
+	struct stat st;
+	int r;
+
+	if (asprintf(&shim, "%s/boxlite-shim", h->programs) < 0)
+		return -ENOMEM;
+	r = stat(spec->engine_program, &st) < 0 ? -errno : add_identity(key, spec->engine_program, &st);
+	if (r == 0)
+		r = stat(shim, &st) < 0 ? -errno : add_identity(key, "shim", &st);
+	if (r == 0)
+		r = fstat(kernel_fd, &st) < 0 ? -errno : add_identity(key, "kernel", &st);
+	if (r == 0)
+		r = fstat(initrd_fd, &st) < 0 ? -errno : add_identity(key, "initramfs", &st);
+	return r;
+}
+
+/* The key; NULL without one. */
+static char *make_key(const struct home *h, const struct box_spec *spec, int kernel_fd, int initrd_fd)
+{
+	auto_buf struct buf key = BUF_INIT(TEMPLATE_KEY_MAX - 1), boot = BUF_INIT(128);
+	char *text = io_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot) < 0 ? NULL : buf_str(&boot);
+
+	if (!text || buf_printf(&key, "version=%d\nboot=%stsc_khz=%u\ncpus=%u\nmemory=%llu\n", FORMAT_VERSION, text,
+				spec->tsc_khz, spec->cpus, (unsigned long long)spec->memory_bytes) < 0)
+		return NULL;
+	if (add_files(&key, h, spec, kernel_fd, initrd_fd) < 0)
+		return NULL;
+	text = buf_str(&key);
+	return text ? strdup(text) : NULL;
+}
+
+/* The template of that key: fd, -ENOENT, or -errno of one that is broken. */
+static int open_template(const struct home *h, const char *key)
+{
+	char name[TEMPLATE_NAME_MAX];
+	uint8_t page[TEMPLATE_PAGE];
+	struct template_head head;
+	auto_fd int fd = -1;
+	int r;
+
+	template_name(key, name);
+	fd = openat(h->templates_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = io_pread_full(fd, page, sizeof(page), 0);
+	if (r == 0)
+		r = template_get_head(page, &head);
+	if (r == 0 && !str_eq(head.key, key))
+		r = -EBADMSG;
+	if (r < 0)
+		unlinkat(h->templates_fd, name, 0);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+/* Takes away the oldest while there are too many. Who starts from one has it open. */
+static void trim(const struct home *h)
+{
+	for (;;) {
+		int copy = openat(h->templates_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		auto_dir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+		char oldest[TEMPLATE_NAME_MAX] = "";
+		struct timespec then = { 0 };
+		unsigned n = 0;
+		struct dirent *e;
+		struct stat st;
+
+		while (dir && (e = readdir(dir))) {
+			if (!str_starts(e->d_name, "machine-") || strlen(e->d_name) >= sizeof(oldest) ||
+			    fstatat(h->templates_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+				continue;
+			if (n++ == 0 || st.st_mtim.tv_sec < then.tv_sec ||
+			    (st.st_mtim.tv_sec == then.tv_sec && st.st_mtim.tv_nsec < then.tv_nsec)) {
+				then = st.st_mtim;
+				snprintf(oldest, sizeof(oldest), "%s", e->d_name);
+			}
+		}
+		if (n < TEMPLATES_MAX || unlinkat(h->templates_fd, oldest, 0) < 0)
+			return;
+	}
+}
+
+int template_choose(const struct home *h, struct box_spec *spec, int kernel_fd, int initrd_fd, int *ret_fd,
+		    struct error *err)
+{
+	auto_free char *key = NULL;
+	int fd;
+
+	/* KVM's clocks do not stop with the machine, and its boot is short. Who debugs wants to see the boot. */
+	if (h->no_templates || !str_eq(spec->accel, "tcg") || !spec->tsc_khz || spec->debug ||
+	    spec->memory_bytes > TEMPLATE_MEMORY_MAX)
+		return 0;
+	key = make_key(h, spec, kernel_fd, initrd_fd);
+	if (!key)
+		return 0;
+	fd = open_template(h, key);
+	if (fd >= 0) {
+		spec->from_template = true;
+		*ret_fd = fd;
+		return 0;
+	}
+	fd = openat(h->templates_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_sys(err, "cannot open the templates of %s", h->path);
+	trim(h);
+	spec->template_key = take_ptr(&key);
+	*ret_fd = fd;
+	return 0;
+}
