@@ -18,7 +18,9 @@ static void frame_on_connection(struct shim *s, const struct frame *f)
 
 	switch ((enum frame_type)f->type) {
 	case FRAME_HELLO:
-		if (wire_get_hello(f, &err) < 0)
+		if (s->agent_hello)
+			life_fail(s, "the guest broke the protocol: HELLO twice");
+		else if (wire_get_hello(f, &err) < 0)
 			life_fail(s, "%s", err.text);
 		s->agent_hello = true;
 		log_debug("the agent says HELLO");
@@ -45,6 +47,10 @@ static void handle_frame(struct shim *s, const struct frame *f)
 {
 	struct stream *st;
 
+	if (f->type != FRAME_DATA && f->len > AGENT_CONTROL_MAX) {
+		life_fail(s, "the guest broke the protocol: %s of %u bytes", frame_name(f->type), f->len);
+		return;
+	}
 	if (!s->agent_hello && f->type == FRAME_PARKED) {
 		machine_parked(s);
 		return;
@@ -65,15 +71,11 @@ static void handle_frame(struct shim *s, const struct frame *f)
 			  frame_name(f->type));
 }
 
-static void on_agent(struct watch *w, uint32_t events)
+static void handle_frames(struct shim *s)
 {
-	struct shim *s = container_of(w, struct shim, agent_watch);
 	struct frame f;
-	ssize_t got = 0;
 	int r;
 
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		got = conn_read(&s->agent);
 	while (s->life < LIFE_ENDING && (r = conn_peek(&s->agent, &f)) != 0) {
 		if (r < 0) {
 			life_fail(s, "the guest broke the protocol: not a frame");
@@ -82,10 +84,26 @@ static void on_agent(struct watch *w, uint32_t events)
 		handle_frame(s, &f);
 		conn_next(&s->agent, &f);
 	}
+}
+
+static void on_agent(struct watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, agent_watch);
+	ssize_t got = 0;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		got = conn_read(&s->agent);
+	handle_frames(s);
 	if (got < 0)
 		life_agent_gone(s);
 	else
 		agent_flush(s);
+}
+
+void agent_drain(struct shim *s)
+{
+	while (s->life < LIFE_ENDING && s->agent_watch.fd >= 0 && conn_read(&s->agent) > 0)
+		handle_frames(s);
 }
 
 void agent_flush(struct shim *s)

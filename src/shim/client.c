@@ -43,7 +43,6 @@ void client_drop(struct client *c)
 		log_info("the owner is gone: stopping");
 		life_stop(s, s->spec.stop_grace_ms);
 	}
-	life_check_done(s);
 }
 
 void clients_reap(struct shim *s)
@@ -169,7 +168,6 @@ static void on_client(struct watch *w, uint32_t events)
 	client_handle_input(c);
 	if (got < 0)
 		client_drop(c);
-	life_check_done(c->shim);
 }
 
 struct client *client_add(struct shim *s, int fd, bool creator)

@@ -1,8 +1,10 @@
 /*
  * The life of a box: what each event means in each state. States only go
- * forward (enum life). Every path ends in finish(), which writes exit.json and
- * tells the clients; then the shim waits only for clients that still have
- * bytes to read, and exits. The lock goes with the process, last of all.
+ * forward (enum life). Every path ends in life_machine_ended(), which writes
+ * exit.json and tells the clients; then the shim waits only for clients that
+ * still have bytes to read, and exits. The lock goes with the process, last of
+ * all, unless such a client keeps it waiting (it may be stopped): no box runs
+ * for its sake, so the lock is given back before the wait.
  */
 #include "shim/shim.h"
 
@@ -11,7 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/clean.h"
 #include "base/io.h"
 
 static void kill_machine(struct shim *s)
@@ -51,7 +55,8 @@ void life_main_ended(struct shim *s, const struct proc_exit *e)
 
 void life_stop(struct shim *s, uint32_t grace_ms)
 {
-	if (s->life >= LIFE_STOPPING)
+	/* A stop may become more urgent, never less. */
+	if (s->life >= LIFE_ENDING || (s->life == LIFE_STOPPING && grace_ms >= s->grace_ms))
 		return;
 	/* Before READY nothing was written, and a disk that is thrown away needs no sync. */
 	if (s->life == LIFE_BOOTING || (s->main_ended && !s->spec.keep_disk)) {
@@ -59,11 +64,21 @@ void life_stop(struct shim *s, uint32_t grace_ms)
 		return;
 	}
 	s->life = LIFE_STOPPING;
+	s->grace_ms = grace_ms;
 	loop_timer_set(s->timer_watch.fd, (uint64_t)grace_ms + STOP_SLACK_MS);
 	if (wire_put_shutdown(agent_queue(s), grace_ms) < 0)
 		kill_machine(s);
 	else
 		agent_flush(s);
+}
+
+/* Nothing of it has run, so nothing has to come to an order: it ends as if the signal had met it at once. */
+void life_interrupt(struct shim *s, struct stream *st, int signo)
+{
+	struct proc_exit e = { .kind = PROC_SIGNALLED, .signal = signo };
+
+	stream_end(st, s, &e);
+	life_main_ended(s, &e);
 }
 
 void life_bye(struct shim *s, const char *error)
@@ -97,9 +112,24 @@ void life_agent_gone(struct shim *s)
 		loop_timer_set(s->timer_watch.fd, 1000);
 }
 
+static void drop_slow_clients(struct shim *s)
+{
+	struct client *c, *next;
+
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		if (!c->creator) {
+			log_warn("a client does not read what it asked for");
+			client_drop(c);
+		}
+	}
+}
+
 void life_timeout(struct shim *s)
 {
-	if (s->agent_watch.fd < 0)
+	if (s->life == LIFE_DONE)
+		drop_slow_clients(s);
+	else if (s->agent_watch.fd < 0)
 		life_fail(s, "the guest closed its channel");
 	else if (s->life == LIFE_BOOTING)
 		life_fail(s, "the guest did not start within %d s; its console is in log/console.log",
@@ -152,6 +182,7 @@ void life_machine_ended(struct shim *s)
 	(void)spawn_wait(&s->machine, &status);
 	if (s->life == LIFE_BOOTING && machine_boots_again(s))
 		return;
+	agent_drain(s);
 	explain_end(s, status);
 	s->life = LIFE_DONE;
 	agent_close(s);
@@ -172,17 +203,38 @@ void life_machine_ended(struct shim *s)
 		else
 			client_flush(c);
 	}
-	life_check_done(s);
+}
+
+void life_release(struct shim *s)
+{
+	int listening = s->listen_watch.fd;
+
+	if (s->lock_fd < 0)
+		return;
+	/* The name goes before the lock does: who finds the lock free finds no socket. */
+	loop_remove(&s->loop, &s->listen_watch);
+	close_fd(&listening);
+	unlinkat(s->box_fd, "run/box.sock", 0);
+	console_close(s->console);
+	s->console = NULL;
+	close_fd(&s->lock_fd);
 }
 
 void life_check_done(struct shim *s)
 {
-	struct client *c;
+	struct client *c, *next;
 
 	if (s->life != LIFE_DONE)
 		return;
-	for (c = s->clients; c; c = c->next)
-		if (conn_wants_write(&c->conn))
-			return;
-	loop_stop(&s->loop);
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		if (!conn_wants_write(&c->conn))
+			client_drop(c);
+	}
+	if (!s->clients) {
+		loop_stop(&s->loop);
+	} else if (s->lock_fd >= 0) {
+		life_release(s);
+		loop_timer_set(s->timer_watch.fd, LINGER_MS);
+	}
 }

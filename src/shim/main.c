@@ -168,10 +168,10 @@ int main(void)
 		report_failed_start(&s, &err);
 	/* Only now: its frames may already be for the main process's stream. */
 	client_handle_input(creator);
-	while (!s.loop.stop && loop_once(&s.loop, -1) == 0)
+	do {
+		life_check_done(&s);
 		clients_reap(&s);
-	/* The name goes before the lock does: who finds the lock free finds no socket. */
-	unlinkat(s.box_fd, "run/box.sock", 0);
-	console_close(s.console);
+	} while (!s.loop.stop && loop_once(&s.loop, -1) == 0);
+	life_release(&s);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "wire/spec.h"
 
 #define AGENT_OUT_MAX (64 * MIB)  /* bounded by the credit of all streams long before */
+#define AGENT_CONTROL_MAX (16 * KIB) /* a frame that is not DATA; its JSON takes a hundred times that in memory */
 #define CLIENT_OUT_MAX (64 * MIB)
 #define CLIENTS_MAX 256
 #define STREAMS_MAX 4096
@@ -19,6 +20,7 @@
 
 #define BOOT_TIMEOUT_MS 120000 /* a guest under TCG on a busy machine is slow, but not that slow */
 #define STOP_SLACK_MS 10000    /* what sync and unmount may take beyond the grace */
+#define LINGER_MS 3000         /* what clients but the owner have to read their last bytes after the end */
 
 /* The life of a box only goes forward. */
 enum life {
@@ -86,6 +88,7 @@ struct shim {
 	struct console *console;
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
+	uint32_t grace_ms; /* of LIFE_STOPPING */
 	char failure[ERROR_TEXT_MAX]; /* why the box failed, "" if it did not */
 };
 
@@ -98,7 +101,9 @@ void life_fail(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void life_agent_gone(struct shim *s);
 void life_machine_ended(struct shim *s);
 void life_timeout(struct shim *s);
-void life_check_done(struct shim *s); /* leaves the loop when nobody waits for bytes any more */
+void life_interrupt(struct shim *s, struct stream *st, int signo); /* of a main process that does not run yet */
+void life_check_done(struct shim *s); /* after each batch: leaves the loop when nobody waits for bytes any more */
+void life_release(struct shim *s);    /* the box is not this shim's any more */
 
 /* machine.c: its start; BOOT_TIMEOUT_MS runs from here */
 int machine_start(struct shim *s, struct error *err);
@@ -110,6 +115,7 @@ bool machine_boots_again(struct shim *s); /* it has ended: true if another takes
 int agent_open(struct shim *s, int fd, struct error *err);
 void agent_send_opening(struct shim *s); /* what makes it this box's */
 void agent_release(struct shim *s);      /* what waits in s->early */
+void agent_drain(struct shim *s); /* what the agent has said before its machine ended */
 void agent_close(struct shim *s);
 struct buf *agent_queue(struct shim *s); /* where frames for the agent go, in order */
 void agent_flush(struct shim *s);        /* after anything was put there */

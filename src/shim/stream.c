@@ -7,6 +7,7 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 struct stream *stream_add(struct shim *s, struct client *c, uint32_t client_id)
@@ -144,6 +145,11 @@ void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f)
 		client_flush(st->client);
 }
 
+static bool ends_by_default(int signo)
+{
+	return signo == SIGINT || signo == SIGTERM || signo == SIGHUP || signo == SIGQUIT || signo == SIGKILL;
+}
+
 int stream_from_client(struct stream *st, struct shim *s, const struct frame *f)
 {
 	enum frame_channel ch = f->flags & FRAME_CHANNEL_MASK;
@@ -167,6 +173,10 @@ int stream_from_client(struct stream *st, struct shim *s, const struct frame *f)
 	case FRAME_SIGNAL:
 		if (wire_get_signal(f, &signo) < 0)
 			return -EBADMSG;
+		if (s->life == LIFE_BOOTING && st->agent_id == MAIN_STREAM && ends_by_default(signo)) {
+			life_interrupt(s, st, signo);
+			return 0;
+		}
 		break;
 	case FRAME_RESIZE:
 		if (wire_get_resize(f, &rows, &cols) < 0)

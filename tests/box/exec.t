@@ -64,9 +64,13 @@ is "$(cat st? st?? | sort -n | tr '\n' ',')" "$(for i in $(seq 16); do printf '%
 # --- the end of the box ------------------------------------------------------------------------------------------
 "$B" exec main sleep 1001 > last.out 2> last.err 9>&- & last=$!
 wait_for sh -c '"$0" exec -u root main ps | grep -q "sleep 1001"' "$B"
+"$TOP/tests/lib/deaf-client.py" "$BOXLITE_HOME/boxes/$(box_id main)/run" yes > deaf 9>&- & deaf=$!
+wait_for sh -c '"$0" exec -u root main ps | grep -q "[y]es"' "$B"
 echo bye >&9; exec 9>&-
 wait $main
 is "$? $(xargs < main.out)" "5 ready bye" "the main process ends"
+is "$(box_status main)" "exited 5" "and the box, though a client reads nothing"
+kill -KILL $deaf; wait $deaf 2> /dev/null
 wait $last; st=$?
 like "$st $(cat last.err)" '^(137 |125 boxlite: .*)$' "and takes the others with it"
 bl exec main true; fails 125 "box $(box_id main) does not run; start it: boxlite start" "exec into a stopped box"

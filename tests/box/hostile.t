@@ -26,8 +26,26 @@ lies bad_exit 'malformed EXIT' "an exit code of 256"
 lies bad_json 'malformed EXIT' "an exit that is not JSON"
 lies bad_credit 'wrong CREDIT' "credit that was never spent"
 lies escapes 'a\?\[2Jb\?c' "an error text with terminal escapes"
+lies hello_twice 'HELLO twice' "a second greeting"
+lies big_json 'EXIT of 100000 bytes' "a message that would take 30 MB to read"
+for i in 1 2 3 4 5; do play last_words; echo "$ST $ERR"; done > words
+is "$(sort -u words)" $'\n125 boxlite: the guest says: my last words' "the last words of a machine that ends are heard"
 lies closes 'the guest closed its channel' "a channel that closes"
 lies complains 'it cannot be done' "an engine that fails says why"
+
+# A guest that hangs in its boot: nothing of the box runs, so nothing needs to be waited for.
+"$TOP/tests/lib/fake-engine.py" silent > engine-silent && chmod +x engine-silent
+for s in INT:130 TERM:143 HUP:129 QUIT:131; do
+	begin=$SECONDS
+	st=$(BOXLITE_QEMU=$T/engine-silent "$TOP/tests/lib/signal-after.py" "${s%:*}" 0.5 "$B" run --rm bb true 2> err)
+	is "$st $(cat err) $((SECONDS - begin < 20))" "${s#*:}  1" "SIG${s%:*} ends a box whose guest hangs in the boot"
+done
+BOXLITE_QEMU=$T/engine-silent "$B" run --name hangs bb true < /dev/null > hangs.out 2>&1 &
+wait_for is_running hangs
+bl rm -f hangs; result 0 $'hangs\n' "and so does rm -f"
+wait $!
+is $? 125 "which its owner learns"
+nothing_left "nothing is left"
 
 # More output than there is credit for, while nobody reads ours.
 "$TOP/tests/lib/fake-engine.py" too_much > "$T/engine" && chmod +x "$T/engine"

@@ -86,6 +86,25 @@ def escapes():
     send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(FAILED, {"error": "a\x1b[2Jb\nc"}))
 
 
+def hello_twice():
+    up()
+    send(frame(HELLO, {"protocol": 1, "role": "agent"}))
+
+
+def big_json():
+    up()
+    send(frame(EXIT, b"[" * 100000, 1))
+
+
+def last_words():
+    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(FAILED, {"error": "my last words"}))
+    sys.exit(0)
+
+
+def silent():
+    pass
+
+
 def closes():
     os.close(AGENT)
 
