@@ -29,12 +29,7 @@ int newfile_publish(struct newfile *f, const char *name)
 {
 	char self[32];
 
-	if (*f->tmp) {
-		if (renameat(f->dirfd, f->tmp, f->dirfd, name) < 0)
-			return -errno;
-		*f->tmp = 0;
-		return 0;
-	}
+	/* Also one that has a name already: a rename would replace what is there. */
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
 	return linkat(AT_FDCWD, self, f->dirfd, name, AT_SYMLINK_FOLLOW) < 0 && errno != EEXIST ? -errno : 0;
 }
