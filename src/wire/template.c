@@ -41,7 +41,7 @@ int template_get_head(const uint8_t page[TEMPLATE_PAGE], struct template_head *r
 
 int template_put_head(uint8_t page[TEMPLATE_PAGE], const struct template_head *h)
 {
-	size_t key_len = strlen(h->key);
+	size_t key_len = strnlen(h->key, sizeof(h->key));
 	struct wr w = wr_over(page, TEMPLATE_PAGE);
 
 	memset(page, 0, TEMPLATE_PAGE);
@@ -52,7 +52,7 @@ int template_put_head(uint8_t page[TEMPLATE_PAGE], const struct template_head *h
 	wr_u64(&w, h->state_at);
 	wr_u64(&w, h->state_len);
 	wr_bytes(&w, h->key, key_len);
-	return w.bad ? -EMSGSIZE : 0;
+	return w.bad || key_len == sizeof(h->key) ? -EMSGSIZE : 0;
 }
 
 int template_get_extents(const uint8_t *p, uint32_t n, uint64_t memory_bytes, struct template_extent *ret)
