@@ -63,14 +63,30 @@ static int fill(int fd, const struct template_head *h, int memory_fd)
 	return r;
 }
 
-int template_load(int template_fd, int memory_fd, uint64_t bytes, struct error *err)
+/* The head of a file that is as long as it says. */
+static int read_head(int fd, struct template_head *ret)
 {
-	struct template_head h;
 	uint8_t page[TEMPLATE_PAGE];
-	int r = io_pread_full(template_fd, page, sizeof(page), 0);
+	struct template_head h;
+	struct stat st;
+	int r = io_pread_full(fd, page, sizeof(page), 0);
 
 	if (r == 0)
 		r = template_get_head(page, &h);
+	if (r == 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r == 0 && (uint64_t)st.st_size < h.state_at + h.state_len)
+		r = -ENODATA;
+	if (r == 0)
+		*ret = h;
+	return r;
+}
+
+int template_load(int template_fd, int memory_fd, uint64_t bytes, struct error *err)
+{
+	struct template_head h;
+	int r = read_head(template_fd, &h);
+
 	if (r == 0 && h.memory_bytes != bytes)
 		r = -EBADMSG;
 	if (r == 0)
