@@ -80,7 +80,9 @@ static void on_input(struct watch *w, uint32_t events)
 	}
 	if (q->fd >= 0 && got <= 0) {
 		loop_remove(q->loop, w);
-		finish(q, got < 0 ? "QEMU's monitor makes no sense" : "QEMU has closed its monitor");
+		/* A reset: it has ended before it read the commands. */
+		finish(q, got == 0 || got == -ECONNRESET ? "QEMU has closed its monitor"
+							  : "QEMU's monitor makes no sense");
 	}
 }
 
