@@ -88,9 +88,11 @@ static void on_input(struct watch *w, uint32_t events)
 
 static int send_commands(struct qmp *q, const char *text, unsigned answers, const int *fd, qmp_fn *fn)
 {
+	int r = q->watch.fd < 0 ? -EPIPE : sock_send_fds(q->fd, text, strlen(text), fd, fd ? 1 : 0);
+
 	q->answers = answers;
-	q->fn = fn;
-	return q->watch.fd < 0 ? -EPIPE : sock_send_fds(q->fd, text, strlen(text), fd, fd ? 1 : 0);
+	q->fn = r < 0 ? NULL : fn; /* who is told of the failure here is not told again */
+	return r;
 }
 
 int qmp_open(struct qmp *q, struct loop *l, int fd)
