@@ -93,6 +93,26 @@ static void test_sizes(void)
 	is_int(str_parse_u64("+1", 10, &v), -EINVAL, "no signs");
 }
 
+static void test_hex(void)
+{
+	static const uint8_t bytes[] = { 0x00, 0x9a, 0xff };
+	uint8_t got[4] = { 0xee, 0xee, 0xee, 0xee };
+	char text[7];
+
+	str_hex(bytes, 3, text);
+	is_str(text, "009aff", "hex");
+	is_int(str_unhex(text, got, 3), 0, "and back");
+	ok(memcmp(got, bytes, 3) == 0 && got[3] == 0xee, "is the same, and no more");
+	memset(got, 0xee, sizeof(got));
+	is_int(str_unhex("", got, 0), 0, "nothing is nothing");
+	is_int(str_unhex("009af", got, 3), -EINVAL, "a digit less is not enough");
+	is_int(str_unhex("009aff0", got, 3), -EINVAL, "one more is too much");
+	is_int(str_unhex("009aFF", got, 3), -EINVAL, "digits are lower-case");
+	is_int(str_unhex("009ag0", got, 3), -EINVAL, "and end with f");
+	is_int(str_unhex(" 09aff", got, 3), -EINVAL, "and are no spaces");
+	ok(got[0] == 0xee && got[2] == 0xee, "and nothing is touched");
+}
+
 static void test_lists(void)
 {
 	struct strv s = STRV_INIT(3);
@@ -114,6 +134,7 @@ int main(void)
 	test_buf();
 	test_cursor();
 	test_sizes();
+	test_hex();
 	test_lists();
 	return tap_done();
 }
