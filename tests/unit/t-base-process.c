@@ -1,14 +1,19 @@
 /* Spawning, the event loop, sockets and files: the parts of base that touch the system. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/io.h"
 #include "base/loop.h"
+#include "base/newfile.h"
 #include "base/sock.h"
 #include "base/spawn.h"
 #include "lib/tap.h"
@@ -161,12 +166,96 @@ static void test_files(int dir)
 	is_int(io_remove_tree_at(dir, "a"), 0, "what is gone is fine");
 }
 
+static int count_files(int dir)
+{
+	auto_dir DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		abort();
+	while ((e = readdir(d)))
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	return n;
+}
+
+/* Makes the file `name` of a text, and gives it its name if that is wanted. */
+static int make_file(int dir, const char *name, const char *text, bool publish)
+{
+	struct newfile f;
+	int r = newfile_open(&f, dir, name);
+
+	if (r == 0) {
+		r = io_write_full(f.fd, text, strlen(text));
+		if (r == 0 && publish)
+			r = newfile_publish(&f, name);
+		newfile_close(&f);
+	}
+	return r;
+}
+
+static void test_newfile(int dir)
+{
+	auto_buf struct buf b = BUF_INIT(10);
+	static const char name[] = "a-name-of-48-bytes-is-the-longest-there-may-be-x";
+	struct newfile f;
+	struct stat st = { 0 };
+
+	is_int(newfile_open(&f, dir, name), 0, "a new file");
+	is_int(fcntl(f.fd, F_GETFD), FD_CLOEXEC, "close-on-exec");
+	is_int(fcntl(f.fd, F_GETFL) & O_ACCMODE, O_RDWR, "to be read and written");
+	is_int(io_write_full(f.fd, "first", 5), 0, "is written");
+	ok(faccessat(dir, name, F_OK, 0) < 0, "without being there");
+	is_int(newfile_publish(&f, name), 0, "until it is published");
+	is_int(fstatat(dir, name, &st, 0) == 0 ? st.st_mode : 0, S_IFREG | 0600, "as its owner's only");
+	newfile_close(&f);
+	is_int(f.fd, -1, "and closed");
+	is_int(make_file(dir, name, "second", true), 0, "another of that name is no error");
+	ok(io_read_file_at(dir, name, &b) == 0 && buf_len(&b) == 5 && memcmp(buf_data(&b), "first", 5) == 0,
+	   "but the first stays");
+	is_int(unlinkat(dir, name, 0), 0, "until it is removed");
+	is_int(make_file(dir, name, "third", false), 0, "one that is never published");
+	is_int(count_files(dir), 0, "is gone, and none of the others has left anything");
+}
+
+/* From here on, no file system knows files without a name. */
+static bool forbid_tmpfile(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* The same where a file needs a name from the start. */
+static void test_named_newfile(int dir)
+{
+	struct newfile f;
+
+	if (!forbid_tmpfile()) {
+		printf("ok %d - # SKIP no seccomp\n", ++tap_count);
+		return;
+	}
+	is_int(newfile_open(&f, dir, "x"), 0, "a new file with a name of its own");
+	ok(*f.tmp == '.' && faccessat(dir, f.tmp, F_OK, 0) == 0, "that is hidden: %s", f.tmp);
+	newfile_close(&f);
+	is_int(count_files(dir), 0, "is gone with it");
+	test_newfile(dir);
+}
+
 int main(void)
 {
 	/* 200 bytes deep: longer than any sun_path. */
 	char path[512] = "/tmp/boxlite-test.XXXXXX";
 	size_t n;
-	int dir;
+	int dir, sub;
 
 	if (!mkdtemp(path))
 		abort();
@@ -177,6 +266,10 @@ int main(void)
 	test_loop();
 	test_sockets(dir);
 	test_files(dir);
+	sub = io_open_dir_at(dir, "new", 0700);
+	test_newfile(sub);
+	test_named_newfile(sub);
+	close(sub);
 	close(dir);
 	path[n] = 0;
 	io_remove_tree_at(AT_FDCWD, path);
