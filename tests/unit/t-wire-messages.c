@@ -100,6 +100,44 @@ static void test_hello(void)
 	buf_fini(&b);
 }
 
+static int get_boot(const char *json, struct boot_spec *ret)
+{
+	struct frame f = { .type = FRAME_BOOT, .payload = (const uint8_t *)json, .len = (uint32_t)strlen(json) };
+
+	return wire_get_boot(&f, ret, NULL);
+}
+
+#define SEED_31 "00112233445566778899aabbccddeeff00112233445566778899aabbccddee" /* all bytes but the last */
+
+static void test_boot(void)
+{
+	struct boot_spec s = { .hostname = strdup("h"), .time_ns = 1795599619000000000, .disk_bytes = 8 * GIB },
+			 got = { 0 };
+	struct buf b = BUF_INIT(4096);
+	struct frame f;
+	int i;
+
+	for (i = 0; i < BOOT_SEED; i++)
+		s.seed[i] = (uint8_t)(255 - i);
+	is_int(wire_put_boot(&b, &s), 0, "what the agent must know");
+	ok(frame_peek(&b, &f) == 1 && f.type == FRAME_BOOT && wire_get_boot(&f, &got, NULL) == 0, "is understood");
+	ok(!strcmp(got.hostname, "h") && got.time_ns == s.time_ns && got.disk_bytes == s.disk_bytes, "as it was meant");
+	ok(memcmp(got.seed, s.seed, BOOT_SEED) == 0, "with all of the seed");
+	boot_spec_fini(&got);
+	boot_spec_fini(&s);
+	buf_fini(&b);
+	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "01\"}", &got), 0, "a name and a seed are enough");
+	ok(got.seed[0] == 0 && got.seed[31] == 1 && got.time_ns == 0, "and say no time");
+	boot_spec_fini(&got);
+	is_int(get_boot("{\"hostname\":\"h\"}", &got), -EBADMSG, "no seed is refused");
+	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "\"}", &got), -EBADMSG, "a short one");
+	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "0101\"}", &got), -EBADMSG, "a long one");
+	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "0x\"}", &got), -EBADMSG, "one that is not hex");
+	is_int(get_boot("{\"hostname\":\"h\",\"seed\":[1]}", &got), -EBADMSG, "one that is not text");
+	is_int(get_boot("{\"seed\":\"" SEED_31 "01\"}", &got), -EBADMSG, "and a guest without a name");
+	ok(!got.hostname, "and nothing is touched");
+}
+
 static void test_spec(void)
 {
 	struct box_spec s = { .id = strdup("0123456789ab"), .hostname = strdup("h"), .engine = strdup("qemu"),
@@ -122,12 +160,67 @@ static void test_spec(void)
 	buf_fini(&b);
 }
 
+/* What becomes of a description's templates on their way. */
+static int send_templates(char *key, bool from, struct box_spec *ret)
+{
+	struct box_spec s = { .id = strdup("0123456789ab"), .hostname = strdup("h"), .engine = strdup("qemu"),
+			      .accel = strdup("tcg"), .cpus = 1, .memory_bytes = GIB, .template_key = key,
+			      .from_template = from, .main = PROC_SPEC_INIT };
+	struct buf b = BUF_INIT(4096);
+	struct frame f;
+	int r = strv_add(&s.main.argv, "true");
+
+	if (r == 0)
+		r = wire_put_spec(&b, &s);
+	if (r == 0)
+		r = frame_peek(&b, &f) == 1 ? wire_get_spec(&f, ret, NULL) : -EIO;
+	box_spec_fini(&s);
+	buf_fini(&b);
+	return r;
+}
+
+static int get_spec(const char *more, struct box_spec *ret)
+{
+	struct buf b = BUF_INIT(4096);
+	struct frame f = { .type = FRAME_SPEC };
+	int r = buf_printf(&b, "{\"id\":\"0\",\"hostname\":\"h\",\"engine\":\"qemu\",\"accel\":\"tcg\",\"cpus\":1,"
+			       "\"memory_bytes\":1073741824,\"main\":{\"argv\":[\"true\"]}%s}", more);
+
+	f.payload = buf_data(&b);
+	f.len = (uint32_t)buf_len(&b);
+	if (r == 0)
+		r = wire_get_spec(&f, ret, NULL);
+	buf_fini(&b);
+	return r;
+}
+
+static void test_templates(void)
+{
+	struct box_spec got = BOX_SPEC_INIT;
+
+	is_int(send_templates(strdup("kernel \"1\"\n"), false, &got), 0, "a template to be made");
+	ok(got.template_key && !strcmp(got.template_key, "kernel \"1\"\n") && !got.from_template, "has its key");
+	box_spec_fini(&got);
+	is_int(send_templates(NULL, true, &got), 0, "one to start from");
+	ok(!got.template_key && got.from_template, "has none");
+	box_spec_fini(&got);
+	is_int(get_spec("", &got), 0, "a description may say nothing of templates");
+	ok(!got.template_key && !got.from_template, "and then there are none");
+	box_spec_fini(&got);
+	is_int(get_spec(",\"from_template\":1", &got), -EBADMSG, "a number is not yes");
+	is_int(get_spec(",\"template_key\":7", &got), -EBADMSG, "and no key");
+	is_int(get_spec(",\"template_key\":\"a\\u0000b\"", &got), -EBADMSG, "and a NUL does not cut one");
+	ok(!got.id && !got.template_key, "and nothing is touched");
+}
+
 int main(void)
 {
 	test_frames();
 	test_process();
 	test_exit();
 	test_hello();
+	test_boot();
 	test_spec();
+	test_templates();
 	return tap_done();
 }
