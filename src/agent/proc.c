@@ -13,6 +13,9 @@
  *	                | report `failed`                      (reaped)
  *	                +------------------------------------> ended --> EXIT
  *
+ * A terminal is its process' from STARTED on: what is typed before that waits in the stream, because a ^C would
+ * find no foreground group that it is meant for.
+ *
  * All waiting is in the event loop: a child that hangs in its set-up (a box can
  * make that happen to an exec) holds up nobody else, and can be killed.
  *
@@ -49,6 +52,7 @@
 
 static void child_ready(struct watch *w, uint32_t events);
 static void reports_ready(struct watch *w, uint32_t events);
+static void attach_terminal(struct proc *p);
 
 int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err)
 {
@@ -239,7 +243,7 @@ static struct proc *proc_new(struct procs *ps, uint32_t stream, bool is_main)
 		return NULL;
 	p->set = ps;
 	p->is_main = is_main;
-	p->pidfd = p->reports = -1;
+	p->pidfd = p->reports = p->terminal = -1;
 	p->reports_watch = WATCH_NONE;
 	p->cgroup = CGROUP_BOX;
 	stream_init(&p->stream, stream, ps->to, ps->loop);
@@ -250,6 +254,7 @@ static void proc_free(struct proc *p)
 {
 	loop_remove(p->set->loop, &p->reports_watch);
 	close_fd(&p->reports);
+	close_fd(&p->terminal);
 	close_fd(&p->pidfd);
 	stream_fini(&p->stream);
 	if (p->cgroup != CGROUP_BOX)
@@ -293,13 +298,6 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 
 /* --- reports of the child ------------------------------------------------------------------- */
 
-static void attach_terminal(struct proc *p, int master)
-{
-	int again = fcntl(master, F_DUPFD_CLOEXEC, 0); /* epoll wants an fd for each direction */
-
-	stream_attach(&p->stream, true, again, master, -1);
-}
-
 static void reports_close(struct proc *p)
 {
 	loop_remove(p->set->loop, &p->reports_watch);
@@ -317,8 +315,10 @@ static bool take_report(struct proc *p)
 	if (got != (ssize_t)sizeof(r))
 		return false;
 	r.error[sizeof(r.error) - 1] = 0;
-	if (nfds)
-		attach_terminal(p, fd);
+	if (nfds) {
+		close_fd(&p->terminal);
+		p->terminal = fd;
+	}
 	if (!r.failed) {
 		p->box_pid = r.pid;
 		return true;
@@ -335,6 +335,8 @@ static void reports_end(struct proc *p)
 	if (*p->exit.error || !p->box_pid)
 		return;
 	p->running = true;
+	if (p->terminal >= 0)
+		attach_terminal(p);
 	log_debug("stream %u runs", p->stream.id);
 	if (wire_put_started(&p->set->to->out, p->stream.id, p->box_pid) < 0)
 		p->set->to->lost = true;
@@ -353,13 +355,13 @@ static void reports_ready(struct watch *w, uint32_t events)
 
 static void proc_ended(struct proc *p, int status)
 {
-	/* Its end may be known before its last reports were read; nobody else holds the socket. */
+	p->ended = true;
+	/* That may be known before its last reports were read; nobody else holds the socket. */
 	if (p->reports >= 0) {
 		while (take_report(p))
 			;
 		reports_end(p);
 	}
-	p->ended = true;
 	if (!*p->exit.error) {
 		if (WIFSIGNALED(status)) {
 			int signo = WTERMSIG(status);
@@ -444,25 +446,6 @@ void proc_signal(struct proc *p, int signo)
 	pidfd_send_signal(p->pidfd, signo, NULL, 0);
 }
 
-int proc_input(struct proc *p, const struct frame *f, struct error *err)
-{
-	int signo = 0, r;
-
-	if (p->is_main && p->running && p->stream.tty && f->len)
-		signo = tty_signal_typed(p->stream.out[0].fd, p->pid, f->payload, f->len);
-	r = stream_data(&p->stream, f, err);
-	/* The terminal signals its foreground group by itself; only a pid 1 does not feel it. */
-	if (r == 0 && signo && !p->ended && is_spared(p, signo))
-		proc_signal(p, signo);
-	return r;
-}
-
-void proc_resize(struct proc *p, uint16_t rows, uint16_t cols)
-{
-	if (p->stream.tty && p->stream.out[0].fd >= 0)
-		tty_resize(p->stream.out[0].fd, rows, cols);
-}
-
 void procs_kill_all(struct procs *ps)
 {
 	struct proc *p;
@@ -472,4 +455,51 @@ void procs_kill_all(struct procs *ps)
 	for (p = ps->list; p; p = p->next)
 		if (!p->ended)
 			pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+}
+
+/* --- terminal ------------------------------------------------------------------------------- */
+
+/*
+ * A terminal signals its foreground group by itself; only a pid 1 does not feel it. What these bytes mean is asked
+ * before they are passed on, which may change the answer.
+ */
+static int signal_typed(const struct proc *p, const uint8_t *typed, size_t n)
+{
+	if (!p->is_main || !p->running || p->terminal < 0 || n == 0)
+		return 0;
+	return tty_signal_typed(p->terminal, p->pid, typed, n);
+}
+
+static void feel(struct proc *p, int signo)
+{
+	if (signo && !p->ended && is_spared(p, signo))
+		proc_signal(p, signo);
+}
+
+/* The process runs: what was typed until now is for it. */
+static void attach_terminal(struct proc *p)
+{
+	const struct buf *early = &p->stream.in.queue;
+	int signo = signal_typed(p, buf_data(early), buf_len(early));
+	/* epoll wants an fd for each direction */
+	int in = fcntl(p->terminal, F_DUPFD_CLOEXEC, 0), out = fcntl(p->terminal, F_DUPFD_CLOEXEC, 0);
+
+	stream_attach(&p->stream, true, in, out, -1);
+	feel(p, signo);
+}
+
+int proc_input(struct proc *p, const struct frame *f, struct error *err)
+{
+	int signo = signal_typed(p, f->payload, f->len);
+	int r = stream_data(&p->stream, f, err);
+
+	if (r == 0)
+		feel(p, signo);
+	return r;
+}
+
+void proc_resize(struct proc *p, uint16_t rows, uint16_t cols)
+{
+	if (p->terminal >= 0)
+		tty_resize(p->terminal, rows, cols);
 }

@@ -25,6 +25,7 @@ struct proc {
 	unsigned cgroup;
 	int reports;         /* owned; socket from the child, -1 after its exec */
 	struct watch reports_watch;
+	int terminal;        /* owned; the master of its terminal, -1 = none, or not made yet */
 	int killed_as;       /* signal that a SIGKILL stands for, 0 = none */
 	struct proc_exit exit;
 };

@@ -181,6 +181,14 @@ def test_tty(g):
     g.until(lambda: b"go" in s.stdout)
     g.send(s, b"\x03")
     is_(g.wait(s).status, 9, "^C reaches the foreground process")
+    # Behind START in one piece: the agent has it long before the process runs.
+    s = g.spawn("sh", "-c", "read x; echo got $x", tty=True, stdin=True)
+    g.send(s, b"early\n")
+    is_(g.wait(s).stdout, b"early\r\ngot early\r\n", "a line that is typed too early arrives")
+    early = [g.spawn("sleep", "100", tty=True, stdin=True) for _ in range(10)]
+    for s in early:
+        g.send(s, b"\x03")
+    is_([g.wait(s).exit["signal"] for s in early], [int(signal.SIGINT)] * 10, "and so does a ^C")
     s = g.spawn("sh", "-c", "cat; seq 2000", tty=True, stdin=True)
     g.send(s, b"line\n", eof=True)
     lines = g.wait(s).stdout.split(b"\r\n")
@@ -259,6 +267,10 @@ def test_main(tmp):
         g.wait(s)
         g.wait(s2)
         is_((s.status, s2.exit["signal"]), (0, 9), "the end of main is the end of all")
+    with Box(tmp, main=None) as g:
+        s = g.spawn("sleep", "100", main=True, tty=True, stdin=True)
+        g.send(s, b"\x03")
+        is_(g.wait(s).exit["signal"], int(signal.SIGINT), "a ^C that is typed too early ends a main process")
 
 
 def test_stop(tmp):

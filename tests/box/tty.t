@@ -34,6 +34,8 @@ is "$MODES" "modes restored" "and the modes are restored"
 # A program that says that it is there and catches nothing (a shell does, and would be in between).
 PTY_LIMIT=5 drive expect:staff 'send:\x03' -- run --rm -it bb tail -f /etc/group
 is "$ST $MODES" "130 modes restored" "Ctrl-C ends a plain program with 130"
+PTY_LIMIT=30 drive raw: 'send:\x03' -- run --rm -it bb tail -f /etc/group
+is "$ST $MODES" "130 modes restored" "also while the box boots"
 drive expect:ready 'send:\x03' 'expect:caught' -- run --rm -it bb sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done'
 is "$ST $MODES" "9 modes restored" "and a trap gets it"
 drive expect:ready 'send:\x1c' -- run --rm -it bb sh -c 'trap "echo quit; exit 3" QUIT; echo ready; while :; do sleep 0.1; done'

@@ -5,6 +5,7 @@ Runs the command on a new pseudo-terminal and does the steps in order:
 
     expect:REGEX    waits until the output since the last expect matches (30 s, else status 124)
     send:TEXT       types; \\r, \\x03 and so on as in Python
+    raw:            waits until the command has made the terminal raw
     size:ROWSxCOLS  makes the window that large; the kernel sends SIGWINCH
     kill:SIGNAME    sends a signal to the command
 
@@ -63,6 +64,16 @@ class Terminal:
                 sys.exit(124)
         self.seen = self.seen[m.end():]
 
+    def raw(self):
+        """There is no event for it."""
+        limit = time.monotonic() + LIMIT
+        while termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            if time.monotonic() > limit:
+                print("timeout: the terminal is not raw", file=sys.stderr)
+                self.child.kill()
+                sys.exit(124)
+            self.read(0.001)
+
     def wait(self):
         """The slave is open here too, so reading never ends by itself: wait for the child's end, then take the rest."""
         fd = os.pidfd_open(self.child.pid)
@@ -88,6 +99,8 @@ def main(args):
         verb, _, rest = step.partition(":")
         if verb == "expect":
             t.expect(rest)
+        elif verb == "raw":
+            t.raw()
         elif verb == "send":
             os.write(t.master, codecs.escape_decode(rest.encode())[0])
         elif verb == "size":
