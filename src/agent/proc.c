@@ -235,14 +235,16 @@ static int refuse(struct procs *ps, uint32_t stream, const struct proc_exit *e)
 	return wire_put_exit(&ps->to->out, stream, e);
 }
 
-static struct proc *proc_new(struct procs *ps, uint32_t stream, bool is_main)
+static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct proc_spec *spec)
 {
 	struct proc *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->set = ps;
-	p->is_main = is_main;
+	p->is_main = spec->main;
+	p->rows = spec->rows;
+	p->cols = spec->cols;
 	p->pidfd = p->reports = p->terminal = -1;
 	p->reports_watch = WATCH_NONE;
 	p->cgroup = CGROUP_BOX;
@@ -273,7 +275,7 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 		return error_set(err, -EPROTO, "START on stream %u, which is in use", stream);
 	if (!may_start(ps, spec, &e))
 		return refuse(ps, stream, &e);
-	p = proc_new(ps, stream, spec->main);
+	p = proc_new(ps, stream, spec);
 	if (!p)
 		return error_nomem(err);
 	r = spec->main ? 0 : cgroup_new(&p->cgroup, &why);
@@ -318,6 +320,7 @@ static bool take_report(struct proc *p)
 	if (nfds) {
 		close_fd(&p->terminal);
 		p->terminal = fd;
+		tty_resize(fd, p->rows, p->cols); /* a RESIZE may have come before it */
 	}
 	if (!r.failed) {
 		p->box_pid = r.pid;
@@ -500,6 +503,8 @@ int proc_input(struct proc *p, const struct frame *f, struct error *err)
 
 void proc_resize(struct proc *p, uint16_t rows, uint16_t cols)
 {
+	p->rows = rows;
+	p->cols = cols;
 	if (p->terminal >= 0)
 		tty_resize(p->terminal, rows, cols);
 }

@@ -26,6 +26,7 @@ struct proc {
 	int reports;         /* owned; socket from the child, -1 after its exec */
 	struct watch reports_watch;
 	int terminal;        /* owned; the master of its terminal, -1 = none, or not made yet */
+	uint16_t rows, cols; /* what the host wants it to be, also before it is there */
 	int killed_as;       /* signal that a SIGKILL stands for, 0 = none */
 	struct proc_exit exit;
 };

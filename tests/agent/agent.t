@@ -185,6 +185,11 @@ def test_tty(g):
     s = g.spawn("sh", "-c", "read x; echo got $x", tty=True, stdin=True)
     g.send(s, b"early\n")
     is_(g.wait(s).stdout, b"early\r\ngot early\r\n", "a line that is typed too early arrives")
+    s = g.spawn("sh", "-c", "read x; stty size", tty=True, stdin=True, rows=33, cols=111)
+    g.resize(s, 34, 112)
+    g.resize(s, 35, 113)
+    g.send(s, b"\n")
+    is_(g.wait(s).stdout, b"\r\n35 113\r\n", "of the sizes that come too early the last one holds")
     early = [g.spawn("sleep", "100", tty=True, stdin=True) for _ in range(10)]
     for s in early:
         g.send(s, b"\x03")
