@@ -1,8 +1,8 @@
 /*
  * Theory of operation.
  *
- * Output. Frames are appended to `out`; channel_settle() runs once after each
- * batch of events and writes until the device takes no more. Above
+ * Output. Frames are appended to `out`; channel_settle() runs after each batch
+ * of events and writes until the device takes no more. Above
  * CHANNEL_OUT_BUSY no process' output is read any more, so user data never
  * makes the buffer grow beyond that and one frame per stream. Control frames
  * are always appended: they are answers to frames of the host (above

@@ -177,13 +177,27 @@ static void channel_ready(struct watch *w, uint32_t events)
 		error_code(&s->failure, r, "malformed frame from the host");
 }
 
+/*
+ * An outlet that finds the channel busy waits for it to have room. If everything goes out at once no event will tell,
+ * so the outlets are looked at again.
+ */
+static void settle_output(struct session *s)
+{
+	bool busy;
+
+	do {
+		procs_settle(&s->procs);
+		busy = channel_busy(&s->channel);
+		channel_settle(&s->channel);
+	} while (busy && !channel_busy(&s->channel));
+}
+
 /* True when the session is over. */
 static bool settle(struct session *s)
 {
 	struct procs *ps = &s->procs;
 
-	procs_settle(ps);
-	channel_settle(&s->channel);
+	settle_output(s);
 	if (s->channel.lost && !ps->impatient) {
 		log_warn("the host is gone");
 		stop(s, 0);

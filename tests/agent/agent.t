@@ -167,6 +167,28 @@ def test_stdout(g):
     ok("sleep 30" in g.sh("ps -o args"), "and it lives on")
 
 
+def test_many(g):
+    """Many outputs at once. Credit for all in one piece makes all their pipes ready in one round of the agent's loop
+    (16 events). Each holds its last frame; the first nine fill the channel and are written at once, and then no event
+    will ever tell of the others."""
+    rest = 30000
+    script = f"head -c {drive.WINDOW + rest} /dev/zero; echo written >&2; exec sleep 1000"
+    many = [g.spawn("sh", "-c", script) for _ in range(14)]
+    for s in many:
+        s.stalled = True
+    g.until(lambda: all(s.count[1] == drive.WINDOW and s.stderr for s in many))
+    for s in many:
+        g.put(drive.CREDIT, s.sid, struct.pack("<I", rest), drive.STDOUT)
+    try:
+        g.until(lambda: all(s.count[1] == drive.WINDOW + rest for s in many))
+    except TimeoutError:
+        pass
+    is_([s.count[1] - drive.WINDOW for s in many], [rest] * len(many), "many outputs at once, and none is forgotten")
+    for s in many:
+        g.signal(s, signal.SIGKILL)
+        g.wait(s)
+
+
 def test_tty(g):
     s = g.started(g.spawn("sh", "-c", "tty; stty size; read x; stty size; exit 5", tty=True, stdin=True,
                           rows=33, cols=111))
@@ -367,7 +389,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         drive.make_image(f"{tmp}/image")
         drive.make_disk(f"{tmp}/template")
-        shared = [test_exec, test_stdin, test_stdout, test_tty, test_signals, test_view]
+        shared = [test_exec, test_stdin, test_stdout, test_many, test_tty, test_signals, test_view]
         shared = [t for t in shared if not want or t.__name__[5:] in want]
         if shared:
             shutil.copy(f"{tmp}/template", f"{tmp}/disk")
