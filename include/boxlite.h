@@ -210,8 +210,9 @@ enum boxlite_exit_kind {
 	BOXLITE_EXITED = 0,     /* code */
 	BOXLITE_SIGNALLED = 1,  /* signal */
 	BOXLITE_NOT_FOUND = 2,  /* no such program in the image */
-	BOXLITE_CANNOT_RUN = 3, /* not executable, no such user or folder */
+	BOXLITE_CANNOT_RUN = 3, /* not executable; an exec also: no such user or folder */
 	BOXLITE_LOST = 4,       /* the box failed or was stopped under it */
+	BOXLITE_CANNOT_START = 5, /* the main process: no such user or folder */
 };
 
 struct boxlite_exit {

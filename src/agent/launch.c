@@ -286,7 +286,7 @@ static enum proc_end run(const struct proc_spec *s, struct error *err)
 
 _Noreturn void launch_child(struct launch *l)
 {
-	struct launch_report report = { .failed = true, .kind = PROC_CANNOT_RUN };
+	struct launch_report report = { .failed = true, .kind = proc_end_unprepared(l->spec) };
 	struct error err = { 0 };
 	int r = enter_namespaces(l, &err);
 
@@ -302,7 +302,6 @@ _Noreturn void launch_child(struct launch *l)
 		report.kind = run(l->spec, &err);
 	memcpy(report.error, err.text, sizeof(report.error));
 	/* If it cannot be said, the exit code still tells that it did not run. */
-	if (send_report(l, &report, NULL, 0) < 0)
-		_exit(126);
-	_exit(report.kind == PROC_NOT_FOUND ? 127 : 126);
+	(void)send_report(l, &report, NULL, 0);
+	_exit(proc_exit_status(&(struct proc_exit){ .kind = report.kind }));
 }

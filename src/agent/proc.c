@@ -210,7 +210,7 @@ out:
 static bool may_start(const struct procs *ps, const struct proc_spec *spec, struct proc_exit *ret)
 {
 	const char *why = NULL;
-	enum proc_end kind = PROC_CANNOT_RUN;
+	enum proc_end kind = proc_end_unprepared(spec);
 
 	if (ps->refuse || (!spec->main && ps->had_main && !procs_main_alive(ps))) {
 		why = ps->refuse ? "the box is shutting down" : "the box's main process has ended";
@@ -282,7 +282,7 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 	if (r == 0)
 		r = start(p, spec, &why);
 	if (r < 0) {
-		e.kind = PROC_CANNOT_RUN;
+		e.kind = proc_end_unprepared(spec);
 		memcpy(e.error, why.text, sizeof(e.error));
 		proc_free(p);
 		return refuse(ps, stream, &e);

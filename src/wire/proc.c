@@ -14,6 +14,7 @@ static const char *const end_names[] = {
 	[PROC_NOT_FOUND] = "not-found",
 	[PROC_CANNOT_RUN] = "cannot-run",
 	[PROC_LOST] = "lost",
+	[PROC_CANNOT_START] = "cannot-start",
 };
 
 void proc_spec_fini(struct proc_spec *s)
@@ -82,7 +83,8 @@ int proc_exit_status(const struct proc_exit *e)
 	case PROC_SIGNALLED: return 128 + e->signal;
 	case PROC_NOT_FOUND: return 127;
 	case PROC_CANNOT_RUN: return 126;
-	case PROC_LOST: return 125;
+	case PROC_LOST:
+	case PROC_CANNOT_START: return 125;
 	}
 	return 125;
 }

@@ -36,8 +36,9 @@ enum proc_end {
 	PROC_EXITED,    /* code */
 	PROC_SIGNALLED, /* signal */
 	PROC_NOT_FOUND, /* never ran: no such program; error says which */
-	PROC_CANNOT_RUN, /* never ran: found but not executable, no such user, no such folder */
+	PROC_CANNOT_RUN, /* never ran: found but not executable; an exec also: no such user, no such folder */
 	PROC_LOST,      /* the box ended under it; error says why */
+	PROC_CANNOT_START, /* a main process never ran: no such user, no such folder, the box could not be made */
 };
 
 struct proc_exit {
@@ -49,6 +50,12 @@ struct proc_exit {
 
 json_t *proc_exit_to_json(const struct proc_exit *e); /* new object or NULL */
 int proc_exit_from_json(const json_t *j, struct proc_exit *ret) MUST_CHECK; /* 0 or -EBADMSG */
+
+/* What it is when the program was not even looked for: docker calls that a box (125) or an exec (126) that failed. */
+static inline enum proc_end proc_end_unprepared(const struct proc_spec *s)
+{
+	return s->main ? PROC_CANNOT_START : PROC_CANNOT_RUN;
+}
 
 /* As a shell and docker say it: code, 128 + signal, 127, 126, 125. */
 int proc_exit_status(const struct proc_exit *e);

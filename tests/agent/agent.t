@@ -279,8 +279,16 @@ def test_main(tmp):
         s = g.run("sh", "-c", "echo $$; exit 3", main=True)
         is_((s.stdout, s.status), (b"1\n", 3), "a main process")
         is_(g.run("true").exit["kind"], "lost", "no exec after the main process")
-        is_(g.run("true", main=True).exit["kind"], "cannot-run", "no second main process")
+        is_(g.run("true", main=True).exit["kind"], "cannot-start", "no second main process")
         is_((g.shutdown(), g.bye), (0, {}), "SHUTDOWN after its end")
+    for how, text in [
+        ({"user": "nobody"}, "unable to find user nobody: no matching entries in passwd file"),
+        ({"user": "root:nope"}, "unable to find group nope: no matching entries in group file"),
+        ({"cwd": "/etc/passwd"}, "cannot enter the working folder /etc/passwd: Not a directory"),
+    ]:
+        with Box(tmp, main=None) as g:
+            s = g.run("true", main=True, **how)
+            is_((s.status, s.exit["error"]), (125, text), f"a main process with {how}")
     with Box(tmp, main=None) as g:
         is_(g.run("nope", main=True).status, 127, "a main process that does not exist")
         is_(g.shutdown(), 0, "SHUTDOWN without one")

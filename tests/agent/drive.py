@@ -110,7 +110,7 @@ class Stream:
     def status(self):
         e = self.exit
         return {"exited": e["code"], "signalled": 128 + e["signal"], "not-found": 127, "cannot-run": 126,
-                "lost": 125}[e["kind"]]
+                "lost": 125, "cannot-start": 125}[e["kind"]]
 
 
 class Guest:

@@ -40,7 +40,7 @@ bl exec -it main true < /dev/null; fails 125 '-t wants a terminal' "-it without 
 # --- how it ends -------------------------------------------------------------------------------------------------
 bl exec main nosuch; fails 127 '"nosuch": executable file not found' "127"
 bl exec main /etc/passwd; fails 126 'permission denied' "126"
-bl exec -u nobody main id; fails 126 'unable to find user nobody' "a user that is unknown"
+bl exec -u nobody main id; fails 126 'unable to find user nobody' "a user that is unknown: 126 as by docker, whose run says 125"
 bl exec main sh -c 'kill -9 $$'; result 137 "" "128 + 9"
 "$B" exec main sh -c 'echo $$ > /tmp/pid; exec tail -f /etc/group' > tail.out 2>&1 &
 wait_for grep -q staff tail.out

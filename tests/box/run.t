@@ -105,10 +105,10 @@ who 1000 'uid=1000(user) gid=1000(user) groups=50(staff),1000(user)'
 who user:staff 'uid=1000(user) gid=50(staff) groups=50(staff)'
 who 4242:77 'uid=4242 gid=77 groups=77'
 who 4242 'uid=4242 gid=0(root) groups=0(root)'
-run -u nobody bb id; fails 126 'unable to find user nobody: no matching entries in passwd file' "a user that is unknown"
-run -u user:nogroup bb id; fails 126 'unable to find group nogroup' "a group that is unknown"
+run -u nobody bb id; fails 125 'unable to find user nobody: no matching entries in passwd file' "a user that is unknown"
+run -u user:nogroup bb id; fails 125 'unable to find group nogroup' "a group that is unknown"
 run -w relative bb pwd; fails 125 "'relative' is not an absolute path" "a relative working folder"
-run -w /etc/passwd bb pwd; fails 126 'working folder /etc/passwd: Not a directory' "one that is a file"
+run -w /etc/passwd bb pwd; fails 125 'working folder /etc/passwd: Not a directory' "one that is a file"
 
 # --- the machine -----------------------------------------------------------------------------------------
 run --cpus 2 --memory 256m --disk-size 2g bb sh -c 'nproc; sed -n "s/MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminfo

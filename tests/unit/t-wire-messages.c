@@ -83,6 +83,11 @@ static void test_exit(void)
 	is_int(proc_exit_status(&got), 126, "cannot run is 126");
 	got.kind = PROC_LOST;
 	is_int(proc_exit_status(&got), 125, "lost is 125");
+	e = (struct proc_exit){ .kind = PROC_CANNOT_START };
+	buf_consume(&b, buf_len(&b));
+	is_int(wire_put_exit(&b, 1, &e), 0, "a box that could not be made");
+	ok(frame_peek(&b, &f) == 1 && wire_get_exit(&f, &got) == 0, "comes through");
+	is_int(proc_exit_status(&got), 125, "and is 125");
 	buf_fini(&b);
 }
 
