@@ -109,6 +109,7 @@ run -u nobody bb id; fails 125 'unable to find user nobody: no matching entries 
 run -u user:nogroup bb id; fails 125 'unable to find group nogroup' "a group that is unknown"
 run -w relative bb pwd; fails 125 "'relative' is not an absolute path" "a relative working folder"
 run -w /etc/passwd bb pwd; fails 125 'working folder /etc/passwd: Not a directory' "one that is a file"
+run -u user -w /made/for/it bb sh -c 'pwd; stat -c %u:%g:%a . ..'; result 0 $'/made/for/it\n0:0:755\n0:0:755\n' "one that is missing is made, for root"
 
 # --- the machine -----------------------------------------------------------------------------------------
 run --cpus 2 --memory 256m --disk-size 2g bb sh -c 'nproc; sed -n "s/MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminfo
