@@ -23,7 +23,7 @@
  * machine is the wall, not this program. Still no byte of the box or of the
  * host is trusted: a box must not end up without its agent by accident.
  *
- * Whatever fails is said to the host by FAILED, and the power goes off. If the
+ * Whatever fails after HELLO is said to the host by FAILED, and the power goes off. If the
  * agent dies, the kernel panics, which is the same to the host.
  */
 #include <errno.h>
@@ -153,7 +153,11 @@ static int start_parked(struct session *s, struct error *err)
 
 	if (r == 0)
 		r = park(&s->channel, err);
-	return r < 0 ? r : say_hello(s, err);
+	if (r == 0)
+		return say_hello(s, err);
+	/* Before HELLO nobody would understand FAILED. A machine that just ends makes the host boot another one. */
+	channel_close(&s->channel);
+	return r;
 }
 
 /* Last words, and the end. err: why the session did not come to its proper end, or NULL. */

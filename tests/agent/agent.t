@@ -37,11 +37,11 @@ def is_(got, want, what):
 class Box:
     """A guest with its own disk and a main process that sleeps."""
 
-    def __init__(self, tmp, disk=None, main=("sleep", "1000"), boot=True, **how):
+    def __init__(self, tmp, disk=None, main=("sleep", "1000"), boot=True, more=(), **how):
         self.disk = disk or tempfile.mktemp(dir=tmp)
         if not disk:
             shutil.copy(f"{tmp}/template", self.disk)
-        self.guest = drive.Guest(f"{tmp}/image", self.disk, OUT)
+        self.guest = drive.Guest(f"{tmp}/image", self.disk, OUT, more=more)
         if boot:
             self.guest.boot()
         if boot and main:
@@ -371,6 +371,21 @@ def test_protocol(tmp):
          lambda g: (g.put(drive.HELLO, 0, {"protocol": 1}), g.put(drive.START, 1, {"argv": ["true"]})), boot=False)
 
 
+def test_park(tmp):
+    box = Box(tmp, boot=False, more=["boxlite.park"])
+    with box as g:
+        g.until(lambda: g.parked)
+        g.boot()
+        is_([what for what, _ in g.times], ["PARKED", "HELLO", "READY"], "a machine that parks says so, then HELLO")
+        g.started(g.spawn("sleep", "1000", main=True))
+        is_(g.sh("echo kept > /f; cat /f; tail -n +3 /proc/partitions | sed 's/.* //'"), "kept\nvda\nvdb",
+            "its disks are there again, under their names")
+        is_(g.shutdown(), 0, "and it ends as any other")
+        ok(clean(box.disk), "with a clean disk")
+    with Box(tmp, boot=False, more=["boxlite.park", "initcall_blacklist=virtio_blk_init"]) as g:
+        is_((g.off(), g.failed), (0, None), "one that cannot park just ends, so that the host boots another")
+
+
 def test_disk(tmp):
     with open(f"{tmp}/empty", "wb") as f:
         f.truncate(1 << 20)
@@ -406,7 +421,7 @@ def main():
                 g.started(g.spawn("sleep", "1000", main=True))
                 for t in shared:
                     attempt(t, g)
-        for t in test_main, test_stop, test_protocol, test_disk:
+        for t in test_main, test_stop, test_protocol, test_park, test_disk:
             if not want or t.__name__[5:] in want:
                 attempt(t, tmp)
     print(f"1..{count}")

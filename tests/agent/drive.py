@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED = 1, 2, 3, 4, 5, 6
+HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED = 1, 2, 3, 4, 5, 6, 7
 START, STARTED, DATA, CREDIT, SIGNAL, RESIZE, EXIT = 16, 17, 18, 19, 20, 21, 22
 STDIN, STDOUT, STDERR = 0, 1, 2
 EOF = 0x80
@@ -114,9 +114,10 @@ class Stream:
 
 
 class Guest:
-    def __init__(self, image, disk, out=TOP / "out", debug=False, memory="256M"):
+    def __init__(self, image, disk, out=TOP / "out", debug=False, memory="256M", more=()):
+        """more: words for the kernel's command line."""
         self.times = []
-        self.ready = False
+        self.ready = self.parked = False
         self.bye = self.failed = None
         self.streams = {}
         self.next = 1
@@ -126,7 +127,7 @@ class Guest:
         cons_ours, cons_theirs = socket.socketpair()
         self.sock, self.console = ours, cons_ours
         cmdline = [w.replace("@TSC_KHZ@", tsc_khz()) for w in words("cmdline") if not (debug and w == "quiet")]
-        cmdline += ["console=hvc0", "boxlite.channel=/dev/vport0p1"] + ["boxlite.debug"] * debug
+        cmdline += ["console=hvc0", "boxlite.channel=/dev/vport0p1"] + ["boxlite.debug"] * debug + list(more)
         a, c = theirs.fileno(), cons_theirs.fileno()
         self.start = time.monotonic()
         self.qemu = subprocess.Popen(
@@ -196,6 +197,9 @@ class Guest:
         s = self.streams.get(sid)
         if kind == HELLO:
             self.note("HELLO")
+        elif kind == PARKED:
+            self.note("PARKED")
+            self.parked = True
         elif kind == READY:
             self.note("READY")
             self.ready = True
