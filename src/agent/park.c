@@ -1,8 +1,8 @@
 #include "agent/park.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <linux/random.h>
 #include <poll.h>
 #include <stdio.h>
@@ -49,18 +49,25 @@ static int list_disks(int driver, struct disks *ret)
 	int fd = openat(driver, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	unsigned number;
+	int r = 0;
 
 	if (!dir) {
 		close_fd(&fd);
 		return -errno;
 	}
 	ret->n = 0;
-	while ((e = readdir(dir)))
-		if (ret->n < DISKS_MAX && sscanf(e->d_name, "virtio%u", &ret->number[ret->n]) == 1)
-			ret->n++;
+	while (r == 0 && (e = readdir(dir))) {
+		if (sscanf(e->d_name, "virtio%u", &number) != 1)
+			continue;
+		if (ret->n == DISKS_MAX)
+			r = -E2BIG; /* one that stays bound would be saved with the size it has now */
+		else
+			ret->number[ret->n++] = number;
+	}
 	closedir(dir);
 	qsort(ret->number, ret->n, sizeof(ret->number[0]), by_number);
-	return 0;
+	return r;
 }
 
 /* The driver's files "bind" and "unbind" take a device's name. */
