@@ -272,6 +272,12 @@ int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_error *er
 size_t boxlite_process_output(const struct boxlite_process *p, int channel, const void **data);
 void boxlite_process_consume(struct boxlite_process *p, int channel, size_t n);
 
+/*
+ * Says that nobody will read the channel any more; what waits there is dropped. The process meets a
+ * broken pipe when it writes again (SIGPIPE, or EPIPE if it ignores that); a terminal hangs up. Since 0.1.
+ */
+void boxlite_process_close_output(struct boxlite_process *p, int channel);
+
 /* Sends input: how many of the n bytes were taken, 0 if the process is not reading now. Since 0.1. */
 size_t boxlite_process_write(struct boxlite_process *p, const void *data, size_t n);
 size_t boxlite_process_write_room(const struct boxlite_process *p);

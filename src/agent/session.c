@@ -97,6 +97,7 @@ static int on_start(struct session *s, const struct frame *f, struct error *err)
 static int on_process(struct session *s, const struct frame *f, struct error *err)
 {
 	struct proc *p = procs_find(&s->procs, f->stream);
+	enum frame_channel ch;
 	uint16_t rows, cols;
 	int signo;
 
@@ -105,6 +106,11 @@ static int on_process(struct session *s, const struct frame *f, struct error *er
 	switch (f->type) {
 	case FRAME_DATA: return proc_input(p, f, err);
 	case FRAME_CREDIT: return stream_credit(&p->stream, f, err);
+	case FRAME_CLOSE:
+		if (frame_get_close(f, &ch) < 0)
+			return error_set(err, -EBADMSG, "malformed CLOSE");
+		stream_close(&p->stream, ch);
+		return 0;
 	case FRAME_SIGNAL:
 		if (wire_get_signal(f, &signo) < 0)
 			return error_set(err, -EBADMSG, "malformed SIGNAL");
@@ -126,6 +132,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 	case FRAME_START: return on_start(s, f, err);
 	case FRAME_DATA:
 	case FRAME_CREDIT:
+	case FRAME_CLOSE:
 	case FRAME_SIGNAL:
 	case FRAME_RESIZE: return on_process(s, f, err);
 	case FRAME_SHUTDOWN:

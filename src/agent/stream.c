@@ -37,6 +37,7 @@
 
 static void outlet_ready(struct watch *w, uint32_t events);
 static void inlet_ready(struct watch *w, uint32_t events);
+static void inlet_break(struct stream *s);
 
 void stream_init(struct stream *s, uint32_t id, struct channel *to, struct loop *l)
 {
@@ -135,6 +136,10 @@ static void outlet_adjust(struct outlet *o)
 
 	if (o->fd < 0)
 		return;
+	if (o->unwanted) {
+		outlet_finish(o);
+		return;
+	}
 	if (s->ended) {
 		loop_remove(s->loop, &o->watch);
 		while (o->credit && !channel_busy(s->to) && outlet_pump(o))
@@ -197,6 +202,17 @@ void stream_abandon(struct stream *s)
 bool stream_drained(const struct stream *s)
 {
 	return s->out[0].fd < 0 && s->out[1].fd < 0;
+}
+
+void stream_close(struct stream *s, enum frame_channel ch)
+{
+	struct outlet *o = &s->out[ch - CHANNEL_STDOUT];
+
+	o->unwanted = true;
+	/* A terminal hangs up when no fd of its master is left. */
+	if (s->tty)
+		inlet_break(s);
+	outlet_adjust(o);
 }
 
 /* --- host -> process ------------------------------------------------------------------------ */

@@ -28,6 +28,7 @@ struct outlet {
 	int fd;              /* owned, does not block; -1: its end has been told to the host */
 	struct watch watch;  /* while bytes are wanted and the process lives */
 	uint32_t credit;     /* bytes the host still takes */
+	bool unwanted;       /* the host has closed the channel */
 	uint32_t drain;      /* once the process has ended: bytes that are still read at most */
 };
 
@@ -56,6 +57,9 @@ int stream_data(struct stream *s, const struct frame *f, struct error *err) MUST
 
 /* CREDIT of the host: 0 or -EPROTO. */
 int stream_credit(struct stream *s, const struct frame *f, struct error *err) MUST_CHECK;
+
+/* CLOSE of the host: the process meets a broken pipe, or the hang-up of its terminal. */
+void stream_close(struct stream *s, enum frame_channel ch);
 
 /* The channel may have room again. */
 void stream_resume(struct stream *s);

@@ -2,11 +2,13 @@
  * The terminal (or the pipes) of this program joined to a process in a box.
  *
  * One thread, one poll(2). Standard streams are shared with other programs, so
- * they are never made non-blocking: a write happens only when poll says there
- * is room, and then at most of the size that is sure not to wait. Output that
- * cannot be written stays in the library, whose flow control stops the process.
+ * they are never made non-blocking: what is written to is an open file of our
+ * own, or a write happens only when poll says there is room, and then at most
+ * of the size that is sure not to wait. Output that cannot be written stays in
+ * the library, whose flow control stops the process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +25,7 @@
 
 struct sink {
 	int fd, channel;
+	int own;     /* fd, if it is ours; else -1 */
 	size_t most; /* bytes of one write that cannot block once poll says POLLOUT */
 	bool gone;   /* nobody reads it any more */
 };
@@ -31,6 +34,7 @@ struct attach {
 	struct boxlite_process *p;
 	struct sink out, err;
 	bool stdin_open, tty;
+	bool lost; /* output that could not be written */
 	int signal_fd;
 };
 
@@ -65,13 +69,50 @@ void attach_window_size(unsigned short *rows, unsigned short *cols)
 	*cols = w.ws_col;
 }
 
+/*
+ * A pipe or a terminal is opened once more: an open file of our own may be made non-blocking, while the one that we
+ * were given is shared with other programs. Where that fails, a pipe with POLLOUT has room for PIPE_BUF bytes.
+ */
 static struct sink sink_for(int fd, int channel)
 {
+	struct sink s = { .fd = fd, .own = -1, .channel = channel, .most = PIPE_BUF };
 	struct stat st;
-	bool file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	char path[32];
 
-	/* A pipe with POLLOUT has room for PIPE_BUF bytes; a file always has. */
-	return (struct sink){ .fd = fd, .channel = channel, .most = file ? 256 * KIB : PIPE_BUF };
+	if (fstat(fd, &st) < 0)
+		return s;
+	if (S_ISFIFO(st.st_mode) || isatty(fd)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		s.own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	if (s.own >= 0)
+		s.fd = s.own;
+	if (s.own >= 0 || S_ISREG(st.st_mode)) /* a file has room always */
+		s.most = 256 * KIB;
+	return s;
+}
+
+static void sink_close(struct sink *s)
+{
+	if (s->own >= 0)
+		close(s->own);
+	s->fd = s->own = -1;
+}
+
+/* `boxlite run ... | head`: the command gets what an ordinary program would get, the signal or, if it ignores that,
+ * EPIPE. Other errors are told, and the command goes on: its output is lost, and the status will say so. */
+static void lose_sink(struct attach *a, struct sink *s, int error)
+{
+	s->gone = true;
+	if (error == EPIPE) {
+		boxlite_process_signal(a->p, SIGPIPE);
+		boxlite_process_close_output(a->p, s->channel);
+		return;
+	}
+	if (error == EBADF) /* closed on purpose: `>&-` */
+		return;
+	cli_failf("cannot write the output: %s", strerror(error));
+	a->lost = true;
 }
 
 static void drain(struct attach *a, struct sink *s)
@@ -87,16 +128,10 @@ static void drain(struct attach *a, struct sink *s)
 		return;
 	}
 	put = write(s->fd, data, MIN(n, s->most));
-	if (put >= 0) {
+	if (put >= 0)
 		boxlite_process_consume(a->p, s->channel, (size_t)put);
-	} else if (errno != EAGAIN && errno != EINTR) {
-		/* `boxlite run ... | head`: what an ordinary program would get. */
-		if (errno == EPIPE)
-			boxlite_process_signal(a->p, SIGPIPE);
-		else
-			cli_failf("cannot write the output: %s", strerror(errno));
-		s->gone = true;
-	}
+	else if (errno != EAGAIN && errno != EINTR)
+		lose_sink(a, s, errno);
 }
 
 static void feed(struct attach *a)
@@ -183,9 +218,11 @@ int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_
 	while (r == 0 && !boxlite_process_ended(p, &e))
 		r = step(&a, &err);
 	restore_terminal();
+	sink_close(&a.out);
+	sink_close(&a.err);
 	if (r < 0)
 		return err.code ? cli_fail(&err) : cli_failf("cannot wait: %s", strerror(-r));
 	if (*e.error)
 		cli_failf("%s", e.error);
-	return e.status;
+	return a.lost ? EXIT_BOXLITE : e.status;
 }

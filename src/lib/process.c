@@ -26,6 +26,7 @@ struct boxlite_process {
 	struct home *home;          /* borrowed; with remove_id */
 	char *remove_id;            /* owned; the box to remove once its shim has ended, or NULL */
 	struct buf output[CHANNELS]; /* stdout and stderr; [0] is unused */
+	bool unwanted[CHANNELS];    /* boxlite_process_close_output() */
 	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
 	uint32_t stdin_credit;
 	bool hello, started, stdin_closed;
@@ -68,6 +69,8 @@ static int on_data(struct boxlite_process *p, const struct frame *f)
 
 	if (ch == CHANNEL_STDIN)
 		return -EBADMSG;
+	if (p->unwanted[ch])
+		return 0;
 	return buf_append(&p->output[ch], f->payload, f->len); /* -ENOBUFS: more than its credit */
 }
 
@@ -196,6 +199,16 @@ PUBLIC void boxlite_process_consume(struct boxlite_process *p, int channel, size
 		return;
 	p->owed[channel] = 0;
 	(void)conn_write(&p->conn);
+}
+
+PUBLIC void boxlite_process_close_output(struct boxlite_process *p, int channel)
+{
+	if ((channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR) || p->unwanted[channel])
+		return;
+	p->unwanted[channel] = true;
+	buf_fini(&p->output[channel]);
+	if (!p->over && frame_put_close(&p->conn.out, STREAM, (enum frame_channel)channel) == 0)
+		(void)conn_write(&p->conn);
 }
 
 PUBLIC size_t boxlite_process_write_room(const struct boxlite_process *p)

@@ -178,6 +178,10 @@ int stream_from_client(struct stream *st, struct shim *s, const struct frame *f)
 			return 0;
 		}
 		break;
+	case FRAME_CLOSE:
+		if (frame_get_close(f, &ch) < 0)
+			return -EBADMSG;
+		break;
 	case FRAME_RESIZE:
 		if (wire_get_resize(f, &rows, &cols) < 0)
 			return -EBADMSG;

@@ -86,6 +86,19 @@ int frame_get_credit(const struct frame *f, uint32_t *ret)
 	return 0;
 }
 
+int frame_put_close(struct buf *out, uint32_t stream, enum frame_channel ch)
+{
+	return frame_put(out, FRAME_CLOSE, (uint8_t)ch, stream, NULL, 0);
+}
+
+int frame_get_close(const struct frame *f, enum frame_channel *ret)
+{
+	if (f->len || (f->flags != CHANNEL_STDOUT && f->flags != CHANNEL_STDERR))
+		return -EBADMSG;
+	*ret = (enum frame_channel)f->flags;
+	return 0;
+}
+
 const char *frame_name(uint8_t type)
 {
 	switch ((enum frame_type)type) {
@@ -104,6 +117,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_RESIZE: return "RESIZE";
 	case FRAME_EXIT: return "EXIT";
 	case FRAME_ATTACH: return "ATTACH";
+	case FRAME_CLOSE: return "CLOSE";
 	case FRAME_SPEC: return "SPEC";
 	}
 	return "unknown";

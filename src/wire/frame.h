@@ -25,6 +25,7 @@
  * own channel, and no buffer ever holds more than FRAME_WINDOW bytes of a
  * channel. DATA beyond the credit is a protocol error: the connection ends.
  * DATA with FRAME_EOF is the last on its channel (its payload may be empty).
+ * DATA may cross a CLOSE of its channel on the way: it is dropped, without credit.
  *
  * Both sides send HELLO first and refuse another protocol generation.
  */
@@ -61,6 +62,7 @@ enum frame_type {
 	FRAME_RESIZE = 21,  /* towards the agent: {rows, cols} */
 	FRAME_EXIT = 22,    /* back, last of the stream: see wire/proc.h */
 	FRAME_ATTACH = 23,  /* client -> shim: join the box's main process on this stream */
+	FRAME_CLOSE = 24,   /* towards the agent: nobody reads the channel in the flags any more; empty */
 
 	/* library -> shim, once, before all else */
 	FRAME_SPEC = 32,    /* what to run, see wire/spec.h */
@@ -107,6 +109,11 @@ int frame_put_credit(struct buf *out, uint32_t stream, enum frame_channel ch, ui
 
 /* The payload of a CREDIT frame: 0 or -EBADMSG. */
 int frame_get_credit(const struct frame *f, uint32_t *ret) MUST_CHECK;
+
+int frame_put_close(struct buf *out, uint32_t stream, enum frame_channel ch) MUST_CHECK;
+
+/* The channel of a CLOSE frame, an output: 0 or -EBADMSG. */
+int frame_get_close(const struct frame *f, enum frame_channel *ret) MUST_CHECK;
 
 /* "START" and so on, for logs. */
 const char *frame_name(uint8_t type);

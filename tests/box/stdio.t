@@ -91,10 +91,18 @@ exec 7<&-
 out=$(timeout 60 "$B" run --rm bb yes 2> err | head -n 1; echo "${PIPESTATUS[*]}")
 like "$out" $'^y\n(141|0) 0$' "a reader that leaves ends the box"
 is "$(cat err)" "" "without a word"
+out=$(timeout 60 "$B" run --rm bb sh -c 'trap "" PIPE; while :; do echo y 2> /dev/null || exit 9; done' 2> err |
+  head -n 1; echo "${PIPESTATUS[*]}")
+is "$out$(cat err)" $'y\n9 0' "one that ignores SIGPIPE meets an error"
+out=$(timeout 60 "$B" run --rm bb sh -c 'sh -c "trap \"\" PIPE; while echo y; do :; done; echo it ends >&2"; exit 7' 2> err |
+  head -n 1; echo "${PIPESTATUS[*]}")
+like "$out $(cat err)" $'^y\n(7|141) 0 (.*it ends)?$' "and so does its child"
+out=$(timeout 60 "$B" run --rm -t bb sh -c 'trap "" PIPE; while :; do echo y || exit 9; done' 2> err | head -n 1; echo "${PIPESTATUS[*]}")
+like "$out$(cat err)" $'^y\r\n[1-9][0-9]* 0$' "with a terminal it is hung up"
 timeout 60 "$B" run --rm bb sh -c 'echo lost; exit 3' >&- 2> err
 is $? 3 "a closed standard output does not change the status"
 unlike "$(cat err)" $'\n.*\n' "and is worth one line at most"
 timeout 60 "$B" run --rm bb sh -c 'i=0; while [ $i -lt 20 ]; do head -c 100000 /dev/zero; i=$((i+1)); done' > /dev/full 2> err
-like "$? $(cat err)" '^[0-9]+ boxlite: cannot write the output: No space left on device$' "a full disk under the output is told"
+like "$? $(cat err)" '^125 boxlite: cannot write the output: No space left on device$' "a full disk under the output is told"
 nothing_left "nothing is left" now
 box_done
