@@ -149,7 +149,7 @@ struct boxlite_box_options {
 	const char *name;              /* NULL: none. [A-Za-z0-9][A-Za-z0-9_.-]*, at most 63 */
 	const char *const *command;    /* NULL-terminated; NULL: the image's */
 	const char *const *entrypoint; /* NULL-terminated, may be empty; NULL: the image's */
-	const char *const *env;        /* NULL-terminated "NAME=value", over the image's */
+	const char *const *env;        /* NULL-terminated "NAME=value", over the image's; "NAME" takes that variable away */
 	const char *workdir;           /* NULL: the image's */
 	const char *user;              /* "name|uid[:group|gid]"; NULL: the image's */
 	const char *engine;            /* "auto", "kvm", "qemu"; NULL: auto */
@@ -162,7 +162,8 @@ struct boxlite_box_options {
 	int tty;                       /* 1: the main process gets a terminal */
 	int stdin_open;                /* 1: the main process has an input; 0: it reads end of file */
 	unsigned stop_grace_ms;        /* between SIGTERM and SIGKILL; 0: 10 s */
-	int debug;                     /* 1: verbose logs */
+	int debug;                     /* 1: verbose logs; a box that failed is left by auto_remove to the caller or
+					  the next boxlite_open() */
 };
 
 /*
@@ -179,6 +180,7 @@ int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct boxlite_b
 void boxlite_box_close(struct boxlite_box *box); /* a running box keeps running; NULL is fine */
 
 const char *boxlite_box_id(const struct boxlite_box *box); /* borrowed from the box */
+const char *boxlite_box_folder(const struct boxlite_box *box); /* absolute; logs are in log/. Borrowed. Since 0.1. */
 int boxlite_box_has_tty(const struct boxlite_box *box);    /* 1: its main process gets a terminal. Since 0.1. */
 
 struct boxlite_start_options {
@@ -242,7 +244,7 @@ int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct box
 struct boxlite_exec_options {
 	size_t size;
 	const char *const *argv; /* NULL-terminated */
-	const char *const *env;  /* added to the box's; may be NULL */
+	const char *const *env;  /* over the box's, likewise; may be NULL */
 	const char *workdir;     /* NULL: the box's */
 	const char *user;        /* NULL: the box's */
 	int tty, stdin_open;

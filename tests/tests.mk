@@ -67,10 +67,10 @@ fuzz:
 	@mkdir -p $(TOP)/fuzz/new-$T
 	$(TOP)/fuzz/fuzz-$T -max_total_time=$(or $(SECS),60) -max_len=$(or $(MAX),65536) $(TOP)/fuzz/new-$T fuzz/corpus/$T
 
-bench: all
+bench: deps all
 	O=$O bench/run
 
 run:
 	@scripts/install-deps build
 	+$(MAKE) --no-print-directory -j$$(nproc) all
-	scripts/first-run
+	O=$O scripts/first-run

@@ -212,6 +212,18 @@ int strv_set_env(struct strv *s, const char *pair)
 	return 0;
 }
 
+void strv_unset_env(struct strv *s, const char *name)
+{
+	char **at = find_env(s, name, strlen(name));
+
+	if (!at)
+		return;
+	free(*at);
+	s->n--;
+	/* The order of the others stays. The list ends with a NULL. */
+	memmove(at, at + 1, (size_t)(s->v + s->n + 1 - at) * sizeof(*at));
+}
+
 const char *strv_get_env(const struct strv *s, const char *name)
 {
 	size_t len = strlen(name);

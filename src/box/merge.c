@@ -49,7 +49,10 @@ static int merge_env(const json_t *image, const struct merge_options *o, struct 
 		if (strchr(given.v[i], '='))
 			r = strv_set_env(&s->env, given.v[i]);
 	for (e = o->env; r == 0 && e && *e; e++)
-		r = strv_set_env(&s->env, *e);
+		if (strchr(*e, '='))
+			r = strv_set_env(&s->env, *e);
+		else
+			strv_unset_env(&s->env, *e);
 	strv_fini(&given);
 	return r;
 }
@@ -85,9 +88,9 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 	if (r == 0)
 		r = merge_env(image, o, &s, &bad);
 	if (r == 0)
-		r = copy(o->workdir ? o->workdir : json_get_str(image, "WorkingDir", NULL, &bad), &s.cwd);
+		r = copy(o->workdir && *o->workdir ? o->workdir : json_get_str(image, "WorkingDir", NULL, &bad), &s.cwd);
 	if (r == 0)
-		r = copy(o->user ? o->user : json_get_str(image, "User", NULL, &bad), &s.user);
+		r = copy(o->user && *o->user ? o->user : json_get_str(image, "User", NULL, &bad), &s.user);
 	s.tty = o->tty;
 	s.stdin_open = o->stdin_open;
 	s.main = true;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/str.h"
 #include "cli/cli.h"
 
@@ -26,7 +27,7 @@ static void format_status(const struct boxlite_box_info *i, char out[64])
 static int print_box(const struct boxlite_box_info *i, void *ud)
 {
 	struct list *l = ud;
-	char status[64], age[32];
+	char status[64], age[32], command[25];
 
 	if (!l->o.all && !i->running)
 		return 0;
@@ -48,7 +49,9 @@ static int print_box(const struct boxlite_box_info *i, void *ud)
 		else
 			printf("null}");
 	} else {
-		printf("%-13s %-24.24s %-24.24s %-16s %-14s %s\n", i->id, table_reference(i->image), i->command, age, status,
+		snprintf(command, sizeof(command), "%s", i->command);
+		error_flatten(command);
+		printf("%-13s %-24.24s %-24s %-16s %-14s %s\n", i->id, table_reference(i->image), command, age, status,
 		       i->name ? i->name : "");
 	}
 	l->n++;

@@ -124,7 +124,7 @@ static int help(void)
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
 	printf("\n  --home DIR   where images and boxes are kept ($BOXLITE_HOME, ~/.boxlite)\n"
-	       "  --debug      verbose logs in the box's folder, those of a pull on standard error\n"
+	       "  --debug      verbose logs in the box's folder, on standard error if it fails; those of a pull\n"
 	       "  --version    print the version\n\n"
 	       "Exit codes: the command's own; 125 boxlite failed; 126 the command cannot be\n"
 	       "executed; 127 it was not found; 128 + N it was ended by signal N.\n");

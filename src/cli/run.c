@@ -45,7 +45,8 @@ static int add_env(struct strv *env, const char *text)
 		return -EINVAL;
 	if (strchr(text, '='))
 		return strv_add(env, text);
-	return value ? strv_addf(env, "%s=%s", text, value) : 0; /* unset here: unset there, as docker */
+	/* Unset here: unset there, whatever the image says; as docker. */
+	return value ? strv_addf(env, "%s=%s", text, value) : strv_add(env, text);
 }
 
 static int set_size(const char *command, const char *what, const char *text, uint64_t unit, uint64_t *ret)
@@ -138,8 +139,8 @@ static int parse_run(struct run_options *o, int argc, char **argv)
 }
 
 /* Attaches until the end, and takes the box away if it was to go, or never ran. */
-static int finish(struct boxlite_box *box, struct boxlite_process *p, bool with_stdin, bool tty, int signals,
-		  bool remove, bool remove_unstarted)
+static int finish(const struct global *g, struct boxlite_box *box, struct boxlite_process *p, bool with_stdin, bool tty,
+		  int signals, bool remove, bool remove_unstarted)
 {
 	struct boxlite_error err;
 	bool started;
@@ -147,13 +148,15 @@ static int finish(struct boxlite_box *box, struct boxlite_process *p, bool with_
 
 	started = boxlite_process_started(p);
 	boxlite_process_close(p);
+	if (g->debug && status == EXIT_BOXLITE)
+		logs_print(boxlite_box_folder(box));
 	/* A box with --rm is gone by now; if not, this says why. */
 	if ((remove || (remove_unstarted && !started)) && boxlite_box_remove(box, 1, &err) < 0)
 		cli_fail(&err);
 	return status;
 }
 
-static int run_box(struct boxlite *b, struct run_options *o)
+static int run_box(const struct global *g, struct boxlite *b, struct run_options *o)
 {
 	struct boxlite_start_options start = BOXLITE_OPTIONS(boxlite_start_options);
 	struct boxlite_process *p;
@@ -172,8 +175,8 @@ static int run_box(struct boxlite *b, struct run_options *o)
 		if (boxlite_box_remove(box, 1, &err) < 0)
 			cli_fail(&err);
 	} else {
-		status = finish(box, p, o->interactive, o->tty && isatty(STDIN_FILENO), signals, o->box.auto_remove,
-				true);
+		status = finish(g, box, p, o->interactive, o->tty && isatty(STDIN_FILENO), signals,
+				o->box.auto_remove, true);
 	}
 	boxlite_box_close(box);
 	return status;
@@ -208,7 +211,7 @@ int cmd_run(const struct global *g, int argc, char **argv)
 		else
 			r = r == 1 ? 0 : cli_pull(b, o.box.image, o.quiet, o.plain_http);
 		if (r == 0)
-			r = run_box(b, &o);
+			r = run_box(g, b, &o);
 		boxlite_close(b);
 	}
 	strv_fini(&o.env);
@@ -251,7 +254,7 @@ int cmd_start(const struct global *g, int argc, char **argv)
 		} else {
 			if (!interactive) /* a box made with -i would wait for an input that nobody gives */
 				boxlite_process_close_stdin(p);
-			r = finish(box, p, interactive, terminal, signals, false, false);
+			r = finish(g, box, p, interactive, terminal, signals, false, false);
 		}
 		boxlite_box_close(box);
 	}

@@ -35,6 +35,11 @@ static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out,
 	box->home = b->home;
 	box->row = *row;
 	box->maker_fd = -1;
+	if (asprintf(&box->folder, "%s/boxes/%s", b->home->path, row->id) < 0) {
+		box->folder = NULL;
+		boxlite_box_close(box);
+		return error_nomem(err);
+	}
 	*out = box;
 	return 0;
 }
@@ -117,6 +122,7 @@ PUBLIC void boxlite_box_close(struct boxlite_box *box)
 		return;
 	close_fd(&box->maker_fd);
 	db_box_fini(&box->row);
+	free(box->folder);
 	free(box);
 }
 
@@ -125,14 +131,34 @@ PUBLIC const char *boxlite_box_id(const struct boxlite_box *box)
 	return box->row.id;
 }
 
-PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
+PUBLIC const char *boxlite_box_folder(const struct boxlite_box *box)
+{
+	return box->folder;
+}
+
+static bool read_spec(const struct boxlite_box *box, struct box_spec *ret)
 {
 	auto_json json_t *j = json_parse(box->row.spec, strlen(box->row.spec), "spec", NULL);
+
+	return j && box_spec_from_json(j, ret, NULL) == 0;
+}
+
+PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
+{
 	struct box_spec spec = BOX_SPEC_INIT;
-	int tty = j && box_spec_from_json(j, &spec, NULL) == 0 && spec.main.tty;
+	int tty = read_spec(box, &spec) && spec.main.tty;
 
 	box_spec_fini(&spec);
 	return tty;
+}
+
+static bool has_debug(const struct boxlite_box *box)
+{
+	struct box_spec spec = BOX_SPEC_INIT;
+	bool debug = read_spec(box, &spec) && spec.debug;
+
+	box_spec_fini(&spec);
+	return debug;
 }
 
 PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_options *opts,
@@ -152,7 +178,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r == 0)
 		r = lib_process_new(sock, &shim, &opening, out, &e);
 	if (r == 0 && box->row.auto_remove) {
-		lib_process_removes(*out, box->home, box->row.id);
+		lib_process_removes(*out, box->home, box->row.id, has_debug(box));
 		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */
 	}
 	buf_fini(&opening);

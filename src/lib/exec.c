@@ -7,8 +7,8 @@
 static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const struct box_spec *box)
 {
 	const char *const *v;
-	const char *cwd = o->workdir ? o->workdir : box->main.cwd;
-	const char *user = o->user ? o->user : box->main.user;
+	const char *cwd = o->workdir && *o->workdir ? o->workdir : box->main.cwd;
+	const char *user = o->user && *o->user ? o->user : box->main.user;
 	size_t i;
 	int r = 0;
 
@@ -19,7 +19,10 @@ static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const
 	if (r == 0 && o->tty && !strv_get_env(&s->env, "TERM"))
 		r = strv_add(&s->env, "TERM=xterm");
 	for (v = o->env; r == 0 && v && *v; v++)
-		r = strv_set_env(&s->env, *v);
+		if (strchr(*v, '='))
+			r = strv_set_env(&s->env, *v);
+		else
+			strv_unset_env(&s->env, *v);
 	s->cwd = cwd ? strdup(cwd) : NULL;
 	s->user = user ? strdup(user) : NULL;
 	s->tty = o->tty != 0;

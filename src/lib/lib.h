@@ -16,6 +16,7 @@ struct boxlite {
 struct boxlite_box {
 	struct home *home; /* borrowed from the boxlite */
 	struct db_box row;
+	char *folder; /* owned */
 	int maker_fd; /* owned; the maker's mark until the box is started, or -1 */
 };
 
@@ -32,7 +33,7 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
 
-/* The box is removed when the shim of p, its main process, has ended. */
-void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id);
+/* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
+void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id, bool keep_failed);
 
 #endif

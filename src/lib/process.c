@@ -25,6 +25,7 @@ struct boxlite_process {
 	struct child shim;          /* the box's shim if this process started it; pidfd -1 otherwise */
 	struct home *home;          /* borrowed; with remove_id */
 	char *remove_id;            /* owned; the box to remove once its shim has ended, or NULL */
+	bool keep_failed;           /* ... unless the box failed */
 	struct buf output[CHANNELS]; /* stdout and stderr; [0] is unused */
 	bool unwanted[CHANNELS];    /* boxlite_process_close_output() */
 	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
@@ -108,15 +109,18 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 	}
 }
 
-void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id)
+void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id, bool keep_failed)
 {
 	p->home = home;
+	p->keep_failed = keep_failed;
 	p->remove_id = strdup(id); /* without memory for it the next boxlite_open() removes the box */
 }
 
 /* Of a box that goes with its main process. What fails here, the next boxlite_open() tries again. */
 static void remove_box(struct boxlite_process *p)
 {
+	if (p->keep_failed && p->exit.kind == PROC_LOST)
+		return;
 	if (p->remove_id && box_remove(p->home, p->remove_id, false, NULL) == 0) {
 		free(p->remove_id);
 		p->remove_id = NULL;
@@ -132,13 +136,14 @@ static void on_over(struct boxlite_process *p)
 	close_fd(&p->conn.fd);
 	if (p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
+	if (!p->ended) {
+		p->ended = true;
+		p->exit.kind = PROC_LOST;
+		if (!p->exit.error[0])
+			snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim ended without a word; %s",
+				 p->remove_id ? "--debug shows its log" : "see its log/shim.log");
+	}
 	remove_box(p);
-	if (p->ended)
-		return;
-	p->ended = true;
-	p->exit.kind = PROC_LOST;
-	if (!p->exit.error[0])
-		snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim ended without a word; see its log/shim.log");
 }
 
 PUBLIC int boxlite_process_fd(const struct boxlite_process *p)

@@ -112,6 +112,12 @@ void life_agent_gone(struct shim *s)
 		loop_timer_set(s->timer_watch.fd, 1000);
 }
 
+/* The remedy of a failure that cannot be explained here. The folder of a box with --rm will be gone. */
+static const char *where_console_is(const struct shim *s)
+{
+	return s->spec.keep_disk ? "its console is in log/console.log" : "--debug shows its console";
+}
+
 static void drop_slow_clients(struct shim *s)
 {
 	struct client *c, *next;
@@ -132,8 +138,7 @@ void life_timeout(struct shim *s)
 	else if (s->agent_watch.fd < 0)
 		life_fail(s, "the guest closed its channel");
 	else if (s->life == LIFE_BOOTING)
-		life_fail(s, "the guest did not start within %d s; its console is in log/console.log",
-			  BOOT_TIMEOUT_MS / 1000);
+		life_fail(s, "the guest did not start within %d s; %s", BOOT_TIMEOUT_MS / 1000, where_console_is(s));
 	else if (s->life == LIFE_STOPPING)
 		life_fail(s, "the guest did not stop in time and was killed");
 }
@@ -167,8 +172,7 @@ static void explain_end(struct shim *s, int status)
 		snprintf(s->failure, sizeof(s->failure), "the machine was killed by signal %d", status - 128);
 	else
 		snprintf(s->failure, sizeof(s->failure),
-			 "the machine %s; its console is in log/console.log",
-			 status ? "failed" : "stopped by itself");
+			 "the machine %s; %s", status ? "failed" : "stopped by itself", where_console_is(s));
 }
 
 void life_machine_ended(struct shim *s)

@@ -32,6 +32,20 @@ mkdir guest; ln -s "$O/guest/vmlinux" guest/vmlinux
 BOXLITE_GUEST=$T/guest wrong "initramfs is missing: $T/guest/initramfs" "no initramfs" run bb true
 BOXLITE_QEMU=/nonexistent wrong '/nonexistent.*BOXLITE_QEMU.*: No such file' "no QEMU" run bb true
 BOXLITE_QEMU=/bin/false wrong 'the machine failed' "a QEMU that ends at once" run bb true
+# The package is not there: its program is hidden from this one command.
+hide='mount --bind /dev/null "$0" && exec "$@"' qemu=$(command -v qemu-system-x86_64)
+if unshare -rm true 2> /dev/null; then
+	timeout 60 unshare -rm sh -c "$hide" "$qemu" "$B" run bb true > out 2> err
+	is "$? $(cat out err)" "125 boxlite: qemu-system-x86_64 is not installed, and engine qemu needs it: apt install qemu-system-x86" \
+	  "QEMU is not installed"
+	nothing_left "and nothing is left" now
+else
+	skip "QEMU is not installed" "no user namespaces here"
+fi
+printf '#!/bin/sh\nprintf "first\\033[2J\\nit is broken\\n" >&2\nexit 1\n' > broken; chmod +x broken
+BOXLITE_QEMU=$T/broken bl --debug run --rm bb true
+like "$ST $ERR" $'^125 boxlite: it is broken\n--- engine.log\nfirst\\?\\[2J\nit is broken\n--- shim.log\n.*shim: ' "--debug shows the logs"
+nothing_left "and nothing is left" now
 BOXLITE_LIBEXEC=/nonexistent wrong '/nonexistent/boxlite-shim: No such file' "no shim" run bb true
 BOXLITE_QEMU_ACCEL=warp wrong "BOXLITE_QEMU_ACCEL is 'warp'; it may be tcg or kvm" "no such accelerator" run bb true
 : > guest/vmlinux.bad; rm guest/vmlinux; mv guest/vmlinux.bad guest/vmlinux; ln -s "$O/guest/initramfs" guest/initramfs

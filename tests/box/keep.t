@@ -22,6 +22,9 @@ bl rm reads; result 0 $'reads\n' "rm"
 bl start "$(box_id keep | cut -c1-5)"; result 3 $'run 0\nrun 1\nrun 2\n' "by the beginning of its id"
 disk_ok keep "and clean"
 bl ps; is "$(wc -l < out)" 1 "ps does not list it"
+"$B" run --name esc bb echo $'\e[2J' > /dev/null
+bl ps -a; unlike "$OUT" $'\e' "ps prints no byte of a command that a terminal would obey"
+"$B" rm esc > /dev/null
 bl ps -a
 like "$OUT" $'^BOX ID +IMAGE +COMMAND +CREATED +STATUS +NAME\n'"$(box_id keep)"'  [^ ]*bb[^ ]* +sh -c .* exited \(3\) +keep'$'\n$' "ps -a does"
 

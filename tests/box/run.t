@@ -72,6 +72,8 @@ image conf --config '{"config": {"Entrypoint": ["sh", "-c", "echo $0 $* in $(pwd
 run conf; result 0 $'entry a b c in /srv/made/deep as user image:x y:/home\n' "ENTRYPOINT, CMD, ENV, WORKDIR, USER"
 run -e FOO=mine -w /tmp -u 0 conf z
 result 0 $'entry z in /tmp as root mine:x y:/root\n' "arguments replace CMD, options the rest"
+run -e FOO -w "" -u "" conf z
+result 0 $'entry z in /srv/made/deep as user :x y:/home\n' "-e of a variable that is not set here unsets it; empty options are the image's"
 run --entrypoint echo conf; result 0 $'\n' "--entrypoint drops CMD too"
 run --entrypoint echo conf x 'y  z'; result 0 $'x y  z\n' "and takes arguments"
 run --entrypoint "" conf echo plain; result 0 $'plain\n' '--entrypoint "" clears it'
