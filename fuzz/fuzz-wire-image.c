@@ -1,5 +1,6 @@
 /* The messages of boxlite-image: what decodes can be encoded and decodes again. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 #include "wire/image.h"
@@ -16,6 +17,18 @@ static void again(const struct image_result *r)
 	    (frame_peek(&out, &f) != 1 || wire_get_image_done(&f, &copy, NULL) < 0 || copy.n != r->n))
 		abort();
 	image_result_fini(&copy);
+	buf_fini(&out);
+}
+
+/* A failure that decodes has a code and a line that can be printed. */
+static void failure(const struct frame *f)
+{
+	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	struct error e = { 0 };
+
+	if (wire_get_image_failed(f, &e) == 0 &&
+	    (e.code >= 0 || strpbrk(e.text, "\n\x1b") || wire_put_image_failed(&out, &e) < 0))
+		abort();
 	buf_fini(&out);
 }
 
@@ -38,6 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (wire_get_image_done(&f, &result, NULL) == 0)
 		again(&result);
 	image_result_fini(&result);
+	f.type = FRAME_IMAGE_FAILED;
+	failure(&f);
 	buf_fini(&out);
 	return 0;
 }

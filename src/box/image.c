@@ -15,7 +15,6 @@
 #include "base/sock.h"
 #include "base/spawn.h"
 #include "wire/conn.h"
-#include "wire/proc.h"
 
 /* Environment that boxlite-image may see: the proxies and what its tests turn. Nothing else. */
 static const char *const passed_on[] = {
@@ -93,7 +92,7 @@ static int handle_frame(struct home *h, const struct frame *f, const struct imag
 {
 	struct image_progress p;
 	struct image_result res = { 0 };
-	char text[ERROR_TEXT_MAX];
+	struct error failure;
 	size_t i;
 	int r;
 
@@ -110,10 +109,10 @@ static int handle_frame(struct home *h, const struct frame *f, const struct imag
 			r = add_image(h, &res.images[i], job, err);
 		image_result_fini(&res);
 		return r < 0 ? r : 1;
-	case FRAME_FAILED:
-		if (wire_get_error(f, text) < 0)
+	case FRAME_IMAGE_FAILED:
+		if (wire_get_image_failed(f, &failure) < 0)
 			break;
-		return error_set(err, -EIO, "%s", text);
+		return error_set(err, failure.code, "%s", failure.text);
 	}
 	return error_set(err, -EBADMSG, "boxlite-image sent a malformed %s", frame_name(f->type));
 }

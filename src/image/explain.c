@@ -53,10 +53,10 @@ static int explain_transport(const struct http_call *c, const struct explain_con
 {
 	switch (c->code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
-		return error_set(err, -ENOENT, "cannot find the host %s: is its name right, and is there a network?",
-				 c->host);
+		return error_set(err, -EHOSTUNREACH, "cannot find the host %s: is its name right, and is there a "
+						     "network?", c->host);
 	case CURLE_COULDNT_RESOLVE_PROXY:
-		return error_set(err, -ENOENT, "cannot find the proxy that the environment names for %s", c->host);
+		return error_set(err, -EHOSTUNREACH, "cannot find the proxy that the environment names for %s", c->host);
 	case CURLE_COULDNT_CONNECT:
 		return error_set(err, -ECONNREFUSED, "cannot connect to %s: %s (is it running there?)", c->host,
 				 c->os_error ? strerror((int)c->os_error) : c->error);

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "image/load.h"
 #include "image/pull.h"
-#include "wire/proc.h"
 
 #define FD_SOCKET 3
 #define FD_STORE 4
@@ -230,7 +229,7 @@ int fetch_main(void)
 		f.abandon(&f);
 	if (f.err.code != -ECANCELED) {
 		log_error("%s", f.err.text);
-		if (f.conn.fd >= 0 && wire_put_failed(&f.conn.out, f.err.text) == 0)
+		if (f.conn.fd >= 0 && wire_put_image_failed(&f.conn.out, &f.err) == 0)
 			flush(&f);
 	}
 	_exit(1);

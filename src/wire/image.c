@@ -15,6 +15,7 @@ static const char *const phase_names[] = {
 };
 
 #define ROOTFS_SUFFIX ".erofs"
+#define ERRNO_MAX 4095 /* of Linux */
 
 static void free_secret(char *s)
 {
@@ -117,6 +118,12 @@ int wire_put_image_done(struct buf *out, const struct image_result *r)
 			list = NULL;
 		}
 	return message_put(out, FRAME_IMAGE_DONE, 0, list ? json_pack("{s:o}", "images", list) : NULL);
+}
+
+int wire_put_image_failed(struct buf *out, const struct error *e)
+{
+	return message_put(out, FRAME_IMAGE_FAILED, 0,
+			json_pack("{s:i, s:o}", "errno", -e->code, "error", message_text(e->text)));
 }
 
 /* --- decoding ------------------------------------------------------------------------------- */
@@ -313,5 +320,18 @@ int wire_get_image_done(const struct frame *f, struct image_result *ret, struct 
 				 r == -ENOMEM ? "out of memory" : "malformed reply of boxlite-image");
 	}
 	*ret = result;
+	return 0;
+}
+
+int wire_get_image_failed(const struct frame *f, struct error *ret)
+{
+	auto_json json_t *j = message_get(f, NULL);
+	bool bad = !j;
+	uint64_t number = json_get_u64(j, "errno", 0, &bad);
+	const char *text = json_get_str(j, "error", "", &bad);
+
+	if (bad || number == 0 || number > ERRNO_MAX)
+		return -EBADMSG;
+	error_set(ret, -(int)number, "%s", text);
 	return 0;
 }

@@ -24,7 +24,7 @@ enum {
 	FRAME_IMAGE_REQUEST = 40,  /* library -> image: struct image_request */
 	FRAME_IMAGE_PROGRESS = 41, /* image -> library: struct image_progress */
 	FRAME_IMAGE_DONE = 42,     /* image -> library, last: struct image_result */
-	/* or FRAME_FAILED, last: one line, wire_get_error() */
+	FRAME_IMAGE_FAILED = 43,   /* or this, last: struct error. The library's caller gets its code */
 };
 
 #define IMAGE_SECRET_MAX (64 * 1024)       /* a password or token, bytes */
@@ -98,10 +98,12 @@ int image_result_add(struct image_result *r, struct image_info *info) MUST_CHECK
 int wire_put_image_request(struct buf *out, const struct image_request *r) MUST_CHECK;
 int wire_put_image_progress(struct buf *out, const struct image_progress *p) MUST_CHECK;
 int wire_put_image_done(struct buf *out, const struct image_result *r) MUST_CHECK;
+int wire_put_image_failed(struct buf *out, const struct error *e) MUST_CHECK;
 
 /* Each decodes the payload of its frame: 0, -EBADMSG, -ENOMEM. Error texts quote nothing of the payload. */
 int wire_get_image_request(const struct frame *f, struct image_request *ret, struct error *err) MUST_CHECK;
 int wire_get_image_progress(const struct frame *f, struct image_progress *ret) MUST_CHECK;
 int wire_get_image_done(const struct frame *f, struct image_result *ret, struct error *err) MUST_CHECK;
+int wire_get_image_failed(const struct frame *f, struct error *ret) MUST_CHECK; /* its text is safe to print */
 
 #endif

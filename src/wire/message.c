@@ -21,6 +21,20 @@ int message_put(struct buf *out, uint8_t type, uint32_t stream, json_t *j)
 	return r;
 }
 
+json_t *message_text(const char *text)
+{
+	json_t *j = json_string(text);
+	char clean[ERROR_TEXT_MAX];
+	size_t i;
+
+	if (j)
+		return j;
+	for (i = 0; i + 1 < sizeof(clean) && text[i]; i++)
+		clean[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+	clean[i] = 0;
+	return json_string(clean);
+}
+
 json_t *message_get(const struct frame *f, struct error *err)
 {
 	json_t *j = f->len ? json_parse(f->payload, f->len, frame_name(f->type), err) : NULL;

@@ -89,25 +89,10 @@ int proc_exit_status(const struct proc_exit *e)
 	return 125;
 }
 
-/* A line of error text from anywhere, made valid UTF-8 so that it can travel. */
-static json_t *text_json(const char *text)
-{
-	json_t *j = json_string(text);
-	char clean[ERROR_TEXT_MAX];
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; i + 1 < sizeof(clean) && text[i]; i++)
-		clean[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	clean[i] = 0;
-	return json_string(clean);
-}
-
 json_t *proc_exit_to_json(const struct proc_exit *e)
 {
 	return json_pack("{s:s, s:i, s:i, s:o}", "kind", end_names[e->kind], "code", e->code, "signal", e->signal,
-			 "error", text_json(e->error));
+			 "error", message_text(e->error));
 }
 
 int wire_put_hello(struct buf *out, const char *role)
@@ -148,12 +133,12 @@ int wire_put_shutdown(struct buf *out, uint32_t grace_ms)
 
 int wire_put_bye(struct buf *out, const char *error)
 {
-	return message_put(out, FRAME_BYE, 0, json_pack("{s:o*}", "error", error ? text_json(error) : NULL));
+	return message_put(out, FRAME_BYE, 0, json_pack("{s:o*}", "error", error ? message_text(error) : NULL));
 }
 
 int wire_put_failed(struct buf *out, const char *error)
 {
-	return message_put(out, FRAME_FAILED, 0, json_pack("{s:o}", "error", text_json(error)));
+	return message_put(out, FRAME_FAILED, 0, json_pack("{s:o}", "error", message_text(error)));
 }
 
 int wire_put_empty(struct buf *out, enum frame_type type, uint32_t stream)

@@ -4,10 +4,11 @@
     fetch-driver.py --store DIR pull REFERENCE [--plain-http] [--user U --password P] ...
     fetch-driver.py --store DIR load PATH|- [--name REFERENCE]
 
-Prints one JSON object: {"done": {...}} or {"failed": "..."}; with --progress also every
+Prints one JSON object: {"done": {...}} or {"failed": "...", "code": "ENOENT"}; with --progress also every
 progress report, one a line, before it. Exit status 0, or 1 after FAILED, 2 if the helper just ended.
 """
 import argparse
+import errno
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import struct
 import subprocess
 import sys
 
-REQUEST, PROGRESS, DONE, FAILED = 40, 41, 42, 6
+REQUEST, PROGRESS, DONE, FAILED = 40, 41, 42, 43
 HEADER = struct.Struct("<IBBHI")
 
 
@@ -100,7 +101,8 @@ def main():
                 break
         elif kind in (DONE, FAILED):
             status = 0 if kind == DONE else 1
-            print(json.dumps({"done": value} if kind == DONE else {"failed": value["error"]}), flush=True)
+            print(json.dumps({"done": value} if kind == DONE else
+                             {"failed": value["error"], "code": errno.errorcode[value["errno"]]}), flush=True)
             break
     child.wait()
     return status

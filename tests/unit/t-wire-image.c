@@ -148,8 +148,37 @@ static void results(void)
 	is_int(wire_get_image_done(&f, &got, NULL), -EBADMSG, "no image at all is no success");
 }
 
+static void failures(void)
+{
+	static const char *const bad[] = {
+		"", "[]", "{\"error\":\"x\"}", "{\"errno\":0,\"error\":\"x\"}", "{\"errno\":-2,\"error\":\"x\"}",
+		"{\"errno\":4096,\"error\":\"x\"}", "{\"errno\":2,\"error\":2}",
+	};
+	struct error e = { .code = -ENOSPC, .text = "no room for \xff" }, got = { 0 };
+	struct buf out = BUF_INIT(MIB);
+	struct frame f;
+	size_t i;
+
+	ok(wire_put_image_failed(&out, &e) == 0, "a failure is encoded, whatever its text");
+	f = frame_of(&out);
+	is_int(f.type, FRAME_IMAGE_FAILED, "its type");
+	is_int(wire_get_image_failed(&f, &got), 0, "and decoded");
+	is_int(got.code, -ENOSPC, "with its code");
+	is_str(got.text, "no room for ?", "and text");
+	buf_fini(&out);
+	f = text(FRAME_IMAGE_FAILED, "{\"errno\":2,\"error\":\"a\\u001b[2J\\nb\"}");
+	ok(wire_get_image_failed(&f, &got) == 0 && got.code == -ENOENT, "another");
+	is_str(got.text, "a?[2J?b", "which is safe to print");
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		f = text(FRAME_IMAGE_FAILED, bad[i]);
+		got = (struct error){ .code = 1 };
+		ok(wire_get_image_failed(&f, &got) == -EBADMSG && got.code == 1, "refused: %s", bad[i]);
+	}
+}
+
 int main(void)
 {
+	failures();
 	requests();
 	progress();
 	results();
