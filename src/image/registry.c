@@ -257,8 +257,9 @@ static int check_head(struct registry_get *get, struct error *err)
 	int r = 0;
 
 	if (get->call.status == 206) {
-		if (!parse_content_range(get->call.content_range, &from, &total) || from != get->offset ||
-		    (total && get->size && total != get->size))
+		get->misplaced = !parse_content_range(get->call.content_range, &from, &total) ||
+				 from != get->offset || (total && get->size && total != get->size);
+		if (get->misplaced)
 			return error_set(err, -EPROTO, "%s: %s resumed at the wrong place", get->what,
 					 get->call.host);
 	} else if (get->offset) {
@@ -343,6 +344,22 @@ static bool is_whole(struct registry_get *get, struct error *err)
 	return false;
 }
 
+/* Did the server refuse to go on at our offset (it knows another length), or go on elsewhere? */
+static bool cannot_resume(const struct registry_get *get)
+{
+	return get->offset && (get->misplaced || (get->call.code == CURLE_OK && get->call.status == 416));
+}
+
+/* Has the owner drop what it has, or the next pull would try to resume it too, and fail in the same way. */
+static int begin_again(struct registry_get *get, struct error *err)
+{
+	int r = get->on_restart(get, err);
+
+	get->offset = 0;
+	get->failure = (struct error){ 0 };
+	return r;
+}
+
 static void on_done(struct http_call *c)
 {
 	struct registry_get *get = container_of(c, struct registry_get, call);
@@ -350,7 +367,7 @@ static void on_done(struct http_call *c)
 	bool may_pass = explain_may_pass(c);
 	struct error err = { 0 };
 
-	if (get->failure.code) {
+	if (get->failure.code && !cannot_resume(get)) {
 		get_failed(get, &get->failure);
 		return;
 	}
@@ -367,10 +384,9 @@ static void on_done(struct http_call *c)
 		return;
 	}
 	get->logged_in = false;
-	if (c->code == CURLE_OK && c->status == 416 && get->offset) {
-		/* The server knows another length: begin again, as if nothing were there. */
-		may_pass = get->on_restart(get, &err) == 0;
-		get->offset = 0;
+	if (cannot_resume(get)) {
+		err = get->failure;
+		may_pass = begin_again(get, &err) == 0;
 	}
 	if (!err.code)
 		explain(get, c, &err);
@@ -394,7 +410,7 @@ static int attempt_or_fail(struct registry_get *get, struct error *err)
 	if (!get->logged_in) /* the repetition with a login belongs to the same attempt */
 		get->attempts++;
 	get->generation = g->generation;
-	get->checked = false;
+	get->checked = get->misplaced = false;
 	buf_fini(&get->complaint);
 	return http_start(g->http, &get->call, &q, err);
 }

@@ -66,6 +66,7 @@ struct registry_get {
 	uint64_t furthest;       /* offset that counts as reached: attempts count afresh only well beyond it */
 	struct buf complaint;    /* body of an error response, its beginning */
 	bool checked;            /* the head of this response has been looked at */
+	bool misplaced;          /* it goes on at another place than `offset` */
 	struct error failure;    /* of a callback of the owner, or of the response's head */
 };
 

@@ -29,6 +29,7 @@ try cutnl 'layers:cut-no-length*1'; good "also when only the size can tell that 
 try stall 'layers:stall*1'; good "a stalled transfer is tried again"
 try norange 'layers:cut*1' 'layers:no-range*1'; good "a server that ignores Range sends all again"
 try badrange 'layers:cut*1' 'layers:status=416*1'; good "a refused Range begins again"
+try elsewhere 'layers:cut*1' 'layers:bad-range*1'; good "so does a resumption at the wrong place"
 try rate 'manifests:status=429/1*1'; good "429 with a short Retry-After is waited out"
 try past 'manifests:status=503/Wed, 21 Oct 2015 07:28:00 GMT*1'; good "a Retry-After that is over, by our clock"
 is "$(litter rate)" "" "tmp/ is empty"
@@ -55,6 +56,7 @@ fails 'not valid JSON|malformed|other content' "a manifest that is a lie" 'manif
 fails 'more than the [0-9]+ bytes announced' "a layer that is too long" 'layers:longer'
 fails 'manifest is larger than 4194304 bytes' "a huge manifest" 'manifests:big=5'
 fails 'resumed at the wrong place' "a wrong Content-Range" 'layers:cut*1' 'layers:bad-range'
+is "$(litter "f$((TAP_N - 1))")" "" "leaves nothing for the next pull to resume in vain"
 fails 'too many redirects' "redirects in a circle" 'manifests:redirect='
 fails 'not http or https' "a redirect to a file" 'manifests:redirect=file://'
 fails 'wants a login of a kind' "a login that is no URL" 'manifests:realm='
