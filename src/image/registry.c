@@ -20,6 +20,7 @@
 
 static void attempt(struct registry_get *get);
 static void get_failed(struct registry_get *get, const struct error *err);
+static void later_or_never(struct registry_get *get, long retry_after_s, const struct error *err);
 static void login_done(struct http_call *c);
 static int login_body(struct http_call *c, const void *p, size_t n);
 
@@ -85,8 +86,9 @@ static void set_authorization(struct registry *g, char *header)
 	g->generation++;
 }
 
-/* Lets everyone go who waited for the login; with err, to their ends. */
-static void wake_waiting(struct registry *g, const struct error *err)
+/* Lets everyone go who waited for the login; with err, to their ends, or if it may pass to another attempt of their
+ * own, of which the first logs in again for all. */
+static void wake_waiting(struct registry *g, bool may_pass, const struct error *err)
 {
 	struct registry_get *list = g->waiting, *get;
 
@@ -94,10 +96,12 @@ static void wake_waiting(struct registry *g, const struct error *err)
 	while ((get = list)) {
 		list = get->next;
 		get->next = NULL;
-		if (err)
-			get_failed(get, err);
-		else
+		if (!err)
 			attempt(get);
+		else if (may_pass)
+			later_or_never(get, g->login.retry_after_s, err);
+		else
+			get_failed(get, err);
 	}
 }
 
@@ -128,7 +132,7 @@ static void login_done(struct http_call *c)
 		set_authorization(g, header);
 	}
 	forget_login_body(g);
-	wake_waiting(g, err.code ? &err : NULL);
+	wake_waiting(g, explain_may_pass(c), err.code ? &err : NULL);
 }
 
 /* Asks the token server. */
@@ -302,7 +306,7 @@ static void on_pause_end(struct watch *w, uint32_t events)
 
 /* How long to wait before the next attempt: what the server asked for, else doubled each time; then jittered,
  * so that those who failed together do not come back together. */
-static uint64_t pause_ms(const struct registry_get *get)
+static uint64_t pause_ms(const struct registry_get *get, long retry_after_s)
 {
 	uint64_t ms = MIN((uint64_t)PAUSE_FIRST_MS << (get->attempts - 1), (uint64_t)PAUSE_MAX_MS);
 	uint16_t jitter = 0;
@@ -310,11 +314,11 @@ static uint64_t pause_ms(const struct registry_get *get)
 	if (getrandom(&jitter, sizeof(jitter), GRND_NONBLOCK) < 0)
 		jitter = 0;
 	ms += ms * jitter / UINT16_MAX / 2;
-	return MAX(ms, (uint64_t)get->call.retry_after_s * 1000);
+	return MAX(ms, (uint64_t)retry_after_s * 1000);
 }
 
 /* Another attempt after a pause: 0, or -errno when there is to be none. */
-static int try_later(struct registry_get *get)
+static int try_later(struct registry_get *get, long retry_after_s)
 {
 	struct loop *loop = get->registry->http->loop;
 	uint64_t ms;
@@ -324,15 +328,25 @@ static int try_later(struct registry_get *get)
 		get->attempts = 1;
 		get->furthest = get->offset;
 	}
-	if (get->attempts >= get->registry->attempts || get->call.retry_after_s > RETRY_AFTER_MAX_S)
+	if (get->attempts >= get->registry->attempts || retry_after_s > RETRY_AFTER_MAX_S)
 		return -ETIMEDOUT;
 	if (get->timer_fd < 0)
 		get->timer_fd = loop_timer_fd();
 	if (get->timer_fd < 0)
 		return -errno;
-	ms = pause_ms(get);
+	ms = pause_ms(get, retry_after_s);
 	loop_timer_set(get->timer_fd, ms);
 	return loop_add(loop, &get->timer, get->timer_fd, EPOLLIN, on_pause_end);
+}
+
+/* After a failure that may pass. */
+static void later_or_never(struct registry_get *get, long retry_after_s, const struct error *err)
+{
+	get->logged_in = false;
+	if (try_later(get, retry_after_s) < 0)
+		get_failed(get, err);
+	else
+		log_info("attempt %u of %u: %s", get->attempts, get->registry->attempts, err->text);
 }
 
 /* Is the body that just ended complete? A server that closes without a length can only be caught by the size. */
@@ -383,17 +397,16 @@ static void on_done(struct http_call *c)
 			get_failed(get, &err);
 		return;
 	}
-	get->logged_in = false;
 	if (cannot_resume(get)) {
 		err = get->failure;
 		may_pass = begin_again(get, &err) == 0;
 	}
 	if (!err.code)
 		explain(get, c, &err);
-	if (!(may_pass || good) || try_later(get) < 0)
-		get_failed(get, &err);
+	if (may_pass || good)
+		later_or_never(get, c->retry_after_s, &err);
 	else
-		log_info("attempt %u of %u: %s", get->attempts, get->registry->attempts, err.text);
+		get_failed(get, &err);
 }
 
 static int attempt_or_fail(struct registry_get *get, struct error *err)

@@ -10,7 +10,8 @@
  * Retries. Failures that may pass (network, 408, 429, 5xx, a stall, a body cut
  * short) are tried again after a growing, jittered pause, REGISTRY_ATTEMPTS
  * times in all ($BOXLITE_PULL_ATTEMPTS); an attempt that moved a mebibyte
- * starts the count afresh. Each attempt asks only for the bytes still missing.
+ * starts the count afresh. So are those of the token server, as failures of
+ * the attempts that wanted the token. Each attempt asks only for the bytes still missing.
  */
 #ifndef IMAGE_REGISTRY_H
 #define IMAGE_REGISTRY_H

@@ -74,6 +74,23 @@ like "$OUT" 'login to .* failed: .* answers 401; `docker login' "a wrong passwor
 unlike "$OUT$ERR" 'wr0ng|d3Ivbmc' "is not repeated"
 stop_server "$BAD_PID"
 
+for code in 500 503; do
+	bad_registry_start "token$code" "$T/img" --auth token --fault "token:status=$code*1"
+	fetch "token$code" --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"
+	good "a token server that answers $code is asked again"
+	is "$(requests '.path | test("token")')" 2 "as often as needed"
+	stop_server "$BAD_PID"
+done
+bad_registry_start token-down "$T/img" --auth token --fault token:status=503
+! fetch token-down --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"
+like "$OUT" 'the login: .* answers 503' "one that is broken for good"
+is "$(requests '.path | test("token")')" "$BOXLITE_PULL_ATTEMPTS" "is asked as often as a registry"
+stop_server "$BAD_PID"
+bad_registry_start token-later "$T/img" --auth token --fault token:status=503/3600
+! fetch token-later --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"
+is "$(requests '.path | test("token")')" 1 "and not again when it says in an hour"
+stop_server "$BAD_PID"
+
 bad_registry_start cdn "$T/img"; cdn=$BAD cdn_pid=$BAD_PID cdn_log=$BAD_LOG
 bad_registry_start front "$T/img" --auth basic --fault "blobs:redirect=http://$cdn"
 fetch front --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"
