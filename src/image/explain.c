@@ -68,6 +68,9 @@ static int explain_transport(const struct http_call *c, const struct explain_con
 			return error_set(err, -EPROTO, "%s speaks plain http: use --plain-http", c->host);
 		return error_set(err, -EPROTO, "no TLS connection with %s: %s", c->host, c->error);
 	case CURLE_OPERATION_TIMEDOUT:
+		if (c->slow)
+			return error_set(err, -ETIMEDOUT, "%s: %s is too slow: its answer was not whole after %u s",
+					 x->what, c->host, x->stall_s);
 		return error_set(err, -ETIMEDOUT, "%s: %s stalled: nothing arrived for %u s", x->what, c->host,
 				 x->stall_s);
 	case CURLE_PARTIAL_FILE:

@@ -14,6 +14,7 @@
 #define CONNECT_TIMEOUT_S 15L
 #define STALL_DEFAULT_S 30
 #define STALL_MAX_S 3600
+#define ASIDE_MAX (64 * KIB) /* of the body of an error or redirect */
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
@@ -216,8 +217,8 @@ static void forget_headers(struct http_call *c)
 	c->headers = NULL;
 }
 
-/* Something came: the clock for a stall begins anew. libcurl's own (CURLOPT_LOW_SPEED_TIME) goes by an average
- * over seconds and notices late. */
+/* A response began or long content moved on: the clock for a stall begins anew. libcurl's own
+ * (CURLOPT_LOW_SPEED_TIME) goes by an average over seconds and notices late. */
 static void alive(struct http_call *c)
 {
 	loop_timer_set(c->stall_fd, (uint64_t)c->http->stall_s * 1000);
@@ -225,8 +226,12 @@ static void alive(struct http_call *c)
 
 static void on_stall(struct watch *w, uint32_t events)
 {
+	struct http_call *c = container_of(w, struct http_call, stall);
+
 	(void)events;
-	finish(container_of(w, struct http_call, stall), CURLE_OPERATION_TIMEDOUT);
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+	c->slow = c->brief && c->status;
+	finish(c, CURLE_OPERATION_TIMEDOUT);
 }
 
 static int watch_stall(struct http_call *c)
@@ -303,9 +308,10 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
 	size_t len;
 
 	n *= size;
-	alive(c);
 	if (n > 5 && strncmp(p, "HTTP/", 5) == 0) { /* a new response: of a redirect, or after 100 Continue */
+		alive(c);
 		c->content_range[0] = c->challenge[0] = 0;
+		c->aside = 0;
 		return n;
 	}
 	v = header_value(p, n, "www-authenticate", &len);
@@ -322,13 +328,25 @@ static bool is_redirect(long status)
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+static bool is_content(long status)
+{
+	return status == 200 || status == 206;
+}
+
 static size_t on_body(char *p, size_t size, size_t n, void *user)
 {
 	struct http_call *c = user;
 
 	n *= size;
-	alive(c);
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+	if (is_content(c->status)) {
+		if (!c->brief)
+			alive(c);
+	} else {
+		c->aside += n;
+		if (c->aside > ASIDE_MAX)
+			return CURL_WRITEFUNC_ERROR;
+	}
 	if (is_redirect(c->status))
 		return n;
 	return c->on_body(c, p, n) < 0 ? CURL_WRITEFUNC_ERROR : n;
@@ -401,7 +419,8 @@ static void clear_results(struct http_call *c)
 	c->status = c->retry_after_s = c->os_error = 0;
 	c->content_range[0] = c->challenge[0] = c->error[0] = c->host[0] = 0;
 	c->code = CURLE_OK;
-	c->refused_redirect = c->elsewhere = false;
+	c->refused_redirect = c->elsewhere = c->slow = false;
+	c->aside = 0;
 }
 
 int http_start(struct http *h, struct http_call *c, const struct http_request *q, struct error *err)
@@ -414,6 +433,7 @@ int http_start(struct http *h, struct http_call *c, const struct http_request *q
 	c->stall = WATCH_NONE;
 	c->stall_fd = -1;
 	c->redirects_left = q->redirects ? REDIRECTS_MAX : 0;
+	c->brief = q->brief;
 	c->authorization = q->authorization ? strdup(q->authorization) : NULL;
 	c->accept = q->accept ? strdup(q->accept) : NULL;
 	c->easy = curl_easy_init();
@@ -489,7 +509,10 @@ static void finish(struct http_call *c, CURLcode code)
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	/* A date that has passed, by this host's clock, comes as a negative number: now. */
 	c->retry_after_s = (long)MAX(MIN(retry_after, (curl_off_t)STALL_MAX_S * 24), (curl_off_t)0);
-	c->code = code;
+	if (c->aside > ASIDE_MAX)
+		snprintf(c->error, sizeof(c->error), "its answer %ld does not end", c->status);
+	/* An error is known by its head, whatever became of its body. */
+	c->code = c->status >= 400 ? CURLE_OK : code;
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &c->os_error);
 	release(c);
 	c->on_done(c);

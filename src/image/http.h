@@ -5,8 +5,9 @@
  *
  * What a call promises whatever the server does: only http and https, never
  * from https down to http; the Authorization header goes to the origin (scheme,
- * host, port) of the first URL only; headers and redirects are bounded; a
- * transfer that stands still ends.
+ * host, port) of the first URL only; headers, redirects and the bodies of
+ * errors are bounded; a transfer that stands still ends, and so does one that
+ * trickles unless it may be long.
  */
 #ifndef IMAGE_HTTP_H
 #define IMAGE_HTTP_H
@@ -25,7 +26,7 @@ struct http {
 	CURLM *multi;
 	struct watch timer;
 	int timer_fd;
-	unsigned stall_s; /* a transfer from which nothing comes for this long has failed */
+	unsigned stall_s; /* a transfer has failed when nothing comes for this long; a brief one may not take longer */
 };
 
 int http_init(struct http *h, struct loop *loop, struct error *err) MUST_CHECK;
@@ -38,6 +39,7 @@ struct http_request {
 	const char *form;          /* body of a POST, or NULL for GET; secret */
 	uint64_t from;             /* first byte wanted (Range), 0 = all */
 	bool redirects;            /* follow them */
+	bool brief;                /* the answer is small: it must not trickle */
 };
 
 struct http_call {
@@ -57,6 +59,7 @@ struct http_call {
 	char host[HTTP_HOST_MAX];            /* host[:port] that this was about, after redirects */
 	char error[CURL_ERROR_SIZE];         /* libcurl's words, maybe "" */
 	bool refused_redirect;               /* ended because a redirect was not allowed; error says why */
+	bool slow;                           /* timed out although something came */
 	bool elsewhere;                      /* redirected to another origin: what it asks for is not the registry's */
 
 	/* Private. */
@@ -68,6 +71,8 @@ struct http_call {
 	char *authorization, *accept; /* owned copies */
 	char *origin;                 /* owned: "https://host:port" of the first URL */
 	unsigned redirects_left;
+	bool brief;
+	size_t aside;                 /* bytes of the response's body that are no content */
 };
 
 #define HTTP_CALL_NONE ((struct http_call){ .stall = WATCH_NONE, .stall_fd = -1 })

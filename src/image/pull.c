@@ -165,6 +165,7 @@ static int read_manifest(struct pull *p, struct error *err)
 		return r < 0 ? r : use_manifest(p, hex, err);
 	}
 	g->accept = MANIFEST_ACCEPT;
+	g->brief = true;
 	g->what = p->what;
 	g->size = p->wanted.size;
 	g->offset = 0;

@@ -139,7 +139,7 @@ static void login_done(struct http_call *c)
 static int login_bearer(struct registry *g, const struct auth_challenge *ch, struct error *err)
 {
 	const struct image_request *req = g->req;
-	struct http_request q = { .accept = "application/json", .redirects = true };
+	struct http_request q = { .accept = "application/json", .redirects = true, .brief = true };
 	char scope[IMAGE_NAME_MAX + 32], *url, *basic = NULL, *form = NULL;
 	int r;
 
@@ -415,7 +415,7 @@ static int attempt_or_fail(struct registry_get *get, struct error *err)
 	char url[IMAGE_NAME_MAX * 2 + 320];
 	struct http_request q = {
 		.url = url, .accept = get->accept, .authorization = g->authorization,
-		.from = get->offset, .redirects = true,
+		.from = get->offset, .redirects = true, .brief = get->brief,
 	};
 
 	snprintf(url, sizeof(url), "%s://%s/v2/%s/%s", g->req->plain_http ? "http" : "https",

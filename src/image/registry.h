@@ -46,6 +46,7 @@ struct registry_get {
 	/* Set by the owner before registry_start(); the struct lives until on_done. */
 	char path[256];     /* "blobs/sha256:..." */
 	const char *accept; /* or NULL */
+	bool brief;         /* the content is small, so it must not trickle */
 	const char *what;   /* for messages: "the manifest of x", "layer 0123abcd" */
 	uint64_t size;      /* of the whole content, when it is known; else 0 */
 	uint64_t offset;    /* next byte wanted: moved on here, may begin above 0 to resume */

@@ -17,7 +17,7 @@ fetch() {
 	local store=$T/$1 status
 	shift
 	mkdir -p "$store"
-	OUT=$("$TOP/tests/image/fetch-driver.py" --store "$store" "$@" 2> "$T/err")
+	OUT=$(timeout 60 "$TOP/tests/image/fetch-driver.py" --store "$store" "$@" 2> "$T/err")
 	status=$?
 	ERR=$(cat "$T/err")
 	return $status

@@ -57,6 +57,11 @@ fails 'more than the [0-9]+ bytes announced' "a layer that is too long" 'layers:
 fails 'manifest is larger than 4194304 bytes' "a huge manifest" 'manifests:big=5'
 fails 'resumed at the wrong place' "a wrong Content-Range" 'layers:cut*1' 'layers:bad-range'
 is "$(litter "f$((TAP_N - 1))")" "" "leaves nothing for the next pull to resume in vain"
+fails 'has no image x' "an error that does not end" 'manifests:endless=404'
+fails 'has no image x' "an error that trickles" 'manifests:trickle=404'
+fails 'answers 500' "a layer's error that does not end" 'layers:endless=500'
+fails 'its answer 307 does not end' "a redirect that does not end" 'manifests:endless=307'
+fails 'is too slow: its answer was not whole after 1 s' "a manifest that trickles" 'manifests:trickle=200'
 fails 'too many redirects' "redirects in a circle" 'manifests:redirect='
 fails 'not http or https' "a redirect to a file" 'manifests:redirect=file://'
 fails 'wants a login of a kind' "a login that is no URL" 'manifests:realm='
@@ -74,6 +79,10 @@ like "$OUT" 'login to .* failed: .* answers 401; `docker login' "a wrong passwor
 unlike "$OUT$ERR" 'wr0ng|d3Ivbmc' "is not repeated"
 stop_server "$BAD_PID"
 
+bad_registry_start token-slow "$T/img" --auth token --fault token:trickle=200
+! fetch token-slow --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"
+like "$OUT" 'the login: .* is too slow' "a token that trickles"
+stop_server "$BAD_PID"
 for code in 500 503; do
 	bad_registry_start "token$code" "$T/img" --auth token --fault "token:status=$code*1"
 	fetch "token$code" --plain-http --user tester --password s3cret-Passw0rd pull "$BAD/x"

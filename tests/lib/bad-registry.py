@@ -18,6 +18,8 @@ KIND, for the next TIMES requests (for ever without it):
     gate=FIFO              half of the content; the rest when somebody opens FIFO for writing
     redirect=URL           307 to URL + path
     big=N                  N MiB of spaces
+    endless=CODE           answer CODE (a redirect to itself) with a body that never ends
+    trickle=CODE           answer CODE, then the content, a byte every 200 ms
     realm=URL              401 with this token server
 
 Every request is a line of JSON in FILE: {method, path, range, authorization, body}.
@@ -31,6 +33,7 @@ import pathlib
 import ssl
 import sys
 import threading
+import time
 
 USER, PASSWORD, TOKEN = "tester", "s3cret-Passw0rd", "t0ken-Value"
 
@@ -156,6 +159,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(ranged.removeprefix("bytes=").rstrip("-"))
         self.reply(206, content[start:], [("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")])
 
+    def begin(self, status):
+        self.send_response(status)
+        if status == 307:
+            self.send_header("Location", self.path)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
     def half(self, content, length=True):
         self.send_response(200)
         if length:
@@ -194,6 +205,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(307, b"", [("Location", arg + self.path)])
         elif kind == "realm":
             self.reply(401, b"", [("WWW-Authenticate", f'Bearer realm="{arg}",service="test"')])
+        elif kind == "endless":
+            self.begin(int(arg))
+            while True:
+                self.wfile.write(b" " * 65536)
+        elif kind == "trickle":
+            self.begin(int(arg))
+            for byte in content or b"{}" * 1000:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.2)
         elif kind == "big":
             self.reply(200, b" " * (int(arg) << 20))
 
