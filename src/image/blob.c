@@ -29,15 +29,20 @@ static void tell(struct blob_get *b, enum image_phase phase, uint64_t done)
 	fetch_progress(b->fetch, &p, &b->told_ms);
 }
 
-/* The end, good or bad. On failure what has arrived stays for the next attempt, but not on a full disk: the
- * space is needed more than the bytes. */
-static void finish(struct blob_get *b, const struct error *err)
+/* Does what has arrived stay for the next attempt after a failure with this code? Not on a full disk: the space is
+ * needed more than the bytes. */
+static bool is_worth_keeping(const struct blob_get *b, int code)
 {
 	struct stat st;
-	bool keep = err && err->code != -ENOSPC && err->code != -EDQUOT && b->claim.fd >= 0 &&
-		    fstat(b->claim.fd, &st) == 0 && st.st_size > 0;
 
-	claim_drop(&b->claim, keep);
+	return code != -ENOSPC && code != -EDQUOT && b->claim.fd >= 0 && fstat(b->claim.fd, &st) == 0 &&
+	       st.st_size > 0;
+}
+
+/* The end, good or bad. */
+static void finish(struct blob_get *b, const struct error *err)
+{
+	claim_drop(&b->claim, err && is_worth_keeping(b, err->code));
 	b->active = false;
 	b->on_done(b, err);
 }
@@ -295,12 +300,11 @@ int blob_start(struct blob_get *b, struct error *err)
 
 void blob_abandon(struct blob_get *b)
 {
-	struct stat st;
-
 	/* What a thread waits for is somebody else's, and what it publishes is complete. */
 	if (!b->active || (b->claim_in_thread && !work_ended(&b->work)))
 		return;
-	if (b->claim.fd >= 0 && fstat(b->claim.fd, &st) == 0 && st.st_size == 0)
+	/* Not closed: a thread may still be reading what an earlier attempt left. */
+	if (b->claim.fd >= 0 && !is_worth_keeping(b, b->fetch->err.code))
 		unlinkat(b->fetch->store.tmp, b->claim.name, 0);
 }
 

@@ -37,7 +37,7 @@ struct blob_get {
 /* 1: it is there already. 0: begun, on_done follows. -errno: neither. */
 int blob_start(struct blob_get *b, struct error *err) MUST_CHECK;
 
-/* Just before _exit(2): keeps what can be resumed, removes what cannot. */
+/* Just before _exit(2), with the reason in fetch->err: keeps what can be resumed, removes what cannot. */
 void blob_abandon(struct blob_get *b);
 
 void blob_fini(struct blob_get *b); /* of one that is not running */

@@ -191,5 +191,19 @@ if mkdir -p "$T/full" && mount -t tmpfs -o size=700k none "$T/full" 2>/dev/null;
 	is "$(litter full)" "" "and not kept full"
 	stop_server "$BAD_PID"
 	umount "$T/full"
+	# Two layers that do not fit, side by side, each begun by an earlier pull.
+	mkdir "$T/noise" && head -c 900000 /dev/urandom > "$T/noise/noise"
+	cp -r "$T/img" "$T/img2" && add_layer "$T/img2" "$T/noise"
+	bad_registry_start full2 "$T/img2"
+	mount -t tmpfs -o size=700k none "$T/full" && mkdir "$T/full/tmp"
+	for blob in $(find "$T/img2/blobs" -size +800k -printf '%f\n'); do
+		head -c 200000 "$T/img2/blobs/sha256/$blob" > "$T/full/tmp/$blob.partial"
+	done
+	is "$(litter full)" "HEX.partial HEX.partial " "two partial downloads"
+	! fetch full --plain-http pull "$BAD/x"
+	like "$OUT" "the file system of $T/full is full" "of which one fills the disk"
+	is "$(litter full)" "" "do not keep it full"
+	stop_server "$BAD_PID"
+	umount "$T/full"
 fi
 tap_done
