@@ -148,7 +148,9 @@ static int unpack_file(struct unpack *u, struct archive *a, struct source_file *
 		r = io_write_full(fd, u->out, (size_t)n);
 		if (r < 0)
 			store_write_error(&s->fetch->store, r, err);
-		else if (u->unpacked > UNPACKED_MAX)
+		else
+			r = fetch_check(s->fetch, -1, err); /* a hole, or a bomb, is long without another on_read() */
+		if (r == 0 && u->unpacked > UNPACKED_MAX)
 			r = error_set(err, -EFBIG, "the archive unpacks to more than 1 TiB");
 	}
 	if (r == 0)
@@ -183,6 +185,21 @@ static int unpack_entry(struct unpack *u, struct archive *a, struct archive_entr
 	return f->link ? 0 : error_nomem(err);
 }
 
+/* Goes over what nobody wanted of the entry. libarchive does so by itself, but what a few bytes of an archive unpack to
+ * may take minutes, and nothing could stop it. */
+static int skip_rest(struct unpack *u, struct archive *a, struct error *err)
+{
+	const void *p;
+	la_int64_t at;
+	size_t n;
+	int r;
+
+	while ((r = archive_read_data_block(a, &p, &n, &at)) == ARCHIVE_OK || r == ARCHIVE_WARN)
+		if (fetch_check(u->source->fetch, -1, err) < 0)
+			return err->code;
+	return r == ARCHIVE_EOF ? 0 : archive_failure(u, a, err);
+}
+
 static int unpack_all(struct unpack *u, struct archive *a, struct error *err)
 {
 	struct archive_entry *e;
@@ -202,6 +219,8 @@ static int unpack_all(struct unpack *u, struct archive *a, struct error *err)
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return archive_failure(u, a, err);
 		r = unpack_entry(u, a, e, err);
+		if (r == 0)
+			r = skip_rest(u, a, err);
 		if (r < 0)
 			return r;
 	}

@@ -5,7 +5,8 @@
     fetch-driver.py --store DIR load PATH|- [--name REFERENCE]
 
 Prints one JSON object: {"done": {...}} or {"failed": "...", "code": "ENOENT"}; with --progress also every
-progress report, one a line, before it. Exit status 0, or 1 after FAILED, 2 if the helper just ended.
+progress report, one a line, before it. Exit status 0, or 1 after FAILED, 2 if the helper just ended, as it must
+when nobody wants the answer, 3 if it died.
 """
 import argparse
 import errno
@@ -65,7 +66,8 @@ def main():
     p.add_argument("--store", required=True)
     p.add_argument("--progress", action="store_true")
     p.add_argument("--pid-file", help="where to write the helper's process id")
-    p.add_argument("--hang-up-at", help="close the socket when this phase is reported")
+    p.add_argument("--hang-up-at", default="", metavar="PHASE[=BYTES]",
+                   help="close the socket when this phase is reported, or so many bytes of it")
     p.add_argument("--user")
     p.add_argument("--password")
     p.add_argument("--identity-token")
@@ -77,6 +79,7 @@ def main():
     p.add_argument("op", choices=["pull", "load"])
     p.add_argument("what")
     args = p.parse_args()
+    phase, _, enough = args.hang_up_at.partition("=")
 
     source = None
     if args.op == "load":
@@ -85,18 +88,18 @@ def main():
         "op": args.op, "reference": args.what if args.op == "pull" else args.name,
         "username": args.user, "password": args.password, "identity_token": args.identity_token,
         "plain_http": args.plain_http, "architecture": args.arch, "parallel": args.parallel,
-        "quiet": not (args.progress or args.hang_up_at),
+        "quiet": not (args.progress or phase),
     }
     text = args.raw.encode() if args.raw else json.dumps(request).encode()
     ours, theirs = socket.socketpair()
     child = start(args, ours, theirs, source)
     ours.sendall(HEADER.pack(len(text), REQUEST, 0, 0, 0) + text)
-    status = 2
+    status = None
     for kind, value in frames(ours):
         if kind == PROGRESS:
             if args.progress:
                 print(json.dumps(value), flush=True)
-            if value["phase"] == args.hang_up_at:
+            if value["phase"] == phase and value["done"] >= int(enough or 0):
                 ours.close()
                 break
         elif kind in (DONE, FAILED):
@@ -104,8 +107,8 @@ def main():
             print(json.dumps({"done": value} if kind == DONE else
                              {"failed": value["error"], "code": errno.errorcode[value["errno"]]}), flush=True)
             break
-    child.wait()
-    return status
+    code = child.wait()
+    return status if status is not None else 2 if code == 1 else 3
 
 
 if __name__ == "__main__":

@@ -115,4 +115,25 @@ mkfifo "$T/never"
 ( exec 9<>"$T/never"; "$TOP/tests/image/fetch-driver.py" --store "$T/s" --hang-up-at resolving load - < "$T/never" )
 ok $(($? == 2 ? 0 : 1)) "hanging up stops a load that waits for its pipe"
 is "$(litter s)" "" "and removes what it had unpacked"
+
+# Archives that are small and unpack to hundreds of gigabytes: of a hole, and of an entry that nothing can refer to. The
+# report comes when all of them is read. Who goes on to unpack meets the limit and dies.
+truncate -s 500G "$T/hole" && echo >> "$T/hole" && tar -C "$T" -Scf "$T/hole.tar" hole
+python3 - "$T/unread.tar.bz2" <<-'END'
+	import bz2, sys, tarfile
+	zeros = bytes(45899235) # what one block of bzip2 can stand for
+	header = tarfile.TarInfo("../unread")
+	header.size = 5000 * len(zeros)
+	with open(sys.argv[1], "wb") as f:
+	    f.write(bz2.compress(header.tobuf(tarfile.GNU_FORMAT)) + 5000 * bz2.compress(zeros))
+	END
+for bomb in hole.tar unread.tar.bz2; do
+	is $(($(stat -c %s "$T/$bomb") < 256 * 1024)) 1 "$bomb is read at once"
+	(
+		ulimit -f $((1024 * 1024)) -t 5
+		exec "$TOP/tests/image/fetch-driver.py" --store "$T/s" --hang-up-at resolving=1 load "$T/$bomb"
+	) 2>/dev/null
+	is $? 2 "hanging up stops its unpacking"
+	is "$(litter s)" "" "and nothing of it stays"
+done
 tap_done
