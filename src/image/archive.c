@@ -119,6 +119,10 @@ static int archive_failure(struct unpack *u, struct archive *a, struct error *er
 
 	if (u->failed)
 		return err->code; /* on_read() has said why */
+	if (archive_errno(a) == ENOMEM || (text && strstr(text, "memory"))) /* the latter of zstd */
+		return error_set(err, -ENOMEM, "unpacking the archive takes more than the %llu MiB of memory allowed: "
+					       "compress it with a smaller window, as `zstd -19` and `xz -9` do",
+				 LOAD_HEAP_MAX / MIB);
 	return error_set(err, -EBADMSG, "cannot read the archive: %.200s", text ? text : "damaged");
 }
 

@@ -10,6 +10,7 @@
 #include "base/cursor.h"
 #include "base/sock.h"
 #include "image/convert.h"
+#include "image/heap.h"
 #include "image/layer.h"
 
 enum { FD_SOCK = 3, FD_OUT = 4, FD_SCRATCH = 5 };
@@ -128,17 +129,13 @@ static int serve(struct job *j, struct error *err)
 	return r;
 }
 
-/* A bomb that libarchive keeps in memory (a sparse map, say) ends in an error, not in the OOM killer. */
 static int limit_self(struct error *err)
 {
 	const struct rlimit none = { 0, 0 };
+	int r = heap_limit(CONVERT_HEAP_MAX, err);
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose shadow memory counts */
-	const struct rlimit heap = { CONVERT_HEAP_MAX, CONVERT_HEAP_MAX };
-
-	if (setrlimit(RLIMIT_DATA, &heap) < 0)
-		return error_sys(err, "cannot limit the image converter's memory");
-#endif
+	if (r < 0)
+		return r;
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error, not a crash */
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_sys(err, "cannot restrict the image converter");

@@ -7,6 +7,7 @@
 #include "base/clean.h"
 #include "base/log.h"
 #include "image/assembly.h"
+#include "image/heap.h"
 #include "image/layout.h"
 
 #define FD_SOURCE 5
@@ -124,7 +125,9 @@ int load_start(struct fetch *f, struct error *err)
 	f->abandon = load_abandon;
 	f->finish = load_free;
 	fetch_progress(f, &progress, &told);
-	r = wanted_name(f, &name, err);
+	r = heap_limit(LOAD_HEAP_MAX, err);
+	if (r == 0)
+		r = wanted_name(f, &name, err);
 	if (r == 0)
 		r = source_open(&l->source, f, FD_SOURCE, err);
 	if (r == 0)

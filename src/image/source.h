@@ -13,6 +13,7 @@
 #include "image/fetch.h"
 #include "image/manifest.h"
 
+#define LOAD_HEAP_MAX (96 * MIB) /* bytes; `xz -9` needs 65, what zstd makes without --long or --ultra less */
 #define SOURCE_FILES_MAX 65536
 #define SOURCE_PATH_MAX 1024
 

@@ -1,6 +1,6 @@
 # What the tests of boxlite-image share. Sets TOP and O; sources the libraries; has `fetch`.
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-export O=${O:-$TOP/out}
+export O=${O:-$TOP/out} V=${V:-release}
 [[ $O = /* ]] || O=$TOP/$O
 . "$TOP/tests/lib/tap.sh"
 . "$TOP/tests/lib/images.sh"

@@ -26,6 +26,17 @@ for how in cat gzip zstd bzip2 xz; do
 	fetch "t-$how" load "$T/a.tar.$how"
 	is "$(field rootfs)" "$rootfs" "an OCI tar through $how is loaded"
 done
+xz -9 < "$T/oci.tar" > "$T/a.tar.xz9"
+fetch xz9 load "$T/a.tar.xz9"
+is "$(field rootfs)" "$rootfs" "so is one with the largest window of xz -9"
+cat "$T/oci.tar" | zstd -q --long=27 > "$T/a.tar.long" # through a pipe: it must not know how small it is
+if [[ $V = [at]san ]]; then
+	skip "a larger window is refused" "a sanitizer's own memory could not be told from it"
+else
+	! fetch long load "$T/a.tar.long"
+	like "$OUT" 'more than the 96 MiB of memory allowed.*smaller window' "a larger window is refused"
+	is "$(litter long)" "" "... and leaves nothing in tmp/"
+fi
 fetch pipe load - < <(gzip < "$T/oci.tar")
 is "$(field rootfs)" "$rootfs" "so is one through a pipe"
 is "$(litter pipe)" "" "nothing of it stays in tmp/"
