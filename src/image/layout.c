@@ -152,6 +152,8 @@ static int consider(struct candidate *list, size_t *n, const json_t *entry, cons
 	const char *architecture = json_get_str(plat, "architecture", "", &bad);
 	size_t i;
 
+	if (!manifest_type_known(json_get_str(entry, "mediaType", "", &bad)))
+		return 0;
 	c.desc.size = json_get_u64(entry, "size", 0, &bad);
 	if (bad || !hex || c.desc.size == 0 || c.desc.size > MANIFEST_MAX)
 		return error_set(err, -EBADMSG, "malformed index.json");
@@ -243,22 +245,43 @@ static int name_image(struct layout_image *i, struct source *s, const char *foun
 	return i->reference ? 0 : error_nomem(err);
 }
 
+/* Adds the candidate's image. */
+static int use_candidate(struct layout *l, struct source *s, const char *arch, const struct candidate *c,
+			 struct error *err)
+{
+	struct layout_image *i = layout_add(l, err);
+	int r = i ? use_descriptor(i, s, arch, c->desc, err) : -ENOMEM;
+
+	return r < 0 ? r : name_image(i, s, c->name, err);
+}
+
+/* Is this the failure of something that may stand beside the images: for another platform, or a signature? */
+static bool is_aside(int code)
+{
+	return code == -ENOENT || code == -EMEDIUMTYPE;
+}
+
 static int oci_read(struct layout *l, struct source *s, const char *arch, struct error *err)
 {
 	struct candidate *list = calloc(CANDIDATES_MAX, sizeof(*list));
+	struct error why = { 0 };
 	int k, n, r;
 
 	if (!list)
 		return error_nomem(err);
 	n = r = read_index(list, s, arch, err);
 	for (k = 0; k < n && r >= 0; k++) {
-		struct layout_image *i = layout_add(l, err);
-
-		r = i ? use_descriptor(i, s, arch, list[k].desc, err) : -ENOMEM;
-		if (r == 0)
-			r = name_image(i, s, list[k].name, err);
+		r = use_candidate(l, s, arch, &list[k], &why);
+		if (!is_aside(r))
+			continue;
+		log_info("sha256:%.12s is left out: %s", list[k].desc.hex, why.text);
+		image_fini(&l->images[--l->n]);
+		r = 0;
 	}
 	free(list);
+	/* With nothing left, the last reason is as good as any. */
+	if (why.code && (r < 0 || l->n == 0))
+		return error_set(err, why.code, "%s", why.text);
 	return r < 0 ? r : 0;
 }
 

@@ -44,6 +44,11 @@ static bool in_list(const char *s, const char *const *list, size_t n)
 	return false;
 }
 
+bool manifest_type_known(const char *type)
+{
+	return !type[0] || is_one_of(type, index_types) || is_one_of(type, image_types);
+}
+
 /* Parses an object; what is not one is refused like what is not JSON. */
 static json_t *parse_object(const void *p, size_t n, const char *what, struct error *err)
 {
@@ -89,8 +94,8 @@ static int kind_of(const json_t *j, enum manifest_kind *ret, struct error *err)
 	if (schema == 1 || str_starts(type, "application/vnd.docker.distribution.manifest.v1"))
 		return error_set(err, -ENOTSUP, "the image has docker's old manifest schema 1, which is not supported: "
 						"push it again with a newer docker");
-	if (type[0] && !is_one_of(type, index_types) && !is_one_of(type, image_types))
-		return error_set(err, -ENOTSUP, "not a container image: its media type is %.100s", type);
+	if (!manifest_type_known(type))
+		return error_set(err, -EMEDIUMTYPE, "not a container image: its media type is %.100s", type);
 	/* A document that is both could be read as one thing here and as another elsewhere. */
 	if (schema != 2 || !list == !config || (type[0] && is_one_of(type, index_types) == !list))
 		return error_set(err, -EBADMSG, "malformed manifest: neither an image nor an index");
@@ -120,7 +125,10 @@ static int check_layer_type(const char *type, struct error *err)
 				 type);
 	if (strstr(type, "+encrypted"))
 		return error_set(err, -ENOTSUP, "the image is encrypted, which is not supported (%.100s)", type);
-	return error_set(err, -ENOTSUP, "the image has a layer of an unsupported type (%.100s)", type);
+	if (str_starts(type, "application/vnd.oci.image.layer.") || str_starts(type, "application/vnd.docker.image."))
+		return error_set(err, -ENOTSUP, "the image has a layer of an unsupported type (%.100s)", type);
+	/* Older signatures have the configuration of an image. */
+	return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image: its content is %.100s", type);
 }
 
 static int parse_layers(json_t *list, struct manifest *m, struct error *err)
@@ -169,7 +177,7 @@ int manifest_parse(const void *p, size_t n, struct manifest *ret, struct error *
 		return error_set(err, -EBADMSG, "an index where the manifest of an image was expected");
 	config = json_get_obj(j, "config", &bad);
 	if (!is_one_of(json_get_str(config, "mediaType", "", &bad), config_types))
-		return error_set(err, -ENOTSUP, "an artifact, not a container image (%.100s)",
+		return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image (%.100s)",
 				 json_get_str(config, "mediaType", "no type", &bad));
 	r = parse_descriptor(config, CONFIG_MAX, &m.config, err);
 	if (r == 0)

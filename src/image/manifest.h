@@ -40,13 +40,17 @@ struct manifest {
 
 void manifest_fini(struct manifest *m);
 
-/* What these bytes are: 0 or -errno; refuses docker's schema 1 and everything that is not an image. */
+/* Can what an index calls so be an image or an index? "" can. */
+bool manifest_type_known(const char *media_type);
+
+/* What these bytes are: 0 or -errno; refuses docker's schema 1. -EMEDIUMTYPE, also from manifest_parse(): no image but
+ * something else, such as a signature. */
 int manifest_kind(const void *p, size_t n, enum manifest_kind *ret, struct error *err) MUST_CHECK;
 
 int manifest_parse(const void *p, size_t n, struct manifest *ret, struct error *err) MUST_CHECK;
 
 /* The entry of an index for linux on this architecture ("amd64", "arm/v7"), else one that is an index itself.
- * When there is none the error says what there is. */
+ * When there is none, -ENOENT, the error says what there is. */
 int index_choose(const void *p, size_t n, const char *arch, struct descriptor *ret, struct error *err) MUST_CHECK;
 
 struct image_config {
@@ -60,7 +64,8 @@ struct image_config {
 
 void image_config_fini(struct image_config *c);
 
-/* Parses the configuration of an image with n_layers layers, which must be for linux on this architecture. */
+/* Parses the configuration of an image with n_layers layers, which must be for linux on this architecture: else
+ * -ENOENT. */
 int image_config_parse(const void *p, size_t n, const char *arch, size_t n_layers, struct image_config *ret,
 		       struct error *err) MUST_CHECK;
 

@@ -215,6 +215,8 @@ static int blob_from_folder(struct source *s, const char *path, const struct des
 	struct descriptor got;
 	int r;
 
+	if (fd == -ENOENT)
+		return error_set(err, -EBADMSG, "the folder has no %.200s", path);
 	if (fd < 0)
 		return error_code(err, fd, "cannot open %.200s", path);
 	r = claim_scratch(&c, store);
@@ -245,7 +247,7 @@ static int blob_from_archive(struct source *s, const char *path, const struct de
 	int r;
 
 	if (!f)
-		return error_set(err, -ENOENT, "the archive has no %.200s", path);
+		return error_set(err, -EBADMSG, "the archive has no %.200s", path);
 	r = check_blob(path, f->hex, f->size, want, max, err);
 	if (r < 0)
 		return r;

@@ -82,6 +82,46 @@ is "$(printf %s "$OUT" | jq -r '.done.images[].reference' | tr '\n' ' ')" "examp
 ! fetch two --name x load "$T/two"
 like "$OUT" 'holds 2 images' "cannot be given one name"
 
+# What may stand beside an image in an index: artifacts new and old, attestations, images for others.
+# put_blob LAYOUT TYPE [FIELDS]: standard input as a blob; ENTRY is its descriptor.
+put_blob() {
+	cat > "$T/blob"
+	local hex
+	hex=$(sha256sum < "$T/blob" | cut -d' ' -f1)
+	cp "$T/blob" "$1/blobs/sha256/$hex"
+	ENTRY="{\"mediaType\":\"$2\",\"digest\":\"sha256:$hex\",\"size\":$(stat -c %s "$T/blob")${3:-}}"
+}
+oci=application/vnd.oci
+# put_manifest LAYOUT CONFIG LAYERS [FIELDS]
+put_manifest() {
+	put_blob "$1" $oci.image.manifest.v1+json "${4:-}" <<< "{\"schemaVersion\":2,\"config\":$2,\"layers\":[$3]}"
+}
+cp -r "$T/img" "$T/aside"
+entries=()
+put_blob "$T/aside" $oci.artifact.manifest.v1+json <<< '{"mediaType":"application/vnd.oci.artifact.manifest.v1+json"}'
+entries+=("$ENTRY")
+put_blob "$T/aside" text/plain <<< signed; text=$ENTRY
+put_blob "$T/aside" $oci.empty.v1+json <<< '{}'
+put_manifest "$T/aside" "$ENTRY" "$text"; entries+=("$ENTRY")
+put_blob "$T/aside" $oci.image.config.v1+json <<< '{"architecture":"","os":"","rootfs":{"diff_ids":[]}}'
+put_manifest "$T/aside" "$ENTRY" "$text"; entries+=("$ENTRY")
+put_manifest "$T/aside" "$ENTRY" "$text" ',"platform":{"architecture":"unknown","os":"unknown"}'; entries+=("$ENTRY")
+put_blob "$T/aside" $oci.image.config.v1+json <<< '{"architecture":"arm64","os":"linux"}'
+put_manifest "$T/aside" "$ENTRY" ''; entries+=("$ENTRY")
+list=$(IFS=,; printf %s "${entries[*]}")
+jq -c ".manifests = [$list] + .manifests + [$list]" "$T/img/index.json" > "$T/aside/index.json"
+fetch aside load "$T/aside"
+is "$(printf %s "$OUT" | jq -r '.done.images[].manifest')" "$digest" "what is not an image for this platform is left out"
+is "$(litter aside)" "" "tmp/ is empty"
+jq -c ".manifests = [$list]" "$T/img/index.json" > "$T/aside/index.json"
+! fetch aside load "$T/aside"
+like "$OUT" 'the image is for linux/arm64' "it is an error when nothing is left"
+put_blob "$T/aside" $oci.image.config.v1+json <<< '{"architecture":"amd64","os":"linux"}'
+put_manifest "$T/aside" "$ENTRY" "${text/text\/plain/$oci.image.layer.nondistributable.v1.tar}"
+jq -c ".manifests += [$ENTRY]" "$T/img/index.json" > "$T/aside/index.json"
+! fetch aside load "$T/aside"
+like "$OUT" 'has a foreign layer' "an image that is not supported is not left out in silence"
+
 # --- hostile and broken ------------------------------------------------------------------------
 layer=$(jq -r '.layers[0].digest' "$T/img/blobs/sha256/${digest#sha256:}")
 bad() { rm -rf "$T/bad"; cp -r "$T/img" "$T/bad"; }
@@ -101,7 +141,9 @@ refused 'descriptor|bytes' "a blob of another size is refused"
 bad; printf X | dd of="$T/bad/blobs/sha256/${layer#sha256:}" bs=1 seek=100 conv=notrunc status=none
 refused 'does not have the content of its digest' "a blob of other content is refused"
 bad; rm "$T/bad/blobs/sha256/${layer#sha256:}"
-refused 'No such file' "a missing blob is an error"
+refused 'the folder has no blobs/sha256/' "a missing blob is an error"
+bad; jq -c '.manifests += [.manifests[0] | .digest = "sha256:" + "0" * 64]' "$T/img/index.json" > "$T/bad/index.json"
+refused 'the folder has no blobs/sha256/0' "also beside an image that is there"
 bad; rm "$T/bad/index.json"
 refused 'neither an OCI layout' "a folder that is neither form is refused"
 bad; echo '{"schemaVersion":2,"manifests":[{}]}' > "$T/bad/index.json"

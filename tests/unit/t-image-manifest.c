@@ -42,7 +42,8 @@ static void manifests(void)
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.nondistributable.v1.tar", "1")), "foreign" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "1")), "foreign" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "1")), "encrypted" },
-		{ IMAGE(OCI_CONFIG, DESC("x/y", "1")), "unsupported type (x/y)" },
+		{ IMAGE(OCI_CONFIG, DESC("x/y", "1")), "its content is x/y" },
+		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar+x", "1")), "unsupported type" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar", "-1")), "valid digest and size" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar", "0")), "valid digest and size" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar", "1e3")), "valid digest and size" },
@@ -59,6 +60,11 @@ static void manifests(void)
 		err.text[0] = 0;
 		ok(parse(bad[i].text, &n) < 0 && strstr(err.text, bad[i].error), "refused: %s", bad[i].error);
 	}
+	ok(parse("{\"schemaVersion\":2,\"mediaType\":\"text/x\"}", &n) == -EMEDIUMTYPE &&
+	   parse(IMAGE(DESC("application/vnd.oci.empty.v1+json", "2"), OCI_LAYER), &n) == -EMEDIUMTYPE &&
+	   parse(IMAGE(OCI_CONFIG, DESC("x/y", "1")), &n) == -EMEDIUMTYPE, "what is no image has its own code");
+	ok(parse(IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar+x", "1")), &n) == -ENOTSUP,
+	   "which an image that is not supported has not");
 	at = (size_t)snprintf(many, sizeof(many), "{\"schemaVersion\":2,\"config\":" OCI_CONFIG ",\"layers\":[" OCI_LAYER);
 	for (i = 0; i < IMAGE_LAYERS_MAX; i++)
 		at += (size_t)snprintf(many + at, sizeof(many) - at, "," OCI_LAYER);
