@@ -309,9 +309,12 @@ void assembly_abandon(struct assembly *a)
 {
 	if (a->converting)
 		convert_abort(&a->convert);
-	/* While a thread owns the claim it waits for somebody else's file, or publishes ours. */
+	/* While a thread owns the claim it waits for somebody else's file, or publishes ours: then only the name is
+	 * taken away, unless it has become the final one. */
 	if (!a->in_thread || work_ended(&a->work))
 		claim_drop(&a->claim, false);
+	else if (a->work.run == publish_run)
+		unlinkat(a->fetch->store.tmp, a->claim.name, 0);
 }
 
 void assembly_fini(struct assembly *a)
