@@ -252,7 +252,9 @@ static int use_candidate(struct layout *l, struct source *s, const char *arch, c
 	struct layout_image *i = layout_add(l, err);
 	int r = i ? use_descriptor(i, s, arch, c->desc, err) : -ENOMEM;
 
-	return r < 0 ? r : name_image(i, s, c->name, err);
+	if (r == 0)
+		return name_image(i, s, c->name, err);
+	return c->name[0] ? error_prefix(err, "%s", c->name) : error_prefix(err, "sha256:%.12s", c->desc.hex);
 }
 
 /* Is this the failure of something that may stand beside the images: for another platform, or a signature? */
@@ -274,7 +276,7 @@ static int oci_read(struct layout *l, struct source *s, const char *arch, struct
 		r = use_candidate(l, s, arch, &list[k], &why);
 		if (!is_aside(r))
 			continue;
-		log_info("sha256:%.12s is left out: %s", list[k].desc.hex, why.text);
+		log_info("left out: %s", why.text);
 		image_fini(&l->images[--l->n]);
 		r = 0;
 	}

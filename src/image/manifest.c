@@ -95,7 +95,7 @@ static int kind_of(const json_t *j, enum manifest_kind *ret, struct error *err)
 		return error_set(err, -ENOTSUP, "the image has docker's old manifest schema 1, which is not supported: "
 						"push it again with a newer docker");
 	if (!manifest_type_known(type))
-		return error_set(err, -EMEDIUMTYPE, "not a container image: its media type is %.100s", type);
+		return error_set(err, -EMEDIUMTYPE, "not a container image but %.100s: is the name right?", type);
 	/* A document that is both could be read as one thing here and as another elsewhere. */
 	if (schema != 2 || !list == !config || (type[0] && is_one_of(type, index_types) == !list))
 		return error_set(err, -EBADMSG, "malformed manifest: neither an image nor an index");
@@ -128,7 +128,7 @@ static int check_layer_type(const char *type, struct error *err)
 	if (str_starts(type, "application/vnd.oci.image.layer.") || str_starts(type, "application/vnd.docker.image."))
 		return error_set(err, -ENOTSUP, "the image has a layer of an unsupported type (%.100s)", type);
 	/* Older signatures have the configuration of an image. */
-	return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image: its content is %.100s", type);
+	return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image (%.100s): is the name right?", type);
 }
 
 static int parse_layers(json_t *list, struct manifest *m, struct error *err)
@@ -177,7 +177,7 @@ int manifest_parse(const void *p, size_t n, struct manifest *ret, struct error *
 		return error_set(err, -EBADMSG, "an index where the manifest of an image was expected");
 	config = json_get_obj(j, "config", &bad);
 	if (!is_one_of(json_get_str(config, "mediaType", "", &bad), config_types))
-		return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image (%.100s)",
+		return error_set(err, -EMEDIUMTYPE, "an artifact, not a container image (%.100s): is the name right?",
 				 json_get_str(config, "mediaType", "no type", &bad));
 	r = parse_descriptor(config, CONFIG_MAX, &m.config, err);
 	if (r == 0)
@@ -261,7 +261,8 @@ static int no_platform(json_t *list, const char *arch, struct error *err)
 		}
 		at += (size_t)n;
 	}
-	return error_set(err, -ENOENT, "no image for linux/%s; there is %s", arch, have[0] ? have : "none at all");
+	return error_set(err, -ENOENT, "no image for linux/%s; there is %s: choose one that is built for it", arch,
+			 have[0] ? have : "none at all");
 }
 
 int index_choose(const void *p, size_t n, const char *arch, struct descriptor *ret, struct error *err)
@@ -347,8 +348,8 @@ static int check_platform(const json_t *j, const char *arch, struct image_config
 		return error_set(err, -EBADMSG, "malformed configuration: its platform");
 	/* Docker images of old often say nothing of the variant, or something else than the index did. */
 	if (!str_eq(os, "linux") || !str_eq(architecture, plain))
-		return error_set(err, -ENOENT, "the image is for %s/%s%s%.10s, not linux/%s", os, architecture,
-				 variant[0] ? "/" : "", variant, arch);
+		return error_set(err, -ENOENT, "the image is for %s/%s%s%.10s, not linux/%s: choose one that is "
+				 "built for it", os, architecture, variant[0] ? "/" : "", variant, arch);
 	c->os = strdup(os);
 	c->architecture = strdup(architecture);
 	return c->os && c->architecture ? 0 : error_nomem(err);

@@ -42,6 +42,12 @@ static void fail(struct pull *p, const struct error *err)
 
 /* --- manifests ---------------------------------------------------------------------------------- */
 
+/* The result of a parser, which does not know whose bytes it reads: names the image in the error. */
+static int named(const struct pull *p, int r, struct error *err)
+{
+	return r < 0 ? error_prefix(err, "%s", p->assembly.reference) : r;
+}
+
 static int add_blob(struct pull *p, const char *hex, uint64_t size, struct error *err)
 {
 	p->assembly.blob_bytes += size;
@@ -79,18 +85,18 @@ static int use_manifest(struct pull *p, const char *hex, struct error *err)
 	const void *text = buf_data(&p->body);
 	size_t n = buf_len(&p->body);
 	enum manifest_kind kind;
-	int r = manifest_kind(text, n, &kind, err);
+	int r = named(p, manifest_kind(text, n, &kind, err), err);
 
 	if (r == 0)
 		r = add_blob(p, hex, n, err);
 	if (r == 0 && kind == MANIFEST_INDEX) {
 		if (++p->depth >= MANIFEST_DEPTH_MAX)
 			return error_set(err, -ELOOP, "%s: too many indexes within each other", p->what);
-		r = index_choose(text, n, p->arch, &p->wanted, err);
+		r = named(p, index_choose(text, n, p->arch, &p->wanted, err), err);
 		return r < 0 ? r : read_manifest(p, err);
 	}
 	if (r == 0)
-		r = manifest_parse(text, n, &p->assembly.manifest, err);
+		r = named(p, manifest_parse(text, n, &p->assembly.manifest, err), err);
 	if (r < 0)
 		return r;
 	memcpy(p->assembly.manifest_hex, hex, DIGEST_HEX + 1);
@@ -114,7 +120,7 @@ static int accept_manifest(struct pull *p, struct error *err)
 	if (p->wanted.size && p->wanted.size != n)
 		return error_set(err, -EBADMSG, "%s: the index says %llu bytes, the manifest has %zu", p->what,
 				 (unsigned long long)p->wanted.size, n);
-	r = manifest_kind(text, n, &kind, err);
+	r = named(p, manifest_kind(text, n, &kind, err), err);
 	if (r == 0)
 		r = store_blob_write(&p->fetch->store, hex, text, n, err);
 	return r < 0 ? r : use_manifest(p, hex, err);
@@ -273,7 +279,8 @@ static int start_layers(struct pull *p, struct error *err)
 	int r = store_blob_read(&p->fetch->store, m->config.hex, &text, err);
 
 	if (r == 0)
-		r = image_config_parse(buf_data(&text), buf_len(&text), p->arch, m->n, &p->assembly.config, err);
+		r = named(p, image_config_parse(buf_data(&text), buf_len(&text), p->arch, m->n, &p->assembly.config,
+						err), err);
 	buf_fini(&text);
 	if (r == 0)
 		r = list_layers(p, err);

@@ -115,12 +115,16 @@ is "$(printf %s "$OUT" | jq -r '.done.images[].manifest')" "$digest" "what is no
 is "$(litter aside)" "" "tmp/ is empty"
 jq -c ".manifests = [$list]" "$T/img/index.json" > "$T/aside/index.json"
 ! fetch aside load "$T/aside"
-like "$OUT" 'the image is for linux/arm64' "it is an error when nothing is left"
+like "$OUT" '"sha256:[0-9a-f]*: the image is for linux/arm64' "it is an error when nothing is left"
 put_blob "$T/aside" $oci.image.config.v1+json <<< '{"architecture":"amd64","os":"linux"}'
 put_manifest "$T/aside" "$ENTRY" "${text/text\/plain/$oci.image.layer.nondistributable.v1.tar}"
 jq -c ".manifests += [$ENTRY]" "$T/img/index.json" > "$T/aside/index.json"
 ! fetch aside load "$T/aside"
 like "$OUT" 'has a foreign layer' "an image that is not supported is not left out in silence"
+
+jq -c '.manifests[0] |= (.digest = "sha256:" + "0" * 64)' "$T/named/index.json" > "$T/aside/index.json"
+! fetch aside load "$T/aside"
+like "$OUT" '"example.com/foo/bar:1.2: the folder has no' "the error names the image"
 
 # --- hostile and broken ------------------------------------------------------------------------
 layer=$(jq -r '.layers[0].digest' "$T/img/blobs/sha256/${digest#sha256:}")

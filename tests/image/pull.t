@@ -80,10 +80,18 @@ index '{"architecture":"arm64","os":"linux","variant":"v8"}' '{"architecture":"s
   '{"architecture":"unknown","os":"unknown"}' | copy arm $type
 ! fetch m --plain-http pull "$REGISTRY/multi:arm"
 ok $? "no image for this platform is an error"
-like "$OUT" 'no image for linux/amd64; there is linux/arm64/v8, linux/s390x"' "which names what there is"
+like "$OUT" "\"$REGISTRY/multi:arm: no image for linux/amd64; there is linux/arm64/v8, linux/s390x: choose one .*\"" \
+  "which names the image and what there is"
 ! fetch m --plain-http --arch arm64 pull "$REGISTRY/multi:amd64"
 ok $? "another architecture is refused"
-like "$OUT" 'is for linux/amd64, not linux/arm64' "with the reason"
+like "$OUT" "\"$REGISTRY/multi:amd64: the image is for linux/amd64, not linux/arm64: choose" "with the reason"
+jq -c '.config.mediaType = "application/vnd.oci.empty.v1+json"' "$T/manifest" |
+  copy artifact application/vnd.oci.image.manifest.v1+json
+! fetch m --plain-http pull "$REGISTRY/multi:artifact"
+like "$OUT" "\"$REGISTRY/multi:artifact: an artifact, .*: is the name right" "an artifact is no image"
+jq -c '.layers += .layers' "$T/manifest" | copy odd application/vnd.oci.image.manifest.v1+json
+! fetch m --plain-http pull "$REGISTRY/multi:odd"
+like "$OUT" "\"$REGISTRY/multi:odd: the manifest lists 6 layers, the configuration 3" "one that contradicts itself is named"
 ! fetch m --plain-http pull "$REGISTRY/multi:nosuch"
 ok $? "an unknown tag is an error"
 like "$OUT" "$REGISTRY has no image multi:nosuch" "that says so"

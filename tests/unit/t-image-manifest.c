@@ -42,7 +42,7 @@ static void manifests(void)
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.nondistributable.v1.tar", "1")), "foreign" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "1")), "foreign" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "1")), "encrypted" },
-		{ IMAGE(OCI_CONFIG, DESC("x/y", "1")), "its content is x/y" },
+		{ IMAGE(OCI_CONFIG, DESC("x/y", "1")), "not a container image (x/y)" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar+x", "1")), "unsupported type" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar", "-1")), "valid digest and size" },
 		{ IMAGE(OCI_CONFIG, DESC("application/vnd.oci.image.layer.v1.tar", "0")), "valid digest and size" },
@@ -93,7 +93,8 @@ static void platforms(void)
 	is_int(platform_score("amd64", "windows", "amd64", ""), 0, "linux only");
 	is_int(choose(ENTRY("unknown", "unknown", "") "," ENTRY("linux", "amd64", ""), "amd64"), 9, "attestations aside");
 	is_int(choose(ENTRY("windows", "amd64", "") "," ENTRY("linux", "s390x", ""), "amd64"), -ENOENT, "none");
-	is_str(err.text, "no image for linux/amd64; there is windows/amd64, linux/s390x", "what there is");
+	is_str(err.text, "no image for linux/amd64; there is windows/amd64, linux/s390x: choose one that is built for it",
+	       "what there is");
 	is_int(choose("", "amd64"), -ENOENT, "an empty index");
 	is_int(choose(DESC("application/vnd.oci.image.index.v1+json", "11"), "amd64"), 11, "an index in an index");
 	is_int(choose(DESC("application/vnd.oci.image.manifest.v1+json", "12"), "amd64"), 12, "an image without a platform");
