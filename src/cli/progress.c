@@ -1,6 +1,6 @@
 /*
  * Progress of a pull on stderr: on a terminal one line that is drawn over;
- * otherwise a line when a phase begins, for logs.
+ * otherwise a line when a layer comes to a phase, for logs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +15,18 @@
 #define ITEMS_MAX 512
 #define REDRAW_NS 50000000LL
 
+/* What was said of an item in lines. Several images of one load have each a first layer. */
+struct told {
+	char digest[16];
+	unsigned phases; /* bits */
+};
+
 struct progress {
 	const char *reference; /* borrowed */
 	bool terminal, drawn;
-	int phase;             /* last one printed; -1: none */
+	int phase;             /* last one drawn; -1: none */
 	int64_t last_draw_ns;
+	struct told told[ITEMS_MAX + 1]; /* by item; [0]: what is about no layer */
 	uint64_t done[ITEMS_MAX], total[ITEMS_MAX]; /* of downloads, by layer */
 };
 
@@ -65,16 +72,41 @@ static const char *verb(int phase)
 	}
 }
 
+/* Layers move side by side, so that the phase changes all the time: it is news once for each of them. */
+static bool is_news(struct progress *p, const struct boxlite_progress *now)
+{
+	struct told *t = &p->told[MIN(now->item, (unsigned)ITEMS_MAX)];
+	unsigned bit = 1U << now->phase;
+
+	if (!str_eq(t->digest, now->digest)) {
+		t->phases = 0;
+		snprintf(t->digest, sizeof(t->digest), "%s", now->digest);
+	}
+	if (t->phases & bit)
+		return false;
+	t->phases |= bit;
+	return true;
+}
+
+/* " layer 2/3", or "" when it is about no layer. */
+static const char *layer_of(const struct boxlite_progress *now, char text[32])
+{
+	text[0] = 0;
+	if (now->item)
+		snprintf(text, 32, " layer %u/%u", now->item, now->items);
+	return text;
+}
+
 static void draw(struct progress *p, const struct boxlite_progress *now)
 {
 	uint64_t done = now->done, total = now->total;
-	char a[24], b[24], layers[32] = "";
+	char a[24], b[24], layer[32] = "";
 
 	if (now->phase == BOXLITE_DOWNLOADING)
 		sum(p, &done, &total);
-	else if (now->items)
-		snprintf(layers, sizeof(layers), " layer %u/%u", now->item, now->items);
-	fprintf(stderr, "\r%s: %s%s", p->reference, verb(now->phase), layers);
+	else
+		layer_of(now, layer);
+	fprintf(stderr, "\r%s: %s%s", p->reference, verb(now->phase), layer);
 	if (total)
 		fprintf(stderr, " %s / %s", str_format_size(done, a), str_format_size(total, b));
 	else if (done)
@@ -86,6 +118,7 @@ static void draw(struct progress *p, const struct boxlite_progress *now)
 int progress_update(const struct boxlite_progress *now, void *ud)
 {
 	struct progress *p = ud;
+	char layer[32];
 	int64_t t;
 
 	if (!p)
@@ -95,9 +128,8 @@ int progress_update(const struct boxlite_progress *now, void *ud)
 		p->total[now->item - 1] = now->total;
 	}
 	if (!p->terminal) {
-		if (now->phase != p->phase)
-			fprintf(stderr, "%s: %s\n", p->reference, verb(now->phase));
-		p->phase = now->phase;
+		if (is_news(p, now))
+			fprintf(stderr, "%s: %s%s\n", p->reference, verb(now->phase), layer_of(now, layer));
 		return 0;
 	}
 	t = now_ns();

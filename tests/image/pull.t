@@ -41,6 +41,11 @@ ok $? "zstd layers are pulled" || printf '# %s\n' "$OUT"
 is "$(field rootfs)" "$first" "and give the same root file system name"
 cmp -s "$T/s/rootfs/$first" "$T/z/rootfs/$first"; ok $? "and the same bytes"
 
+# Without a terminal each layer's phase is a line, once.
+BOXLITE_HOME=$T/home "$O/bin/boxlite" pull --plain-http "$REGISTRY/lib/bb:oci" 2> "$T/lines" > /dev/null
+is "$(sort "$T/lines")" "$(printf "$REGISTRY/lib/bb:oci: %s\n" converting\ layer\ {1,2,3}/3 downloading\ layer\ {1,2,3}/3 \
+  resolving)" "progress for a log"
+
 fetch d --plain-http pull "$REGISTRY/lib/bb@$digest"
 ok $? "a pull by digest"
 is "$(field reference)" "$REGISTRY/lib/bb@$digest" "keeps the digest in the name"
