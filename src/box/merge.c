@@ -66,12 +66,20 @@ static int copy(const char *text, char **ret)
 }
 
 /* JSON carries the description to the guest, so every text must be UTF-8. */
-static bool is_utf8(const struct strv *s)
+static bool are_utf8(const struct strv *s)
 {
 	json_t *list = json_from_strv(s);
 
 	json_decref(list);
 	return list != NULL;
+}
+
+static bool is_utf8(const char *text)
+{
+	json_t *j = text ? json_string(text) : NULL;
+
+	json_decref(j);
+	return !text || j;
 }
 
 int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,
@@ -102,8 +110,10 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 		r = error_set(err, -EBADMSG, "the image's configuration is malformed");
 	else if (s.argv.n == 0)
 		r = error_set(err, -EINVAL, "the image names no command: give one behind its name");
-	else if (!is_utf8(&s.argv) || !is_utf8(&s.env))
+	else if (!are_utf8(&s.argv) || !are_utf8(&s.env))
 		r = error_set(err, -EINVAL, "an argument or variable is not UTF-8 text");
+	else if (!is_utf8(s.cwd) || !is_utf8(s.user))
+		r = error_set(err, -EINVAL, "the working folder or the user is not UTF-8 text");
 	else if (s.cwd && s.cwd[0] != '/')
 		r = error_set(err, -EINVAL, "the working folder '%s' is not an absolute path", s.cwd);
 	if (r < 0)

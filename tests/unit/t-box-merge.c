@@ -60,6 +60,11 @@ static void test_argv(void)
 	o.command = cmd;
 	o.workdir = "relative";
 	is_str(argv_of("{}", &o, &s), want, "so is a relative folder");
+	o.workdir = "/\xff";
+	is_str(argv_of("{}", &o, &s), want, "so is one that is not UTF-8");
+	o.workdir = NULL;
+	o.user = "\xff";
+	is_str(argv_of("{}", &o, &s), want, "so is such a user");
 }
 
 static void test_env(void)
