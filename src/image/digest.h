@@ -5,6 +5,7 @@
 #include "base/base.h"
 
 #define DIGEST_HEX 64
+#define DIGEST_OF_NOTHING "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 struct digest {
 	void *md; /* owned EVP_MD_CTX; NULL = not begun */

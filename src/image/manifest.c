@@ -70,7 +70,8 @@ static int parse_descriptor(const json_t *j, uint64_t max, struct descriptor *re
 
 	if (str_starts(digest, "sha512:") || str_starts(digest, "sha384:"))
 		return error_set(err, -ENOTSUP, "the manifest names blobs by %.6s; only sha256 is supported", digest);
-	if (bad || !hex || size == 0)
+	/* A layer may have no bytes: docker saved such. With another digest 0 means that the size was not known. */
+	if (bad || !hex || (size == 0 && !str_eq(hex, DIGEST_OF_NOTHING)))
 		return error_set(err, -EBADMSG, "malformed manifest: an entry without a valid digest and size");
 	if (size > max)
 		return error_set(err, -EFBIG, "blob sha256:%.12s has %llu bytes, more than the %llu allowed", hex,

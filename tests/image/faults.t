@@ -34,6 +34,11 @@ try rate 'manifests:status=429/1*1'; good "429 with a short Retry-After is waite
 try past 'manifests:status=503/Wed, 21 Oct 2015 07:28:00 GMT*1'; good "a Retry-After that is over, by our clock"
 is "$(litter rate)" "" "tmp/ is empty"
 
+cp -r "$T/img" "$T/nothing" && add_empty_layer "$T/nothing" && bad_registry_start nothing "$T/nothing"
+fetch nothing --plain-http pull "$BAD/x"; good "a layer of no bytes"
+is "$(requests ".path | test(\"$EMPTY\")")" 0 "need not be asked for"
+stop_server "$BAD_PID"
+
 export BOXLITE_PULL_ATTEMPTS=2
 # --- what does not ------------------------------------------------------------------------------------
 fails() { # PATTERN NAME FAULT...

@@ -82,6 +82,23 @@ is "$(printf %s "$OUT" | jq -r '.done.images[].reference' | tr '\n' ' ')" "examp
 ! fetch two --name x load "$T/two"
 like "$OUT" 'holds 2 images' "cannot be given one name"
 
+# A layer of no bytes, as docker saved them.
+cp -r "$T/img" "$T/nothing" && add_empty_layer "$T/nothing"; ok $? "a layer of no bytes is added"
+fetch nothing load "$T/nothing"
+is "$(field 'blobs[]' | grep -c $EMPTY)" 1 "it is loaded from a layout"
+rootfs_ok nothing; ok $? "and fsck.erofs is content"
+rootfs2=$(field rootfs)
+mkdir "$T/docker.x" && tar -C "$T/docker.x" -xf "$T/docker.tar" && chmod -R u+w "$T/docker.x"
+: > "$T/docker.x/empty.tar"
+jq -c '.[0].Layers += ["empty.tar"]' "$T/docker.x/manifest.json" > "$T/m" && mv "$T/m" "$T/docker.x/manifest.json"
+config=$(jq -r '.[0].Config' "$T/docker.x/manifest.json")
+jq -c ".rootfs.diff_ids += [\"sha256:$EMPTY\"]" "$T/docker.x/$config" > "$T/docker.x/config.json"
+jq -c '.[0].Config = "config.json"' "$T/docker.x/manifest.json" > "$T/m" && mv "$T/m" "$T/docker.x/manifest.json"
+tar -C "$T/docker.x" -cf "$T/docker-nothing.tar" .
+fetch nothing load "$T/docker-nothing.tar"
+is "$(field rootfs)" "$rootfs2" "and from a docker archive" || printf '# %s\n' "$OUT"
+config=$(jq -r .config.digest "$T/img/blobs/sha256/${digest#sha256:}")
+
 # What may stand beside an image in an index: artifacts new and old, attestations, images for others.
 # put_blob LAYOUT TYPE [FIELDS]: standard input as a blob; ENTRY is its descriptor.
 put_blob() {

@@ -22,6 +22,28 @@ add_layer() {
 	rm -f "$2.tar"
 }
 
+EMPTY=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # SHA-256 of nothing
+
+# reblob LAYOUT HEX FILTER: replaces a blob by what a jq filter makes of it; sets HEX.
+reblob() {
+	local blobs=$1/blobs/sha256
+	jq -c "$3" "$blobs/$2" > "$1.blob" && HEX=$(sha256sum < "$1.blob") && HEX=${HEX%% *} &&
+	rm "$blobs/$2" && mv "$1.blob" "$blobs/$HEX"
+}
+
+# Adds a layer of no bytes as the next of image "latest" in the OCI layout $1.
+add_empty_layer() {
+	local manifest config
+	manifest=$(jq -r '.manifests[0].digest[7:]' "$1/index.json")
+	config=$(jq -r '.config.digest[7:]' "$1/blobs/sha256/$manifest")
+	: > "$1/blobs/sha256/$EMPTY"
+	reblob "$1" "$config" ".rootfs.diff_ids += [\"sha256:$EMPTY\"]" &&
+	reblob "$1" "$manifest" ".config.digest = \"sha256:$HEX\" | .config.size = $(stat -c %s "$1/blobs/sha256/$HEX") |
+	  .layers += [{mediaType: \"application/vnd.oci.image.layer.v1.tar\", digest: \"sha256:$EMPTY\", size: 0}]" &&
+	jq -c ".manifests[0].digest = \"sha256:$HEX\" | .manifests[0].size = $(stat -c %s "$1/blobs/sha256/$HEX")" \
+	  "$1/index.json" > "$1.blob" && mv "$1.blob" "$1/index.json"
+}
+
 # An OCI layout at $1 with image "latest" of $2 layers (default 2): busybox, then a small file each.
 mk_busybox_image() {
 	local dir=$1 layers=${2:-2} tree=$1.tree i

@@ -56,6 +56,8 @@ static void manifests(void)
 	ok(parse(IMAGE(OCI_CONFIG, OCI_LAYER "," OCI_LAYER), &n) == 0 && n == 2, "an image of two layers");
 	ok(parse(IMAGE(DESC("application/vnd.docker.container.image.v1+json", "1"),
 		       DESC("application/vnd.docker.image.rootfs.diff.tar.gzip", "1")), &n) == 0, "docker's types");
+	ok(parse(IMAGE(OCI_CONFIG, "{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:"
+		       DIGEST_OF_NOTHING "\",\"size\":0}"), &n) == 0 && n == 1, "a layer of no bytes");
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		err.text[0] = 0;
 		ok(parse(bad[i].text, &n) < 0 && strstr(err.text, bad[i].error), "refused: %s", bad[i].error);
