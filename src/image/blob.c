@@ -29,14 +29,18 @@ static void tell(struct blob_get *b, enum image_phase phase, uint64_t done)
 	fetch_progress(b->fetch, &p, &b->told_ms);
 }
 
+static bool is_full_disk(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT;
+}
+
 /* Does what has arrived stay for the next attempt after a failure with this code? Not on a full disk: the space is
  * needed more than the bytes. */
 static bool is_worth_keeping(const struct blob_get *b, int code)
 {
 	struct stat st;
 
-	return code != -ENOSPC && code != -EDQUOT && b->claim.fd >= 0 && fstat(b->claim.fd, &st) == 0 &&
-	       st.st_size > 0;
+	return !is_full_disk(code) && b->claim.fd >= 0 && fstat(b->claim.fd, &st) == 0 && st.st_size > 0;
 }
 
 /* The end, good or bad. */
@@ -300,11 +304,19 @@ int blob_start(struct blob_get *b, struct error *err)
 
 void blob_abandon(struct blob_get *b)
 {
-	/* What a thread waits for is somebody else's, and what it publishes is complete. */
-	if (!b->active || (b->claim_in_thread && !work_ended(&b->work)))
+	bool litter;
+	int code;
+
+	if (!b->active)
 		return;
-	/* Not closed: a thread may still be reading what an earlier attempt left. */
-	if (b->claim.fd >= 0 && !is_worth_keeping(b, b->fetch->err.code))
+	code = b->fetch->err.code;
+	/* What a thread waits for is somebody else's, and what it publishes is complete. */
+	if (b->claim_in_thread && !work_ended(&b->work))
+		litter = b->work.run == publish_run && is_full_disk(code);
+	else
+		litter = b->claim.fd >= 0 && !is_worth_keeping(b, code);
+	/* Not closed: a thread may still be at work on it. */
+	if (litter)
 		unlinkat(b->fetch->store.tmp, b->claim.name, 0);
 }
 

@@ -23,6 +23,14 @@ fetch() {
 	return $status
 }
 
+# hold_sync SUFFIX STORE ARGUMENT...: fetch with a disk that never ends the sync of a file with this suffix.
+hold_sync() {
+	local HOLD_SYNC=$1
+	shift
+	${CC:-cc} -shared -fPIC "$TOP/tests/lib/hold-sync.c" -o "$T/hold-sync.so" || return 9
+	HOLD_SYNC=$HOLD_SYNC LD_PRELOAD=$T/hold-sync.so ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 fetch "$@"
+}
+
 # field PATH: of the first image of the last result.
 field() {
 	printf '%s\n' "$OUT" | tail -n1 | jq -r ".done.images[0].$1"

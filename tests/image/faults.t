@@ -208,6 +208,15 @@ if mkdir -p "$T/full" && mount -t tmpfs -o size=700k none "$T/full" 2>/dev/null;
 	! fetch full --plain-http pull "$BAD/x"
 	like "$OUT" "the file system of $T/full is full" "of which one fills the disk"
 	is "$(litter full)" "" "do not keep it full"
+	# The same while a small layer, complete since an earlier pull, is being synced.
+	mkdir -p "$T/full/tmp"
+	small=$(find "$T/img2/blobs" -size -2 -printf '%f\n' | grep -Ff <(jq -r '.layers[].digest[7:]' \
+	  "$T/img2/blobs/sha256/$(jq -r '.manifests[0].digest[7:]' "$T/img2/index.json")") | head -n1)
+	cp "$T/img2/blobs/sha256/$small" "$T/full/tmp/$small.partial"
+	rm -f "$T/full/blobs/sha256/$small"
+	! hold_sync "$small.partial" full --plain-http pull "$BAD/x"
+	like "$OUT" "the file system of $T/full is full" "a disk that fills up during a sync"
+	is "$(litter full)" "" "is not kept full either"
 	stop_server "$BAD_PID"
 	umount "$T/full"
 fi

@@ -191,8 +191,7 @@ ok $(($? == 2 ? 0 : 1)) "hanging up stops a load that waits for its pipe"
 is "$(litter s)" "" "and removes what it had unpacked"
 
 # Cancelled while the root file system is synced: the thread that does so cannot be stopped.
-${CC:-cc} -shared -fPIC "$TOP/tests/lib/cancel-sync.c" -o "$T/cancel-sync.so"; ok $? "a slow disk is made"
-ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 LD_PRELOAD=$T/cancel-sync.so fetch sync load "$T/img"
+HOLD_SYNC_CANCELS=1 hold_sync .build sync load "$T/img"
 is $? 2 "a load is cancelled while its result is synced"
 is "$(litter sync)" "" "and takes it away"
 is "$(ls "$T/sync/rootfs")" "" "as it was not published"
