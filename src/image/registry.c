@@ -308,7 +308,7 @@ static void on_pause_end(struct watch *w, uint32_t events)
  * so that those who failed together do not come back together. */
 static uint64_t pause_ms(const struct registry_get *get, long retry_after_s)
 {
-	uint64_t ms = MIN((uint64_t)PAUSE_FIRST_MS << (get->attempts - 1), (uint64_t)PAUSE_MAX_MS);
+	uint64_t ms = MIN((uint64_t)PAUSE_FIRST_MS << MIN(get->attempts - 1, 16U), (uint64_t)PAUSE_MAX_MS);
 	uint16_t jitter = 0;
 
 	if (getrandom(&jitter, sizeof(jitter), GRND_NONBLOCK) < 0)
