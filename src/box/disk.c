@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/io.h"
 #include "base/newfile.h"
 #include "base/spawn.h"
 
@@ -101,12 +103,32 @@ static int make_template(struct home *h, const char *name, uint64_t bytes, bool 
 	return r;
 }
 
+/* Where the kernel does not copy between the two (they are on different file systems). */
+static int copy_by_hand(int from, int to, off_t at, off_t end)
+{
+	static const size_t chunk = 64 * KIB;
+	auto_free char *p = malloc(chunk);
+	int r = p ? 0 : -ENOMEM;
+
+	while (r == 0 && at < end) {
+		size_t n = MIN(chunk, (size_t)(end - at));
+
+		r = io_pread_full(from, p, n, (uint64_t)at);
+		if (r == 0)
+			r = io_pwrite_full(to, p, n, (uint64_t)at);
+		at += (off_t)n;
+	}
+	return r;
+}
+
 static int copy_extent(int from, int to, off_t at, off_t end)
 {
 	while (at < end) {
 		off_t in = at, out = at;
 		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
 
+		if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOSYS))
+			return copy_by_hand(from, to, at, end);
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
 		at += n;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -22,6 +23,7 @@
 
 #define FORMAT_VERSION 1 /* of what the saved machine does beyond the files below; raise it when that changes */
 #define TEMPLATES_MAX 8  /* of 50 MB and more each */
+#define LEFTOVER_S 600   /* nobody writes a template for so long */
 
 /* What makes a file this file and no other version of it. */
 static int add_identity(struct buf *key, const char *name, const struct stat *st)
@@ -64,54 +66,98 @@ static char *make_key(const struct home *h, const struct box_spec *spec, int ker
 	return text ? strdup(text) : NULL;
 }
 
-/* The template of that key: fd, -ENOENT, or -errno of one that is broken. */
-static int open_template(const struct home *h, const char *key)
+/* An open template and its head: fd, -ENOENT, -EBADMSG when it is none, -errno. */
+static int open_template(const struct home *h, const char *name, struct template_head *ret)
 {
-	char name[TEMPLATE_NAME_MAX];
+	/* O_NONBLOCK: whatever has that name, nothing waits for it. */
+	auto_fd int fd = openat(h->templates_fd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t page[TEMPLATE_PAGE];
-	struct template_head head;
-	auto_fd int fd = -1;
 	int r;
 
-	template_name(key, name);
-	fd = openat(h->templates_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = io_pread_full(fd, page, sizeof(page), 0);
 	if (r == 0)
-		r = template_get_head(page, &head);
-	if (r == 0 && !str_eq(head.key, key))
-		r = -EBADMSG;
-	if (r < 0)
-		unlinkat(h->templates_fd, name, 0);
-	return r < 0 ? r : take_fd(&fd);
+		r = template_get_head(page, ret);
+	return r < 0 ? -EBADMSG : take_fd(&fd);
 }
 
-/* Takes away the oldest while there are too many. Who starts from one has it open. */
-static void trim(const struct home *h)
+/* The template of that key: fd, -ENOENT, -errno of what is in its place and cannot be taken away. */
+static int find_template(const struct home *h, const char *key)
 {
-	for (;;) {
+	char name[TEMPLATE_NAME_MAX];
+	struct template_head head;
+	int fd;
+
+	template_name(key, name);
+	fd = open_template(h, name, &head);
+	if (fd >= 0 && str_eq(head.key, key))
+		return fd;
+	if (fd == -ENOENT)
+		return fd;
+	close_fd(&fd);
+	return unlinkat(h->templates_fd, name, 0) < 0 ? -errno : -ENOENT;
+}
+
+/* Whether a file of the folder is a template that may be used in this boot of the host. */
+static bool is_current(const struct home *h, const char *name, const char *key)
+{
+	struct template_head head;
+	auto_fd int fd = open_template(h, name, &head);
+	size_t n = strcspn(key, "\n");
+
+	n += 1 + strcspn(key + n + 1, "\n"); /* the first two lines: version and boot */
+	return fd >= 0 && strncmp(head.key, key, n) == 0;
+}
+
+/* What a shim that was killed has left where files without names do not exist. */
+static bool is_leftover(const struct home *h, const char *name)
+{
+	struct stat st;
+
+	return str_starts(name, ".machine-") && fstatat(h->templates_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mtim.tv_sec + LEFTOVER_S < time(NULL);
+}
+
+struct oldest {
+	char name[TEMPLATE_NAME_MAX];
+	struct timespec when;
+	unsigned of; /* how many there are */
+};
+
+static void consider(const struct home *h, const char *name, struct oldest *o)
+{
+	struct stat st;
+
+	if (fstatat(h->templates_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (o->of++ == 0 || st.st_mtim.tv_sec < o->when.tv_sec ||
+	    (st.st_mtim.tv_sec == o->when.tv_sec && st.st_mtim.tv_nsec < o->when.tv_nsec)) {
+		o->when = st.st_mtim;
+		snprintf(o->name, sizeof(o->name), "%s", name);
+	}
+}
+
+/* Takes away what is of no more use, and then the oldest while there are too many. Who starts from one has it open. */
+static void trim(const struct home *h, const char *key)
+{
+	struct oldest o;
+
+	do {
 		int copy = openat(h->templates_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		auto_dir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-		char oldest[TEMPLATE_NAME_MAX] = "";
-		struct timespec then = { 0 };
-		unsigned n = 0;
 		struct dirent *e;
-		struct stat st;
 
+		o = (struct oldest){ .of = 0 };
 		while (dir && (e = readdir(dir))) {
-			if (!str_starts(e->d_name, "machine-") || strlen(e->d_name) >= sizeof(oldest) ||
-			    fstatat(h->templates_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			if (is_leftover(h, e->d_name))
+				unlinkat(h->templates_fd, e->d_name, 0);
+			if (!str_starts(e->d_name, "machine-") || strlen(e->d_name) >= sizeof(o.name))
 				continue;
-			if (n++ == 0 || st.st_mtim.tv_sec < then.tv_sec ||
-			    (st.st_mtim.tv_sec == then.tv_sec && st.st_mtim.tv_nsec < then.tv_nsec)) {
-				then = st.st_mtim;
-				snprintf(oldest, sizeof(oldest), "%s", e->d_name);
-			}
+			if (is_current(h, e->d_name, key) || unlinkat(h->templates_fd, e->d_name, 0) < 0)
+				consider(h, e->d_name, &o);
 		}
-		if (n < TEMPLATES_MAX || unlinkat(h->templates_fd, oldest, 0) < 0)
-			return;
-	}
+	} while (o.of >= TEMPLATES_MAX && unlinkat(h->templates_fd, o.name, 0) == 0);
 }
 
 int template_choose(const struct home *h, struct box_spec *spec, int kernel_fd, int initrd_fd, int *ret_fd,
@@ -127,7 +173,9 @@ int template_choose(const struct home *h, struct box_spec *spec, int kernel_fd, 
 	key = make_key(h, spec, kernel_fd, initrd_fd);
 	if (!key)
 		return 0;
-	fd = open_template(h, key);
+	fd = find_template(h, key);
+	if (fd < 0 && fd != -ENOENT)
+		return 0;
 	if (fd >= 0) {
 		spec->from_template = true;
 		*ret_fd = fd;
@@ -136,7 +184,7 @@ int template_choose(const struct home *h, struct box_spec *spec, int kernel_fd, 
 	fd = openat(h->templates_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, "cannot open the templates of %s", h->path);
-	trim(h);
+	trim(h, key);
 	spec->template_key = take_ptr(&key);
 	*ret_fd = fd;
 	return 0;

@@ -5,26 +5,53 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "wire/boot.h"
 
-static void frame_on_connection(struct shim *s, const struct frame *f)
+/* Before HELLO of a machine that was to save time, another one is booted: it is the machine that is wrong. */
+static void broken(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void broken(struct shim *s, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (s->way != WAY_BOOT)
+		machine_give_up(s, "the machine is not used", text);
+	else
+		life_fail(s, "%s", text);
+}
+
+static void greet(struct shim *s, const struct frame *f)
 {
 	struct error err = { 0 };
+
+	if (s->agent_hello) {
+		broken(s, "the guest broke the protocol: HELLO twice");
+	} else if (wire_get_hello(f, &err) < 0) {
+		broken(s, "%s", err.text);
+	} else {
+		log_debug("the agent says HELLO");
+		s->agent_hello = true;
+		machine_has_agent(s);
+	}
+}
+
+static void frame_on_connection(struct shim *s, const struct frame *f)
+{
 	char text[ERROR_TEXT_MAX];
 
 	switch ((enum frame_type)f->type) {
 	case FRAME_HELLO:
-		if (s->agent_hello)
-			life_fail(s, "the guest broke the protocol: HELLO twice");
-		else if (wire_get_hello(f, &err) < 0)
-			life_fail(s, "%s", err.text);
-		s->agent_hello = true;
-		log_debug("the agent says HELLO");
-		machine_has_agent(s);
+		greet(s, f);
 		break;
 	case FRAME_READY:
 		life_ready(s);
@@ -36,7 +63,7 @@ static void frame_on_connection(struct shim *s, const struct frame *f)
 		else if (f->type == FRAME_BYE)
 			life_bye(s, text);
 		else
-			life_fail(s, "the guest says: %s", text);
+			broken(s, "the guest says: %s", text);
 		break;
 	default:
 		life_fail(s, "the guest broke the protocol: %s on the connection", frame_name(f->type));
@@ -48,15 +75,15 @@ static void handle_frame(struct shim *s, const struct frame *f)
 	struct stream *st;
 
 	if (f->type != FRAME_DATA && f->len > AGENT_CONTROL_MAX) {
-		life_fail(s, "the guest broke the protocol: %s of %u bytes", frame_name(f->type), f->len);
+		broken(s, "the guest broke the protocol: %s of %u bytes", frame_name(f->type), f->len);
 		return;
 	}
 	if (!s->agent_hello && f->type == FRAME_PARKED) {
 		machine_parked(s);
 		return;
 	}
-	if (!s->agent_hello && f->type != FRAME_HELLO) {
-		life_fail(s, "the guest broke the protocol: %s before HELLO", frame_name(f->type));
+	if (!s->agent_hello && f->type != FRAME_HELLO && f->type != FRAME_FAILED) {
+		broken(s, "the guest broke the protocol: %s before HELLO", frame_name(f->type));
 		return;
 	}
 	if (f->stream == 0) {
@@ -67,7 +94,7 @@ static void handle_frame(struct shim *s, const struct frame *f)
 	if (st)
 		stream_from_agent(st, s, f);
 	else
-		life_fail(s, "the guest broke the protocol: %s for a process that is not there",
+		broken(s, "the guest broke the protocol: %s for a process that is not there",
 			  frame_name(f->type));
 }
 
@@ -76,9 +103,9 @@ static void handle_frames(struct shim *s)
 	struct frame f;
 	int r;
 
-	while (s->life < LIFE_ENDING && (r = conn_peek(&s->agent, &f)) != 0) {
+	while (s->life < LIFE_ENDING && !s->given_up && (r = conn_peek(&s->agent, &f)) != 0) {
 		if (r < 0) {
-			life_fail(s, "the guest broke the protocol: not a frame");
+			broken(s, "the guest broke the protocol: not a frame");
 			break;
 		}
 		handle_frame(s, &f);
@@ -102,7 +129,7 @@ static void on_agent(struct watch *w, uint32_t events)
 
 void agent_drain(struct shim *s)
 {
-	while (s->life < LIFE_ENDING && s->agent_watch.fd >= 0 && conn_read(&s->agent) > 0)
+	while (s->life < LIFE_ENDING && !s->given_up && s->agent_watch.fd >= 0 && conn_read(&s->agent) > 0)
 		handle_frames(s);
 }
 

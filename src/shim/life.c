@@ -34,6 +34,7 @@ void life_ready(struct shim *s)
 	if (s->life != LIFE_BOOTING)
 		return;
 	log_debug("the guest is ready");
+	machine_is_ready(s);
 	s->life = LIFE_RUNNING;
 	loop_timer_set(s->timer_watch.fd, 0);
 	for (c = s->clients; c; c = next) {
@@ -118,6 +119,12 @@ static const char *where_console_is(const struct shim *s)
 	return s->spec.keep_disk ? "its console is in log/console.log" : "--debug shows its console";
 }
 
+static void fail_boot(struct shim *s)
+{
+	machine_blames_template(s);
+	life_fail(s, "the guest did not start within %d s; %s", BOOT_TIMEOUT_MS / 1000, where_console_is(s));
+}
+
 static void drop_slow_clients(struct shim *s)
 {
 	struct client *c, *next;
@@ -135,10 +142,12 @@ void life_timeout(struct shim *s)
 {
 	if (s->life == LIFE_DONE)
 		drop_slow_clients(s);
+	else if (s->life == LIFE_BOOTING && s->way != WAY_BOOT)
+		machine_give_up(s, "the machine is not used", "its agent does not answer");
 	else if (s->agent_watch.fd < 0)
 		life_fail(s, "the guest closed its channel");
 	else if (s->life == LIFE_BOOTING)
-		life_fail(s, "the guest did not start within %d s; %s", BOOT_TIMEOUT_MS / 1000, where_console_is(s));
+		fail_boot(s);
 	else if (s->life == LIFE_STOPPING)
 		life_fail(s, "the guest did not stop in time and was killed");
 }
@@ -184,9 +193,11 @@ void life_machine_ended(struct shim *s)
 	loop_remove(&s->loop, &s->machine_watch);
 	console_drain(s->console);
 	(void)spawn_wait(&s->machine, &status);
-	if (s->life == LIFE_BOOTING && machine_boots_again(s))
-		return;
 	agent_drain(s);
+	if (s->life == LIFE_BOOTING && !s->agent_hello && machine_boots_again(s))
+		return;
+	if (s->life == LIFE_BOOTING)
+		machine_blames_template(s);
 	explain_end(s, status);
 	s->life = LIFE_DONE;
 	agent_close(s);

@@ -6,8 +6,12 @@
  *	WAY_RESTORE  memory from the template --> QEMU takes up the devices; the opening wakes the agent
  *
  * The last two only save time. If anything of theirs goes wrong, the machine is killed and another one is booted in
- * its place; no client notices. The folder of the templates is closed before the opening goes out: from then on the
- * guest runs what its owner says, and nothing that it does can reach a template.
+ * its place; no client notices. That holds until HELLO: the agent says it before it looks at the opening, so nothing of
+ * the box has run.
+ *
+ * The folder of the templates is closed before the opening goes out: from then on the guest runs what its owner says,
+ * and nothing that it does can reach a template. The template that a machine came from is kept open, to be read only,
+ * until READY: one whose machine does not come that far is spoilt, so that it fails once and not for ever.
  */
 #include "shim/shim.h"
 
@@ -26,20 +30,46 @@ static void on_machine(struct watch *w, uint32_t events)
 	life_machine_ended(container_of(w, struct shim, machine_watch));
 }
 
-/* What follows is machine_boots_again(), when it has ended. */
-static void give_up(struct shim *s, const char *what, const char *why)
+void machine_give_up(struct shim *s, const char *what, const char *why)
 {
+	if (s->given_up)
+		return;
 	log_warn("%s: %s", what, why);
+	s->given_up = true;
 	spawn_kill(&s->machine, SIGKILL);
 }
 
-static void done_with_template(struct shim *s)
+static void close_template(struct shim *s)
 {
+	if (s->has_template)
+		close(SHIM_FD_TEMPLATE);
+	s->has_template = false;
+}
+
+/* It is like any other machine from here. A template that it came from may still prove to be bad. */
+static void arrive(struct shim *s)
+{
+	if (s->way == WAY_PARK)
+		close_template(s);
 	qmp_close(&s->monitor);
 	close_fd(&s->memory_fd);
-	if (s->way != WAY_BOOT)
-		close(SHIM_FD_TEMPLATE);
+	close_fd(&s->state_fd);
 	s->way = WAY_BOOT;
+	loop_timer_set(s->timer_watch.fd, BOOT_TIMEOUT_MS);
+}
+
+void machine_is_ready(struct shim *s)
+{
+	close_template(s);
+}
+
+void machine_blames_template(struct shim *s)
+{
+	if (!s->has_template || !s->spec.from_template)
+		return;
+	if (template_spoil(SHIM_FD_TEMPLATE) == 0)
+		log_warn("the machine template is not used again");
+	close_template(s);
 }
 
 static void on_restored(struct qmp *q, const char *error)
@@ -47,14 +77,14 @@ static void on_restored(struct qmp *q, const char *error)
 	struct shim *s = container_of(q, struct shim, monitor);
 
 	if (error)
-		give_up(s, "cannot start from the machine template", error);
+		machine_give_up(s, "cannot start from the machine template", error);
 	else
 		qmp_close(q);
 }
 
-static int restore(struct shim *s, int memory_fd, struct error *err)
+static int restore(struct shim *s, struct error *err)
 {
-	int r = template_load(SHIM_FD_TEMPLATE, memory_fd, s->spec.memory_bytes, err);
+	int r = template_load(SHIM_FD_TEMPLATE, s->memory_fd, s->state_fd, s->spec.memory_bytes, err);
 
 	if (r < 0)
 		return r;
@@ -62,15 +92,24 @@ static int restore(struct shim *s, int memory_fd, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot speak to the machine's monitor") : 0;
 }
 
+/*
+ * QEMU 7.2 says that a machine is saved a moment before it may go on; there is no event for that moment, but a refusal.
+ * Each answer is an event of its own, and the number of them is bounded.
+ */
+#define NOT_YET "Migration is not finalized yet"
+#define CONTINUES_MAX 10000
+
 static void on_continued(struct qmp *q, const char *error)
 {
 	struct shim *s = container_of(q, struct shim, monitor);
 
+	if (error && str_eq(error, NOT_YET) && s->continues++ < CONTINUES_MAX && qmp_continue(q, on_continued) == 0)
+		return;
 	if (error) {
-		give_up(s, "the saved machine does not go on", error);
+		machine_give_up(s, "the saved machine does not go on", error);
 		return;
 	}
-	done_with_template(s);
+	arrive(s);
 	agent_send_opening(s);
 }
 
@@ -90,39 +129,47 @@ static void on_saved(struct qmp *q, const char *error)
 {
 	struct shim *s = container_of(q, struct shim, monitor);
 
-	if (s->life != LIFE_BOOTING)
+	if (s->life != LIFE_BOOTING || s->given_up)
 		return;
-	if (!error)
-		write_template(s);
-	close_fd(&s->state_fd);
-	if (error)
-		give_up(s, "cannot make a machine template", error);
-	else if (qmp_continue(q, on_continued) < 0)
-		give_up(s, "the saved machine does not go on", "its monitor is gone");
+	if (error) {
+		machine_give_up(s, "cannot make a machine template", error);
+		return;
+	}
+	write_template(s);
+	if (qmp_continue(q, on_continued) < 0)
+		machine_give_up(s, "the saved machine does not go on", "its monitor is gone");
 }
 
 void machine_parked(struct shim *s)
 {
-	if (s->way != WAY_PARK || s->state_fd >= 0) {
-		life_fail(s, "the guest broke the protocol: PARKED without being asked");
+	int r;
+
+	if (s->way != WAY_PARK || s->saving) {
+		machine_give_up(s, "the guest broke the protocol", "PARKED without being asked");
 		return;
 	}
-	s->state_fd = memfd_create("machine-state", MFD_CLOEXEC);
-	if (s->state_fd < 0 || qmp_save(&s->monitor, s->state_fd, on_saved) < 0)
-		give_up(s, "cannot make a machine template", strerror(errno));
+	s->saving = true;
+	r = qmp_save(&s->monitor, s->state_fd, on_saved);
+	if (r < 0)
+		machine_give_up(s, "cannot make a machine template", strerror(-r));
 }
 
 void machine_has_agent(struct shim *s)
 {
-	/* An agent that does not park (it is none of ours) is taken as it is. */
 	enum way way = s->way;
 
-	done_with_template(s);
-	if (way == WAY_PARK)
-		agent_send_opening(s);
+	if (way == WAY_PARK && s->saving) {
+		machine_give_up(s, "the guest broke the protocol", "HELLO while it is saved");
+		return;
+	}
+	if (way == WAY_BOOT)
+		return;
+	arrive(s);
 	if (way == WAY_RESTORE) {
 		log_info("the machine goes on from a template");
 		agent_release(s);
+	} else { /* An agent that does not park (it is none of ours) is taken as it is. */
+		agent_send_opening(s);
 	}
 }
 
@@ -163,16 +210,16 @@ static int open_ends(struct shim *s, struct ends *e, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot make the machine's channels") : 0;
 }
 
-static int start_engine(struct shim *s, const struct ends *e, int memory_fd, struct error *err)
+static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 {
 	struct machine m = {
 		.cpus = s->spec.cpus,
 		.memory_bytes = s->spec.memory_bytes,
-		.memory_fd = memory_fd,
-		.state_fd = s->way == WAY_RESTORE ? SHIM_FD_TEMPLATE : -1,
+		.memory_fd = s->memory_fd,
+		.state_fd = s->way == WAY_RESTORE ? s->state_fd : -1,
 		.monitor_fd = e->monitor,
-		.kernel_fd = SHIM_FD_KERNEL,
-		.initrd_fd = SHIM_FD_INITRD,
+		.kernel_fd = s->way == WAY_RESTORE ? -1 : SHIM_FD_KERNEL,
+		.initrd_fd = s->way == WAY_RESTORE ? -1 : SHIM_FD_INITRD,
 		.disks = { { .fd = SHIM_FD_IMAGE, .readonly = true }, { .fd = SHIM_FD_DISK } },
 		.ndisks = 2,
 		.agent_fd = e->agent,
@@ -200,43 +247,52 @@ static int take_ends(struct shim *s, struct ends *e, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot open the machine's monitor") : 0;
 }
 
+static int open_memory(struct shim *s, struct error *err)
+{
+	s->memory_fd = template_memory(s->spec.memory_bytes);
+	if (s->memory_fd < 0)
+		return error_code(err, s->memory_fd, "cannot make a file for the guest's memory");
+	s->state_fd = memfd_create("machine-state", MFD_CLOEXEC);
+	return s->state_fd < 0 ? error_sys(err, "cannot make a file for the machine's state") : 0;
+}
+
 static int start(struct shim *s, struct error *err)
 {
 	struct ends e = { -1, -1, -1, -1, -1, -1 };
-	auto_fd int memory = -1;
 	int r = open_ends(s, &e, err);
 
-	if (r == 0 && s->way != WAY_BOOT) {
-		r = memory = template_memory(s->spec.memory_bytes);
-		r = r < 0 ? error_code(err, r, "cannot make a file for the guest's memory") : 0;
-	}
+	loop_timer_set(s->timer_watch.fd, s->way == WAY_RESTORE ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
+	if (r == 0 && s->way != WAY_BOOT)
+		r = open_memory(s, err);
 	if (r == 0)
-		r = start_engine(s, &e, memory, err);
+		r = start_engine(s, &e, err);
 	if (r == 0)
 		r = take_ends(s, &e, err);
 	close_ends(&e);
 	if (r == 0 && s->way == WAY_RESTORE)
-		r = restore(s, memory, err);
-	if (r < 0)
-		return r;
-	if (s->way == WAY_PARK)
-		s->memory_fd = take_fd(&memory);
-	else
+		r = restore(s, err);
+	if (r == 0 && s->way != WAY_PARK)
 		agent_send_opening(s);
-	loop_timer_set(s->timer_watch.fd, BOOT_TIMEOUT_MS);
-	return 0;
+	return r;
 }
 
-/* Whatever start() has made of it is gone: another start is possible. */
-static void clear(struct shim *s)
+/* Boots a machine in the place of one that start() has made, as far as it came. */
+static int start_again(struct shim *s, struct error *err)
 {
 	loop_remove(&s->loop, &s->machine_watch);
 	spawn_reap(&s->machine);
-	done_with_template(s);
-	close_fd(&s->state_fd);
+	console_drain(s->console);
+	log_warn("booting another machine%s%s", *console_last_complaint(s->console) ? ", as this one said: " : "",
+		 console_last_complaint(s->console));
+	if (s->way == WAY_RESTORE)
+		machine_blames_template(s);
+	arrive(s);
+	close_template(s);
 	agent_close(s);
 	console_close(s->console);
 	s->console = NULL;
+	s->given_up = s->saving = false;
+	return start(s, err);
 }
 
 int machine_start(struct shim *s, struct error *err)
@@ -244,12 +300,12 @@ int machine_start(struct shim *s, struct error *err)
 	int r;
 
 	s->way = s->spec.template_key ? WAY_PARK : s->spec.from_template ? WAY_RESTORE : WAY_BOOT;
+	s->has_template = s->way != WAY_BOOT;
 	r = start(s, err);
 	if (r == 0 || s->way == WAY_BOOT)
 		return r;
 	log_warn("%s", err->text);
-	clear(s);
-	return start(s, err);
+	return start_again(s, err);
 }
 
 bool machine_boots_again(struct shim *s)
@@ -258,11 +314,8 @@ bool machine_boots_again(struct shim *s)
 
 	if (s->way == WAY_BOOT)
 		return false;
-	log_warn("the machine ended before its agent was there: %s; booting another", console_last_complaint(s->console));
-	clear(s);
-	if (start(s, &err) < 0) {
-		snprintf(s->failure, sizeof(s->failure), "%s", err.text);
-		return false;
-	}
-	return true;
+	if (start_again(s, &err) == 0)
+		return true;
+	snprintf(s->failure, sizeof(s->failure), "%s", err.text);
+	return false;
 }

@@ -19,6 +19,7 @@
 #define MAIN_STREAM 1 /* the main process's id towards the agent */
 
 #define BOOT_TIMEOUT_MS 120000 /* a guest under TCG on a busy machine is slow, but not that slow */
+#define RESTORE_TIMEOUT_MS 15000 /* HELLO from a template: 60 ms. Then a machine is booted */
 #define STOP_SLACK_MS 10000    /* what sync and unmount may take beyond the grace */
 #define LINGER_MS 3000         /* what clients but the owner have to read their last bytes after the end */
 
@@ -71,9 +72,13 @@ struct shim {
 	struct child machine;
 	struct watch machine_watch;
 	enum way way;
-	struct qmp monitor; /* open unless WAY_BOOT */
-	int memory_fd;      /* owned; of a machine in WAY_PARK, else -1 */
-	int state_fd;       /* owned; while it is being saved, else -1 */
+	struct qmp monitor; /* this and the next two: not open in WAY_BOOT */
+	int memory_fd;      /* owned; the guest's memory */
+	int state_fd;       /* owned; the devices' state, saved or to be restored */
+	bool has_template;  /* SHIM_FD_TEMPLATE is open */
+	bool saving;        /* WAY_PARK: the agent has said PARKED */
+	bool given_up;      /* it was killed for another to take its place */
+	unsigned continues; /* times that it was asked to go on */
 	struct conn agent;
 	struct watch agent_watch;
 	struct buf early; /* for the agent, until it is sure which machine it is in */
@@ -109,7 +114,10 @@ void life_release(struct shim *s);    /* the box is not this shim's any more */
 int machine_start(struct shim *s, struct error *err);
 void machine_parked(struct shim *s);     /* the agent says so */
 void machine_has_agent(struct shim *s);  /* HELLO: it is like any other from now on */
-bool machine_boots_again(struct shim *s); /* it has ended: true if another takes its place */
+void machine_is_ready(struct shim *s);   /* READY */
+void machine_give_up(struct shim *s, const char *what, const char *why); /* unless WAY_BOOT: another is booted */
+void machine_blames_template(struct shim *s); /* it failed before READY, and may have come from one */
+bool machine_boots_again(struct shim *s); /* it has ended before HELLO: true if another takes its place */
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);

@@ -6,15 +6,20 @@
 #include "shim/template.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/io.h"
 #include "base/newfile.h"
+
+#define ROOM_FACTOR 4 /* a template may take a quarter of what is free */
 
 int template_memory(uint64_t bytes)
 {
@@ -82,7 +87,15 @@ static int read_head(int fd, struct template_head *ret)
 	return r;
 }
 
-int template_load(int template_fd, int memory_fd, uint64_t bytes, struct error *err)
+static int copy_state(int from, uint64_t at, int to, uint64_t len, uint64_t to_at)
+{
+	auto_free uint8_t *state = malloc(len + 1);
+	int r = state ? io_pread_full(from, state, len, at) : -ENOMEM;
+
+	return r < 0 ? r : io_pwrite_full(to, state, len, to_at);
+}
+
+int template_load(int template_fd, int memory_fd, int state_fd, uint64_t bytes, struct error *err)
 {
 	struct template_head h;
 	int r = read_head(template_fd, &h);
@@ -91,9 +104,20 @@ int template_load(int template_fd, int memory_fd, uint64_t bytes, struct error *
 		r = -EBADMSG;
 	if (r == 0)
 		r = fill(template_fd, &h, memory_fd);
-	if (r == 0 && lseek(template_fd, (off_t)h.state_at, SEEK_SET) < 0)
-		r = -errno;
+	if (r == 0)
+		r = copy_state(template_fd, h.state_at, state_fd, h.state_len, 0);
 	return r < 0 ? error_code(err, r, "cannot read the machine template") : 0;
+}
+
+int template_spoil(int template_fd)
+{
+	static const uint8_t nothing[TEMPLATE_PAGE];
+	char self[32];
+	auto_fd int fd = -1;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", template_fd);
+	fd = open(self, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : io_pwrite_full(fd, nothing, sizeof(nothing), 0);
 }
 
 static bool is_zero(const uint8_t *page)
@@ -145,14 +169,28 @@ static int find_all_extents(const uint8_t *memory, int memory_fd, uint64_t bytes
 	return r == 0 && at < 0 && errno != ENXIO ? -errno : r;
 }
 
+/* Boxes that run must not meet a full disk for it. */
+static int check_room(int fd, uint64_t bytes)
+{
+	struct statvfs v;
+
+	if (fstatvfs(fd, &v) < 0)
+		return -errno;
+	return (uint64_t)v.f_bavail * v.f_frsize / ROOM_FACTOR < bytes ? -ENOSPC : 0;
+}
+
 static int write_memory(int fd, const uint8_t *memory, const struct template_head *h, const uint8_t *extents,
 			uint64_t *ret_end)
 {
 	auto_free struct template_extent *list = calloc((size_t)h->extents + 1, sizeof(*list));
-	uint64_t at = template_memory_at(h->extents);
+	uint64_t at = template_memory_at(h->extents), end = at;
 	uint32_t i;
 	int r = list ? template_get_extents(extents, h->extents, h->memory_bytes, list) : -ENOMEM;
 
+	for (i = 0; r == 0 && i < h->extents; i++)
+		end += list[i].len;
+	if (r == 0)
+		r = check_room(fd, end);
 	if (r == 0)
 		r = io_pwrite_full(fd, extents, (size_t)h->extents * 16, TEMPLATE_PAGE);
 	for (i = 0; r == 0 && i < h->extents; i++) {
@@ -161,14 +199,6 @@ static int write_memory(int fd, const uint8_t *memory, const struct template_hea
 	}
 	*ret_end = at;
 	return r;
-}
-
-static int write_state(int fd, int state_fd, const struct template_head *h)
-{
-	auto_free uint8_t *state = malloc(h->state_len + 1);
-	int r = state ? io_pread_full(state_fd, state, h->state_len, 0) : -ENOMEM;
-
-	return r < 0 ? r : io_pwrite_full(fd, state, h->state_len, h->state_at);
 }
 
 static int write_template(int fd, const char *key, const uint8_t *memory, int memory_fd, uint64_t bytes, int state_fd)
@@ -187,7 +217,7 @@ static int write_template(int fd, const char *key, const uint8_t *memory, int me
 		return r;
 	h.state_len = (uint64_t)st.st_size;
 	memcpy(h.key, key, strlen(key));
-	r = write_state(fd, state_fd, &h);
+	r = copy_state(state_fd, 0, fd, h.state_len, h.state_at);
 	if (r == 0)
 		r = template_put_head(page, &h);
 	return r < 0 ? r : io_pwrite_full(fd, page, sizeof(page), 0);

@@ -3,7 +3,7 @@
  * File templates/machine-<hash of the key>, written once and never changed; integers little-endian:
  *
  *	0      head: "BXLMACH1", u32 key length, u32 extents, u64 memory, u64 state's place, u64 its length; the key
- *	4096   extents x { u64 guest physical address, u64 length }: the memory that is not zero
+ *	4096   extents x { u64 offset in the memory, u64 length }: the memory that is not zero
  *	then, from the next multiple of 4096 on, the memory of the extents one behind the other
  *	then the state: the engine's own description of CPUs and devices
  *

@@ -61,11 +61,18 @@ BOXLITE_NO_TEMPLATES=1 bl run --name a bb true; result 0 "" "BOXLITE_NO_TEMPLATE
 is "$(how a)" "" "boots"
 bl --debug run --name a bb true
 is "$ST $(how a)" "0 " "--debug boots, too"
-touch "$O/guest/initramfs" 2> /dev/null || skip "another initramfs" "it is not ours"
-rm -f "$BOXLITE_HOME"/templates/machine-*
-for i in 1 2 3 4 5 6 7 8 9 10; do touch -d "2020-01-01 +$i days" "$BOXLITE_HOME/templates/machine-00$i"; done
-bl run --rm bb true; result 0 "" "a box beside ten templates that nobody uses"
+mkdir guest; ln -s "$O/guest/vmlinux" guest/vmlinux; cp "$O/guest/initramfs" guest/initramfs
+BOXLITE_GUEST=$T/guest bl run --name a bb true
+is "$(how a)" "made" "another initramfs needs another template"
+set -- "$BOXLITE_HOME"/templates/machine-*; head -c 8192 "$1" > head; rm "$@"
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	cp head "$BOXLITE_HOME/templates/machine-00$i"
+	touch -d "2020-01-01 +$i days" "$BOXLITE_HOME/templates/machine-00$i"
+done
+echo 'of another boot or version' > "$BOXLITE_HOME/templates/machine-other"
+bl run --rm bb true; result 0 "" "a box beside ten templates"
 is "$(templates) $(ls "$BOXLITE_HOME/templates" | grep -c 'machine-00[1-3]$')" "8 0" "the oldest go"
+is "$(ls "$BOXLITE_HOME/templates" | grep -c other)" 0 "and what nobody can start from"
 rm -f "$BOXLITE_HOME"/templates/machine-00*
 
 # --- broken templates ---------------------------------------------------------------------------------------------
@@ -78,10 +85,11 @@ broken() {
 }
 dd if=/dev/zero bs=1 count=4000 seek=$((size - 20000)) conv=notrunc of="$(template)" 2> /dev/null
 broken "booted again|cannot" "a template whose state is nonsense"
+broken "made" "is not used again"
 head -c $((size / 2)) whole > "$(template)"
-broken "cannot" "one that is cut off in the memory"
+broken "cannot booted again" "one that is cut off in the memory"
 head -c $((size - 38000)) whole > "$(template)"
-broken "booted again|cannot" "one that is cut off in the state"
+broken "cannot booted again" "one that is cut off in the state"
 head -c 100 whole > "$(template)"
 broken "made" "one that is cut off in the head is made anew"
 tail -c +2 whole > "$(template)"
@@ -99,7 +107,11 @@ broken "booted again" "a QEMU that does not boot a machine for a template"
 is "$(templates)" 0 "has none"
 export BOXLITE_QEMU=$T/once
 broken "made" "a QEMU that makes one"
-broken "booted again|cannot" "but cannot start from it"
+broken "cannot booted again|booted again" "but cannot start from it"
+# It cannot be told from one that takes long: it has 15 seconds.
+printf '#!/bin/sh\ncase "$*" in *-incoming*) exec sleep 1000 ;; esac\nexec %s "$@"\n' "$QEMU" > once
+broken "made" "another one that makes one"
+broken "booted again" "but does nothing with it"
 unset BOXLITE_QEMU
 
 # --- no room ------------------------------------------------------------------------------------------------------
@@ -109,5 +121,31 @@ limited() {
 	(ulimit -f "$1"; shift; bl run --name a "$@"; echo $ST > status)
 	OUT=$(cat out) ERR=$(cat err) ST=$(cat status)
 }
+limited 200000 --disk-size 64m bb echo small
+is "$ST $OUT$ERR" "0 small" "no file may have the memory's size"
+is "$(how a) $(templates)" "cannot booted again 0" "so it boots"
+limited 140000 --disk-size 64m --memory 128m bb echo small
+is "$ST $OUT$ERR" "0 small" "it may, just"
+is "$(how a) $(templates)" "made 1" "so there is a template"
+rm -f "$BOXLITE_HOME"/templates/machine-*
+# A folder that is in the place of the template: nothing can be published there, and nothing waits for it.
+bl run --rm bb true
+name=$(basename "$(template)"); rm "$BOXLITE_HOME/templates/$name"; mkdir "$BOXLITE_HOME/templates/$name"
+bl run --name a bb true; result 0 "" "a folder in the template's place"
+is "$(how a)" "" "is left alone"
+rmdir "$BOXLITE_HOME/templates/$name"; mkfifo "$BOXLITE_HOME/templates/$name"
+bl run --name a bb true; result 0 "" "a pipe in its place"
+is "$(how a)" "made" "is not waited for"
+if [ "$(id -u)" != 0 ] || mount -t tmpfs -o size=60m none "$BOXLITE_HOME/templates" 2> /dev/null; then
+	[ "$(id -u)" = 0 ] || chmod 500 "$BOXLITE_HOME/templates"
+	for i in 1 2 3 4 5 6 7 8; do "$B" run --name a$i bb echo $i > o$i 2>&1 & done; wait
+	is "$(cat o?)" "$(seq 8)" "no room for a template (or no right to write one)"
+	ways=$(for i in 1 2 3 4 5 6 7 8; do how a$i; done | sort -u)
+	is "$ways $(templates)" "cannot 0" "they run, and no machine is booted twice for it"
+	[ "$(id -u)" != 0 ] || umount "$BOXLITE_HOME/templates"
+	chmod 700 "$BOXLITE_HOME/templates"
+else
+	skip "no room for a template" "cannot mount here"
+fi
 nothing_left "nothing is left"
 box_done
