@@ -489,6 +489,8 @@ static void attach_terminal(struct proc *p)
 
 	stream_attach(&p->stream, true, in, out, -1);
 	feel(p, signo);
+	if (p->stream.out[0].unwanted)
+		proc_close_output(p, CHANNEL_STDOUT);
 }
 
 int proc_input(struct proc *p, const struct frame *f, struct error *err)
@@ -499,6 +501,13 @@ int proc_input(struct proc *p, const struct frame *f, struct error *err)
 	if (r == 0)
 		feel(p, signo);
 	return r;
+}
+
+void proc_close_output(struct proc *p, enum frame_channel ch)
+{
+	stream_close(&p->stream, ch);
+	/* A terminal hangs up when no fd of its master is left. */
+	close_fd(&p->terminal);
 }
 
 void proc_resize(struct proc *p, uint16_t rows, uint16_t cols)

@@ -65,6 +65,9 @@ void proc_signal(struct proc *p, int signo);
 
 void proc_resize(struct proc *p, uint16_t rows, uint16_t cols);
 
+/* CLOSE of the host: nobody reads that output any more. */
+void proc_close_output(struct proc *p, enum frame_channel ch);
+
 bool procs_main_alive(const struct procs *ps);
 
 /* SIGKILL to every process of the box, also those that no stream knows. */

@@ -109,7 +109,7 @@ static int on_process(struct session *s, const struct frame *f, struct error *er
 	case FRAME_CLOSE:
 		if (frame_get_close(f, &ch) < 0)
 			return error_set(err, -EBADMSG, "malformed CLOSE");
-		stream_close(&p->stream, ch);
+		proc_close_output(p, ch);
 		return 0;
 	case FRAME_SIGNAL:
 		if (wire_get_signal(f, &signo) < 0)

@@ -209,7 +209,6 @@ void stream_close(struct stream *s, enum frame_channel ch)
 	struct outlet *o = &s->out[ch - CHANNEL_STDOUT];
 
 	o->unwanted = true;
-	/* A terminal hangs up when no fd of its master is left. */
 	if (s->tty)
 		inlet_break(s);
 	outlet_adjust(o);
