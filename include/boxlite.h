@@ -67,7 +67,7 @@ const char *boxlite_version(void);
  */
 int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *err);
 
-/* Closes it; detached boxes keep running. NULL is fine. Since 0.1. */
+/* Closes it, after everything that came from it; detached boxes keep running. NULL is fine. Since 0.1. */
 void boxlite_close(struct boxlite *b);
 
 /* --- images -------------------------------------------------------------------------------- */

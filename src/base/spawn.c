@@ -180,6 +180,20 @@ int spawn_wait(struct child *c, int *ret_status)
 	return 0;
 }
 
+bool spawn_try_reap(struct child *c)
+{
+	siginfo_t si = { 0 };
+	int r;
+
+	if (c->pidfd < 0)
+		return true;
+	r = waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG | __WALL);
+	if (r == 0 && si.si_pid == 0)
+		return false;
+	close_fd(&c->pidfd);
+	return true;
+}
+
 void spawn_kill(const struct child *c, int signo)
 {
 	if (c->pidfd >= 0)

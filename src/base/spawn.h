@@ -49,6 +49,9 @@ int spawn_start(const struct spawn *s, struct child *ret, struct error *err) MUS
  * -ECHILD when somebody else took the status, -errno. */
 int spawn_wait(struct child *c, int *ret_status);
 
+/* Whether it has ended; if so, as spawn_wait() without its status. */
+bool spawn_try_reap(struct child *c);
+
 /* Sends a signal; an ended or absent child is fine. */
 void spawn_kill(const struct child *c, int signo);
 

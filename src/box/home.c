@@ -150,6 +150,10 @@ void home_close(struct home *h)
 {
 	if (!h)
 		return;
+	home_reap(h);
+	while (h->nleft)
+		close_fd(&h->left[--h->nleft].pidfd);
+	free(h->left);
 	db_close(h->db);
 	close_fd(&h->templates_fd);
 	close_fd(&h->boxes_fd);
@@ -161,6 +165,33 @@ void home_close(struct home *h)
 	free(h->qemu);
 	free(h->accel);
 	free(h);
+}
+
+void home_reap(struct home *h)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < h->nleft; i++)
+		if (!spawn_try_reap(&h->left[i]))
+			h->left[kept++] = h->left[i];
+	h->nleft = kept;
+}
+
+void home_leave(struct home *h, struct child *shim)
+{
+	struct child *more;
+
+	home_reap(h);
+	if (spawn_try_reap(shim))
+		return;
+	more = realloc(h->left, (h->nleft + 1) * sizeof(*more));
+	if (!more) {
+		close_fd(&shim->pidfd); /* a zombie, in the end, is what is left of it */
+		return;
+	}
+	h->left = more;
+	h->left[h->nleft++] = *shim;
+	*shim = CHILD_NONE;
 }
 
 int home_lock_images(struct home *h, bool exclusive, struct error *err)

@@ -12,6 +12,7 @@
 #define BOX_HOME_H
 
 #include "base/error.h"
+#include "base/spawn.h"
 
 struct db;
 
@@ -24,11 +25,18 @@ struct home {
 	bool no_templates; /* BOXLITE_NO_TEMPLATES: every box boots */
 	int fd, images_fd, boxes_fd, templates_fd;
 	struct db *db;
+	struct child *left; /* owned array: shims whose process handles are closed; see home_leave() */
+	size_t nleft;
 };
 
 /* Opens (and makes) the home at path. NULL means $BOXLITE_HOME, else ~/.boxlite. */
 int home_open(const char *path, struct home **ret, struct error *err) MUST_CHECK;
 void home_close(struct home *h); /* NULL is fine */
+
+/* Takes over the handle of a shim that goes on without us, so that it does not stay a zombie of this process when it
+ * ends: home_reap(), which is called now and then, takes note of that. */
+void home_leave(struct home *h, struct child *shim);
+void home_reap(struct home *h);
 
 /* Takes images/gc.lock; the fd holds it until closed. fd or -errno. */
 int home_lock_images(struct home *h, bool exclusive, struct error *err) MUST_CHECK;

@@ -176,9 +176,9 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r == 0)
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)
-		r = lib_process_new(sock, &shim, &opening, out, &e);
+		r = lib_process_new(box->home, sock, &shim, &opening, out, &e);
 	if (r == 0 && box->row.auto_remove) {
-		lib_process_removes(*out, box->home, box->row.id, has_debug(box));
+		lib_process_removes(*out, box->row.id, has_debug(box));
 		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */
 	}
 	buf_fini(&opening);

@@ -72,7 +72,7 @@ PUBLIC int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_o
 	r = build_opening(box, &o, &opening, &e);
 	sock = r < 0 ? r : box_connect(box->home, box->row.id, &e);
 	if (sock >= 0)
-		r = lib_process_new(sock, &none, &opening, out, &e);
+		r = lib_process_new(box->home, sock, &none, &opening, out, &e);
 	else
 		r = sock;
 	buf_fini(&opening);

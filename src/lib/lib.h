@@ -29,11 +29,12 @@ int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_
 
 void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->error borrows from e */
 
-/* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim. */
-int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+/* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; the home is
+ * borrowed until the process is closed. */
+int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
 
 /* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
-void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id, bool keep_failed);
+void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed);
 
 #endif

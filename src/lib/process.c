@@ -23,7 +23,7 @@
 struct boxlite_process {
 	struct conn conn;
 	struct child shim;          /* the box's shim if this process started it; pidfd -1 otherwise */
-	struct home *home;          /* borrowed; with remove_id */
+	struct home *home;          /* borrowed */
 	char *remove_id;            /* owned; the box to remove once its shim has ended, or NULL */
 	bool keep_failed;           /* ... unless the box failed */
 	struct buf output[CHANNELS]; /* stdout and stderr; [0] is unused */
@@ -36,7 +36,7 @@ struct boxlite_process {
 	struct proc_exit exit;
 };
 
-int lib_process_new(int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err)
 {
 	struct boxlite_process *p = calloc(1, sizeof(*p));
@@ -47,6 +47,7 @@ int lib_process_new(int sock, struct child *shim, struct buf *opening, struct bo
 		spawn_reap(shim);
 		return error_nomem(err);
 	}
+	p->home = home;
 	p->shim = *shim;
 	p->stdin_credit = FRAME_WINDOW;
 	for (ch = 0; ch < CHANNELS; ch++)
@@ -109,9 +110,8 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 	}
 }
 
-void lib_process_removes(struct boxlite_process *p, struct home *home, const char *id, bool keep_failed)
+void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed)
 {
-	p->home = home;
 	p->keep_failed = keep_failed;
 	p->remove_id = strdup(id); /* without memory for it the next boxlite_open() removes the box */
 }
@@ -300,9 +300,8 @@ PUBLIC void boxlite_process_close(struct boxlite_process *p)
 	if (!p)
 		return;
 	conn_fini(&p->conn);
-	/* The shim lives on until its box has stopped; its lock tells when. It is nobody's zombie:
-	 * reaped here if it has ended, else by init when this process ends. */
-	close_fd(&p->shim.pidfd);
+	/* The shim lives on until its box has stopped; its lock tells when. */
+	home_leave(p->home, &p->shim);
 	for (ch = 0; ch < CHANNELS; ch++)
 		buf_fini(&p->output[ch]);
 	free(p->remove_id);

@@ -8,6 +8,12 @@ ${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests
   -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
 is "$? $(cat log)" "0 " "a program is built with the header and the shared library"
 is "$(timeout 120 ./embed 2>&1)" "status 0, 0 left" "a box that goes with its main process is gone"
+nothing_left "nothing is left" now
+${CC:-cc} -std=gnu99 -Wall -Wextra -Werror -I "$TOP/include" "$TOP/tests/lib/embed-many.c" -o many \
+  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+is "$? $(cat log)$(timeout 120 ./many 2>&1)" "0 no zombies" "shims whose handles were closed do not pile up as zombies"
+"$B" ps -aq > /dev/null
+nothing_left "nothing is left"
 # Who ignores SIGCHLD is never told how a child of its ended: mke2fs, the shim.
 rm -rf "$BOXLITE_HOME/templates"
 for t in first next; do
