@@ -139,6 +139,11 @@ const char *console_last_complaint(const struct console *c)
 	return c ? c->engine.last : "";
 }
 
+const char *console_last_word(const struct console *c)
+{
+	return c ? c->guest.last : "";
+}
+
 void console_drain(struct console *c)
 {
 	if (!c)

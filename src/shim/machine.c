@@ -282,8 +282,12 @@ static int start_again(struct shim *s, struct error *err)
 	loop_remove(&s->loop, &s->machine_watch);
 	spawn_reap(&s->machine);
 	console_drain(s->console);
-	log_warn("booting another machine%s%s", *console_last_complaint(s->console) ? ", as this one said: " : "",
-		 console_last_complaint(s->console));
+	/* The logs begin anew with the next one. */
+	if (*console_last_complaint(s->console))
+		log_warn("the engine says: %s", console_last_complaint(s->console));
+	if (*console_last_word(s->console))
+		log_warn("its console says: %s", console_last_word(s->console));
+	log_warn("booting another machine");
 	if (s->way == WAY_RESTORE)
 		machine_blames_template(s);
 	arrive(s);

@@ -46,8 +46,14 @@ is "$OUT" $'1\n'"$(box_id a | cut -c1-12)"$'\n' "a larger one, and the name is t
 "$B" rm a > /dev/null
 is "$(templates)" 1 "all from one template"
 
-bl run --name a --cpus 2 bb nproc; result 0 $'2\n' "two CPUs"
-is "$(how a) $(templates)" "made 2" "need a template of their own"
+# Software CPUs that change code under each other crash a kernel now and then (it was once in some hundred boots of a
+# busy host): then there is no template yet, but the box runs.
+for i in 1 2 3; do
+	bl run --name a --cpus 2 bb nproc; result 0 $'2\n' "two CPUs"
+	way=$(how a)
+	[ "$way" = "booted again" ] || break
+done
+is "$way $(templates)" "made 2" "need a template of their own"
 bl run --name a --cpus 2 bb sh -c 'nproc; for i in 1 2 3 4; do (n=0; while [ $n -lt 2000 ]; do n=$((n+1)); done) & done; wait'
 result 0 $'2\n' "two CPUs again"
 is "$(how a)" restored "from it, and both run"
