@@ -105,7 +105,7 @@ rm "$BOXLITE_HOME"/templates/machine-*
 
 # --- a QEMU that cannot do it -------------------------------------------------------------------------------------
 # qemu NAME CASE...: a QEMU that fails when its arguments match.
-qemu() { printf '#!/bin/sh\ncase "$*" in %s) echo "cannot do that" >&2; exit 1 ;; esac\nexec %s "$@"\n' "$2" "$QEMU" > "$1"; chmod +x "$1"; }
+qemu() { printf '#!/bin/sh\ncase "$*" in %s) echo "no such thing" >&2; exit 1 ;; esac\nexec %s "$@"\n' "$2" "$QEMU" > "$1"; chmod +x "$1"; }
 qemu never '*boxlite.park*'
 qemu once '*-incoming*'
 export BOXLITE_QEMU=$T/never
