@@ -196,12 +196,25 @@ static char **find_env(const struct strv *s, const char *name, size_t len)
 	return NULL;
 }
 
+/* The order of the others stays, and so does the NULL at the end. */
+static void remove_at(struct strv *s, char **at)
+{
+	free(*at);
+	s->n--;
+	memmove(at, at + 1, (size_t)(s->v + s->n + 1 - at) * sizeof(*at));
+}
+
 int strv_set_env(struct strv *s, const char *pair)
 {
 	size_t len = strcspn(pair, "=");
 	char **at = find_env(s, pair, len);
 	char *copy;
 
+	if (!pair[len]) {
+		if (at)
+			remove_at(s, at);
+		return 0;
+	}
 	if (!at)
 		return strv_add(s, pair);
 	copy = strdup(pair);
@@ -210,18 +223,6 @@ int strv_set_env(struct strv *s, const char *pair)
 	free(*at);
 	*at = copy;
 	return 0;
-}
-
-void strv_unset_env(struct strv *s, const char *name)
-{
-	char **at = find_env(s, name, strlen(name));
-
-	if (!at)
-		return;
-	free(*at);
-	s->n--;
-	/* The order of the others stays. The list ends with a NULL. */
-	memmove(at, at + 1, (size_t)(s->v + s->n + 1 - at) * sizeof(*at));
 }
 
 const char *strv_get_env(const struct strv *s, const char *name)

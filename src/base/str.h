@@ -38,9 +38,9 @@ int strv_add(struct strv *s, const char *text) MUST_CHECK;               /* copi
 int strv_addf(struct strv *s, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
 void strv_fini(struct strv *s);
 
-/* Sets "NAME=value" in a list of such: replaces the entry of the same name or appends. */
+/* Sets "NAME=value" in a list of such: replaces the entry of the same name or appends. "NAME" alone takes its entry
+ * away. */
 int strv_set_env(struct strv *s, const char *pair) MUST_CHECK;
-void strv_unset_env(struct strv *s, const char *name);
 const char *strv_get_env(const struct strv *s, const char *name); /* borrowed, NULL if absent */
 
 #define auto_strv __attribute__((cleanup(strv_fini)))

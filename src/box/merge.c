@@ -49,10 +49,7 @@ static int merge_env(const json_t *image, const struct merge_options *o, struct 
 		if (strchr(given.v[i], '='))
 			r = strv_set_env(&s->env, given.v[i]);
 	for (e = o->env; r == 0 && e && *e; e++)
-		if (strchr(*e, '='))
-			r = strv_set_env(&s->env, *e);
-		else
-			strv_unset_env(&s->env, *e);
+		r = strv_set_env(&s->env, *e);
 	strv_fini(&given);
 	return r;
 }

@@ -19,10 +19,7 @@ static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const
 	if (r == 0 && o->tty && !strv_get_env(&s->env, "TERM"))
 		r = strv_add(&s->env, "TERM=xterm");
 	for (v = o->env; r == 0 && v && *v; v++)
-		if (strchr(*v, '='))
-			r = strv_set_env(&s->env, *v);
-		else
-			strv_unset_env(&s->env, *v);
+		r = strv_set_env(&s->env, *v);
 	s->cwd = cwd ? strdup(cwd) : NULL;
 	s->user = user ? strdup(user) : NULL;
 	s->tty = o->tty != 0;

@@ -126,6 +126,9 @@ static void test_lists(void)
 	is_int(strv_set_env(&s, "AA=4"), 0, "up to the ceiling");
 	is_int(strv_add(&s, "D=5"), -E2BIG, "and no further");
 	ok(s.v[3] == NULL, "the list ends with NULL");
+	is_int(strv_set_env(&s, "A"), 0, "a name alone takes its variable away");
+	ok(s.n == 2 && !strcmp(s.v[0], "B=2") && !strcmp(s.v[1], "AA=4") && s.v[2] == NULL, "and no other");
+	is_int(strv_set_env(&s, "A"), 0, "which need not be there");
 	strv_fini(&s);
 }
 
