@@ -77,8 +77,7 @@ static int open_parts(struct home *h, const struct db_box *b, struct parts *p, s
 static int read_spec(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols,
 		     struct box_spec *ret, struct error *err)
 {
-	auto_json json_t *j = json_parse(b->spec, strlen(b->spec), "the box's description", err);
-	int r = j ? box_spec_from_json(j, ret, err) : -EBADMSG;
+	int r = box_spec_parse(b->spec, ret, err);
 
 	if (r < 0)
 		return r;

@@ -136,17 +136,10 @@ PUBLIC const char *boxlite_box_folder(const struct boxlite_box *box)
 	return box->folder;
 }
 
-static bool read_spec(const struct boxlite_box *box, struct box_spec *ret)
-{
-	auto_json json_t *j = json_parse(box->row.spec, strlen(box->row.spec), "spec", NULL);
-
-	return j && box_spec_from_json(j, ret, NULL) == 0;
-}
-
 PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
 {
 	struct box_spec spec = BOX_SPEC_INIT;
-	int tty = read_spec(box, &spec) && spec.main.tty;
+	int tty = box_spec_parse(box->row.spec, &spec, NULL) == 0 && spec.main.tty;
 
 	box_spec_fini(&spec);
 	return tty;
@@ -155,7 +148,7 @@ PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
 static bool has_debug(const struct boxlite_box *box)
 {
 	struct box_spec spec = BOX_SPEC_INIT;
-	bool debug = read_spec(box, &spec) && spec.debug;
+	bool debug = box_spec_parse(box->row.spec, &spec, NULL) == 0 && spec.debug;
 
 	box_spec_fini(&spec);
 	return debug;
@@ -231,7 +224,6 @@ static int join_argv(const struct proc_spec *s, struct buf *out)
 static int on_box(const struct db_box *b, void *ud)
 {
 	const struct list *l = ud;
-	auto_json json_t *j = json_parse(b->spec, strlen(b->spec), "spec", NULL);
 	auto_buf struct buf command = BUF_INIT(4 * KIB);
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct proc_exit e = { 0 };
@@ -242,7 +234,7 @@ static int on_box(const struct db_box *b, void *ud)
 		.created_at = b->created_at,
 	};
 
-	if (j && box_spec_from_json(j, &spec, NULL) == 0 && join_argv(&spec.main, &command) < 0)
+	if (box_spec_parse(b->spec, &spec, NULL) == 0 && join_argv(&spec.main, &command) < 0)
 		buf_consume(&command, buf_len(&command));
 	info.command = buf_str(&command);
 	if (!info.command)

@@ -32,10 +32,9 @@ static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const
 static int build_opening(struct boxlite_box *box, const struct boxlite_exec_options *o, struct buf *opening,
 			 struct error *err)
 {
-	auto_json json_t *j = json_parse(box->row.spec, strlen(box->row.spec), "the box's description", err);
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct proc_spec proc = PROC_SPEC_INIT;
-	int r = j ? box_spec_from_json(j, &spec, err) : -EBADMSG;
+	int r = box_spec_parse(box->row.spec, &spec, err);
 
 	if (r < 0)
 		return r;

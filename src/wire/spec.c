@@ -80,6 +80,13 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	return 0;
 }
 
+int box_spec_parse(const char *text, struct box_spec *ret, struct error *err)
+{
+	auto_json json_t *j = json_parse(text, strlen(text), "the box's description", err);
+
+	return j ? box_spec_from_json(j, ret, err) : -EBADMSG;
+}
+
 int wire_put_spec(struct buf *out, const struct box_spec *s)
 {
 	return message_put(out, FRAME_SPEC, 0, box_spec_to_json(s));

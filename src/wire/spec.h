@@ -50,6 +50,7 @@ struct box_spec {
 void box_spec_fini(struct box_spec *s);
 json_t *box_spec_to_json(const struct box_spec *s); /* new object, or NULL: out of memory or not UTF-8 */
 int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err) MUST_CHECK;
+int box_spec_parse(const char *text, struct box_spec *ret, struct error *err) MUST_CHECK; /* of a row */
 
 int wire_put_spec(struct buf *out, const struct box_spec *s) MUST_CHECK;
 int wire_get_spec(const struct frame *f, struct box_spec *ret, struct error *err) MUST_CHECK;
