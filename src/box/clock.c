@@ -20,10 +20,10 @@
 
 #include "base/io.h"
 #include "base/str.h"
+#include "box/boot.h"
 
 #define READINGS 8
 #define INTERVAL_NS 50000000ULL
-#define BOOT_ID_LEN 36
 
 struct reading {
 	uint64_t tsc, ns, spread;
@@ -65,7 +65,7 @@ static uint32_t measure(void)
 }
 
 /* The number of an earlier measurement in this boot, or 0. */
-static uint32_t remembered(const struct home *h, const char *boot_id)
+static uint32_t remembered(const struct home *h, const char *boot)
 {
 	auto_buf struct buf text = BUF_INIT(128);
 	uint64_t khz;
@@ -74,7 +74,7 @@ static uint32_t remembered(const struct home *h, const char *boot_id)
 	if (io_read_file_at(h->fd, "tsc", &text) < 0 || !(line = buf_str(&text)))
 		return 0;
 	line[strcspn(line, "\n")] = 0;
-	if (strncmp(line, boot_id, BOOT_ID_LEN) != 0 || line[BOOT_ID_LEN] != ' ' ||
+	if (strncmp(line, boot, BOOT_ID_LEN) != 0 || line[BOOT_ID_LEN] != ' ' ||
 	    str_parse_u64(line + BOOT_ID_LEN + 1, UINT32_MAX, &khz) < 0)
 		return 0;
 	return (uint32_t)khz;
@@ -82,18 +82,17 @@ static uint32_t remembered(const struct home *h, const char *boot_id)
 
 uint32_t clock_tsc_khz(const struct home *h)
 {
-	auto_buf struct buf id = BUF_INIT(128);
-	char line[128];
+	char boot[BOOT_ID_LEN + 1], line[128];
 	uint32_t khz;
 	int n;
 
-	if (io_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &id) < 0 || buf_len(&id) < BOOT_ID_LEN)
+	if (boot_id(boot) < 0)
 		return measure();
-	khz = remembered(h, (const char *)buf_data(&id));
+	khz = remembered(h, boot);
 	if (khz)
 		return khz;
 	khz = measure();
-	n = snprintf(line, sizeof(line), "%.*s %u\n", BOOT_ID_LEN, (const char *)buf_data(&id), khz);
+	n = snprintf(line, sizeof(line), "%s %u\n", boot, khz);
 	/* Only a cache: if it cannot be written, the next start measures again. */
 	if (khz && io_write_file_at(h->fd, "tsc", line, (size_t)n, 0600) < 0)
 		return khz;

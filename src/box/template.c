@@ -19,6 +19,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "box/boot.h"
 #include "wire/template.h"
 
 #define FORMAT_VERSION 1 /* of what the saved machine does beyond the files below; raise it when that changes */
@@ -54,11 +55,12 @@ static int add_files(struct buf *key, const struct home *h, const struct box_spe
 /* The key; NULL without one. */
 static char *make_key(const struct home *h, const struct box_spec *spec, int kernel_fd, int initrd_fd)
 {
-	auto_buf struct buf key = BUF_INIT(TEMPLATE_KEY_MAX - 1), boot = BUF_INIT(128);
-	char *text = io_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot) < 0 ? NULL : buf_str(&boot);
+	auto_buf struct buf key = BUF_INIT(TEMPLATE_KEY_MAX - 1);
+	char boot[BOOT_ID_LEN + 1], *text;
 
-	if (!text || buf_printf(&key, "version=%d\nboot=%stsc_khz=%u\ncpus=%u\nmemory=%llu\n", FORMAT_VERSION, text,
-				spec->tsc_khz, spec->cpus, (unsigned long long)spec->memory_bytes) < 0)
+	if (boot_id(boot) < 0 ||
+	    buf_printf(&key, "version=%d\nboot=%s\ntsc_khz=%u\ncpus=%u\nmemory=%llu\n", FORMAT_VERSION, boot,
+		       spec->tsc_khz, spec->cpus, (unsigned long long)spec->memory_bytes) < 0)
 		return NULL;
 	if (add_files(&key, h, spec, kernel_fd, initrd_fd) < 0)
 		return NULL;
