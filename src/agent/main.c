@@ -100,15 +100,15 @@ static int set_limits(struct error *err)
 static int open_channel(struct session *s, bool *ret_park, struct error *err)
 {
 	auto_buf struct buf cmdline = BUF_INIT(CMDLINE_MAX);
-	char where[128], debug[8], *text;
+	char where[128], flag[8], *text;
 	int r = io_read_file_at(AT_FDCWD, "/proc/cmdline", &cmdline);
 
 	text = r < 0 ? NULL : buf_str(&cmdline);
 	if (!text)
 		return error_code(err, r < 0 ? r : -ENOMEM, "cannot read /proc/cmdline");
-	log_init("boxlite-agent", option(text, "boxlite.debug", debug, sizeof(debug)) ? LOG_DEBUG : LOG_WARN);
+	log_init("boxlite-agent", option(text, "boxlite.debug", flag, sizeof(flag)) ? LOG_DEBUG : LOG_WARN);
 	log_debug("started");
-	*ret_park = option(text, "boxlite.park", debug, sizeof(debug));
+	*ret_park = option(text, "boxlite.park", flag, sizeof(flag));
 	if (!option(text, "boxlite.channel", where, sizeof(where)))
 		memcpy(where, CHANNEL_DEFAULT, sizeof(CHANNEL_DEFAULT));
 	return channel_open(&s->channel, where, err);

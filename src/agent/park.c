@@ -120,13 +120,13 @@ int park(struct channel *c, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot take up the disks") : 0;
 }
 
-int park_reseed(const uint8_t seed[32], struct error *err)
+int park_reseed(const uint8_t seed[BOOT_SEED], struct error *err)
 {
 	auto_fd int fd = open("/dev/random", O_WRONLY | O_CLOEXEC);
 	struct {
 		struct rand_pool_info info; /* a flexible array follows */
-		uint8_t bytes[32];
-	} add = { .info = { .entropy_count = 256, .buf_size = 32 } };
+		uint8_t bytes[BOOT_SEED];
+	} add = { .info = { .entropy_count = 8 * BOOT_SEED, .buf_size = BOOT_SEED } };
 
 	memcpy(add.bytes, seed, sizeof(add.bytes));
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &add) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)

@@ -9,12 +9,13 @@
 
 #include "agent/channel.h"
 #include "base/error.h"
+#include "wire/boot.h"
 
 /* Gives the disks up, says PARKED and returns when the host's first bytes are there: then this is a box, and its
  * disks are taken up again, whatever size they have now. */
 int park(struct channel *c, struct error *err) MUST_CHECK;
 
 /* Makes the kernel's random numbers new: a saved machine and all its copies would draw the same ones. */
-int park_reseed(const uint8_t seed[32], struct error *err) MUST_CHECK;
+int park_reseed(const uint8_t seed[BOOT_SEED], struct error *err) MUST_CHECK;
 
 #endif

@@ -25,7 +25,7 @@
 
 struct sink {
 	int fd, channel;
-	int own;     /* fd, if it is ours; else -1 */
+	bool own;    /* fd is ours */
 	size_t most; /* bytes of one write that cannot block once poll says POLLOUT */
 	bool gone;   /* nobody reads it any more */
 };
@@ -75,28 +75,31 @@ void attach_window_size(unsigned short *rows, unsigned short *cols)
  */
 static struct sink sink_for(int fd, int channel)
 {
-	struct sink s = { .fd = fd, .own = -1, .channel = channel, .most = PIPE_BUF };
+	struct sink s = { .fd = fd, .channel = channel, .most = PIPE_BUF };
 	struct stat st;
 	char path[32];
+	int again = -1;
 
 	if (fstat(fd, &st) < 0)
 		return s;
 	if (S_ISFIFO(st.st_mode) || isatty(fd)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		s.own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		again = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	}
-	if (s.own >= 0)
-		s.fd = s.own;
-	if (s.own >= 0 || S_ISREG(st.st_mode)) /* a file has room always */
+	if (again >= 0) {
+		s.fd = again;
+		s.own = true;
+	}
+	if (s.own || S_ISREG(st.st_mode)) /* a file has room always */
 		s.most = 256 * KIB;
 	return s;
 }
 
 static void sink_close(struct sink *s)
 {
-	if (s->own >= 0)
-		close(s->own);
-	s->fd = s->own = -1;
+	if (s->own)
+		close(s->fd);
+	s->fd = -1;
 }
 
 /* `boxlite run ... | head`: the command gets what an ordinary program would get, the signal or, if it ignores that,

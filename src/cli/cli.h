@@ -74,10 +74,10 @@ struct list_options {
 	bool all, quiet, json;
 };
 
-/* Reads -a, -q, --format and --json of a list command: -1 to go on, else the exit code. */
 /* The ends of a box's logs, for --debug when it has failed. */
 void logs_print(const char *folder);
 
+/* Reads -a, -q, --format and --json of a list command: -1 to go on, else the exit code. */
 int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
 const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
 void table_age(int64_t when, char out[32]);              /* "3 hours ago" */

@@ -13,7 +13,7 @@
 enum shim_fd {
 	SHIM_FD_CONTROL = 3, /* stream socket to the library: SPEC, then a client connection and the keepalive */
 	SHIM_FD_BOX = 4,     /* folder boxes/<id>: run/, log/, exit.json */
-	SHIM_FD_LOCK = 5,    /* boxes/<id>/lock, locked (box/lock.h): held until the shim has ended */
+	SHIM_FD_LOCK = 5,    /* boxes/<id>/lock, locked (box/lock.h): held until the box is over */
 	SHIM_FD_KERNEL = 6,  /* vmlinux, read-only */
 	SHIM_FD_INITRD = 7,  /* initramfs, read-only */
 	SHIM_FD_IMAGE = 8,   /* the image's EROFS, read-only */
