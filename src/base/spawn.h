@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/error.h"
 
 struct spawn_fd {
@@ -57,5 +58,14 @@ void spawn_kill(const struct child *c, int signo);
 
 /* SIGKILL and wait; for cleaning up. */
 void spawn_reap(struct child *c);
+
+/*
+ * Runs a program and appends what it writes to standard output (which s->fds does not map) to `out`. One
+ * that is not done in limit_ms is killed: -ETIMEDOUT. One that says more than `out` holds: -ENOBUFS.
+ * Otherwise 0, whatever the *ret_status. One that the kernel itself does not let die is left behind, not
+ * waited for.
+ */
+int spawn_capture(const struct spawn *s, unsigned limit_ms, struct buf *out, int *ret_status,
+		  struct error *err) MUST_CHECK;
 
 #endif

@@ -70,6 +70,23 @@ static void test_spawn(void)
 	close(leak);
 }
 
+static void test_capture(void)
+{
+	const char *const done[] = { "sh", "-c", "echo said; exit 3", NULL };
+	const char *const hangs[] = { "sh", "-c", "echo said; exec >&-; exec sleep 60", NULL };
+	struct spawn s = { .path = "/bin/sh", .argv = done };
+	auto_buf struct buf out = BUF_INIT(64);
+	struct error err = { 0 };
+	int status = -1;
+
+	is_int(spawn_capture(&s, 10000, &out, &status, &err), 0, "a program's output");
+	ok(status == 3 && !strcmp(buf_str(&out), "said\n"), "comes with its status");
+	s.argv = hangs;
+	is_int(spawn_capture(&s, 200, &out, &status, &err), -ETIMEDOUT, "one that closes it and hangs is killed");
+	ok(strstr(err.text, "/bin/sh") != NULL, "by name: %s", err.text);
+	is_int(waitpid(-1, &status, WNOHANG | __WALL), -1, "no child is left");
+}
+
 struct ping {
 	struct watch w;
 	struct loop *l;
@@ -263,6 +280,7 @@ int main(void)
 	snprintf(path + n, sizeof(path) - n, "/%0200d", 1);
 	dir = io_open_dir_at(AT_FDCWD, path, 0700);
 	test_spawn();
+	test_capture();
 	test_loop();
 	test_sockets(dir);
 	test_files(dir);
