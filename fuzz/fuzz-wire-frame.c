@@ -3,12 +3,14 @@
 
 #include "fuzz.h"
 #include "wire/boot.h"
+#include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
 
 static void decode(const struct frame *f)
 {
 	struct proc_spec spec;
+	struct machine_spec machine;
 	struct box_spec box;
 	struct boot_spec boot;
 	struct proc_exit e;
@@ -22,6 +24,8 @@ static void decode(const struct frame *f)
 		proc_spec_fini(&spec);
 	if (wire_get_spec(f, &box, &err) == 0)
 		box_spec_fini(&box);
+	if (wire_get_machine(f, &machine, &err) == 0)
+		machine_spec_fini(&machine);
 	if (wire_get_boot(f, &boot, &err) == 0)
 		boot_spec_fini(&boot);
 	if (wire_get_exit(f, &e) == 0 && (proc_exit_status(&e) < 0 || proc_exit_status(&e) > 255))

@@ -13,9 +13,8 @@
 
 #include "base/error.h"
 #include "base/spawn.h"
+#include "wire/machine.h"
 #include "wire/spec.h"
-
-#define MACHINE_DISKS_MAX 4
 
 struct machine_disk {
 	int fd;
@@ -46,7 +45,7 @@ struct engine {
 	int (*start)(const struct box_spec *s, const struct machine *m, struct child *ret, struct error *err);
 };
 
-extern const struct engine engine_qemu;
+extern const struct engine engine_kvm, engine_qemu;
 
 /* The engine for box_spec.engine, or NULL with the reason. */
 const struct engine *engine_find(const char *name, struct error *err);

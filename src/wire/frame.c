@@ -119,6 +119,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_ATTACH: return "ATTACH";
 	case FRAME_CLOSE: return "CLOSE";
 	case FRAME_SPEC: return "SPEC";
+	case FRAME_MACHINE: return "MACHINE";
 	}
 	return "unknown";
 }

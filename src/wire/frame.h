@@ -66,6 +66,9 @@ enum frame_type {
 
 	/* library -> shim, once, before all else */
 	FRAME_SPEC = 32,    /* what to run, see wire/spec.h */
+
+	/* shim -> boxlite-vmm, in a file */
+	FRAME_MACHINE = 33, /* the machine, see wire/machine.h */
 };
 
 enum frame_channel { CHANNEL_STDIN = 0, CHANNEL_STDOUT = 1, CHANNEL_STDERR = 2, CHANNELS = 3 };

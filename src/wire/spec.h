@@ -18,6 +18,7 @@ enum shim_fd {
 	SHIM_FD_INITRD = 7,  /* initramfs, read-only */
 	SHIM_FD_IMAGE = 8,   /* the image's EROFS, read-only */
 	SHIM_FD_DISK = 9,    /* the box's ext4 disk, read-write */
+	SHIM_FD_KVM = 11,    /* /dev/kvm, of engine kvm */
 	SHIM_FD_TEMPLATE = 10, /* see box_spec.template_key and .from_template; closed before code of the box runs */
 };
 
@@ -29,7 +30,7 @@ struct box_spec {
 	char *id;       /* owned; folder name */
 	char *hostname; /* owned */
 	char *engine;   /* owned; "auto", "kvm" or "qemu" */
-	char *engine_program; /* owned; of engine qemu: absolute path of QEMU. Not known before the start: NULL */
+	char *engine_program; /* owned; absolute path of QEMU or boxlite-vmm. Not known before the start: NULL */
 	char *accel;    /* owned; of engine qemu: "tcg" or "kvm" */
 	char *template_key; /* owned; not NULL: make a template (wire/template.h) in the folder SHIM_FD_TEMPLATE */
 	bool from_template; /* the machine goes on from the template SHIM_FD_TEMPLATE */

@@ -4,6 +4,7 @@
 
 #include "lib/tap.h"
 #include "wire/boot.h"
+#include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
 
@@ -218,10 +219,37 @@ static void test_templates(void)
 	ok(!got.id && !got.template_key, "and nothing is touched");
 }
 
+static void test_machine(void)
+{
+	struct machine_spec s = { .cpus = 32, .memory_bytes = GIB, .serial = true, .ndisks = 2, .readonly = { true } };
+	struct machine_spec got = { 0 };
+	struct buf b = BUF_INIT(64 * KIB);
+	struct frame f;
+
+	s.cmdline = strdup("console=hvc0 \"x y\"");
+	is_int(wire_put_machine(&b, &s), 0, "a machine");
+	ok(frame_peek(&b, &f) == 1 && wire_get_machine(&f, &got, NULL) == 0, "comes back");
+	ok(got.cpus == 32 && got.memory_bytes == GIB && got.serial && got.ndisks == 2 && got.readonly[0] &&
+		   !got.readonly[1] && !strcmp(got.cmdline, s.cmdline), "the same");
+	machine_spec_fini(&got);
+	buf_consume(&b, buf_len(&b));
+	s.cpus = 33;
+	ok(wire_put_machine(&b, &s) == 0 && frame_peek(&b, &f) == 1 && wire_get_machine(&f, &got, NULL) == -EBADMSG,
+	   "33 CPUs are refused");
+	buf_consume(&b, buf_len(&b));
+	s.cpus = 1;
+	s.memory_bytes = GIB + 4096;
+	ok(wire_put_machine(&b, &s) == 0 && frame_peek(&b, &f) == 1 && wire_get_machine(&f, &got, NULL) == -EBADMSG,
+	   "memory that is not whole MiB as well");
+	buf_fini(&b);
+	machine_spec_fini(&s);
+}
+
 int main(void)
 {
 	test_frames();
 	test_process();
+	test_machine();
 	test_exit();
 	test_hello();
 	test_boot();

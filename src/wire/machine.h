@@ -1,0 +1,38 @@
+/*
+ * MACHINE, shim -> boxlite-vmm: the machine to be. One frame in a file that the vmm is started with, beside these
+ * open files; it opens nothing by path:
+ */
+#ifndef WIRE_MACHINE_H
+#define WIRE_MACHINE_H
+
+#include "base/json.h"
+#include "wire/frame.h"
+
+enum vmm_fd {
+	VMM_FD_SPEC = 3,    /* the frame, from the file's beginning */
+	VMM_FD_KVM = 4,     /* /dev/kvm */
+	VMM_FD_AGENT = 5,   /* stream socket: the agent channel */
+	VMM_FD_CONSOLE = 6, /* stream socket or pipe: what the guest prints */
+	VMM_FD_KERNEL = 7,
+	VMM_FD_INITRD = 8,
+	VMM_FD_DISK0 = 10,  /* and the next ones: disks */
+};
+
+#define MACHINE_DISKS_MAX 4
+#define MACHINE_CPUS_MAX 32
+#define MACHINE_MEMORY_MIN (64 * MIB)
+
+struct machine_spec {
+	uint32_t cpus;
+	uint64_t memory_bytes; /* a multiple of 1 MiB */
+	char *cmdline;         /* owned; of the kernel. The vmm adds a word for each device */
+	bool serial;           /* a serial port that prints to VMM_FD_CONSOLE, for a kernel that dies early */
+	unsigned ndisks;
+	bool readonly[MACHINE_DISKS_MAX];
+};
+
+void machine_spec_fini(struct machine_spec *s);
+int wire_put_machine(struct buf *out, const struct machine_spec *s) MUST_CHECK;
+int wire_get_machine(const struct frame *f, struct machine_spec *ret, struct error *err) MUST_CHECK;
+
+#endif
