@@ -1,0 +1,70 @@
+/*
+ * A virtual machine on KVM: memory, interrupt chips, vCPU threads, and why it ended. Devices are not known here: an
+ * access to MMIO space goes to a function.
+ */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "vmm/memory.h"
+#include "vmm/serial.h"
+
+#define VM_CPUS_MAX 32
+
+enum vm_end {
+	VM_RUNS = 0,
+	VM_SHUTDOWN,  /* triple fault, or reset by the keyboard controller: how our guests power off (reboot=t) */
+	VM_KILLED,    /* vm_stop() */
+	VM_CRASHED,   /* the guest says that it crashed (KVM_SYSTEM_EVENT_CRASH) */
+	VM_FAILED,    /* KVM_EXIT_FAIL_ENTRY, INTERNAL_ERROR, an ioctl: see `why` */
+};
+
+/* A vCPU's access to guest physical space that is not memory. Called by vCPU threads, several at once. A read of
+ * nothing gives ones. n is 1, 2, 4 or 8. */
+typedef void vm_mmio_fn(void *ud, uint64_t gpa, void *data, uint32_t n, bool write);
+
+struct vcpu {
+	struct vm *vm;
+	unsigned index;
+	int fd; /* owned */
+	struct kvm_run *run; /* mapped */
+	size_t run_bytes;
+	pthread_t thread;
+	bool started;
+};
+
+struct vm {
+	int kvm_fd;            /* borrowed */
+	int fd;                /* owned */
+	const struct memory *mem;
+	unsigned ncpus;
+	struct vcpu cpu[VM_CPUS_MAX];
+	vm_mmio_fn *mmio;
+	void *mmio_ud;
+	int serial_fd;         /* what the guest writes to the serial port goes there; -1: nowhere */
+	struct serial serial;
+	int ended_fd;          /* owned eventfd: readable when the machine has ended */
+	pthread_mutex_t lock;  /* of the next two */
+	enum vm_end end;       /* the first reason counts */
+	char why[256];         /* for people: what a VM_FAILED or VM_CRASHED was */
+};
+
+/* Makes the VM, its chips and its memory slots. The kvm_fd is an open /dev/kvm. */
+int vm_open(struct vm *vm, int kvm_fd, const struct memory *mem, unsigned ncpus, struct error *err) MUST_CHECK;
+
+/* Loads an ELF kernel and an initramfs (-1: none) and puts CPU 0 at its PVH entry. Files are read, not trusted. */
+int vm_load(struct vm *vm, int kernel_fd, int initrd_fd, const char *cmdline, struct error *err) MUST_CHECK;
+
+/* An eventfd whose writes raise the interrupt `gsi` (edge); one that is written when the guest writes `value` (32 bits)
+ * to `gpa`. The fds stay the caller's. */
+int vm_irqfd(struct vm *vm, unsigned gsi, int eventfd, struct error *err) MUST_CHECK;
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, uint32_t value, int eventfd, struct error *err) MUST_CHECK;
+
+/* Starts the vCPU threads. They end with the machine; its end is told by ended_fd. */
+int vm_start(struct vm *vm, struct error *err) MUST_CHECK;
+void vm_stop(struct vm *vm);  /* VM_KILLED, unless it has ended; any thread */
+void vm_close(struct vm *vm); /* stops, joins all threads, releases everything; fine at any stage after vm_open() */
+
+#endif
