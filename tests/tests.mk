@@ -36,8 +36,18 @@ $(REPLAY): $O/tests/%: $O/obj-test/%.o $O/obj-test/replay.o $$(call test_deps,$$
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ $(LINK_$(call module_of,$*)) -ljansson
 
+# A tool to look at a machine of the kvm engine, for tests/lab/run.
+$O/obj-test/vmm-%.o: tests/vmm/%.c $O/flags-host
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_HOST) -c $< -o $@
+
+$O/tests/vmm-boot: $O/obj-test/vmm-boot.o $(call objs,vmm wire base)
+	$(link)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+
 .PHONY: check check-unit check-box lint unit-bins fuzz bench run deps
-unit-bins: $(UNIT_BINS) $(REPLAY)
+unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot
 
 check: deps
 	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint all unit-bins

@@ -1,0 +1,314 @@
+/*
+ * Theory of operation. vCPU threads run the guest; a kick of a queue is an eventfd that KVM writes without leaving the
+ * guest for long, and an interrupt is one that KVM reads. The main thread's loop serves console, socket, entropy and
+ * balloon; each disk has a thread of its own, because its requests wait for the host's disk.
+ *
+ * Order of the end: the VM first (no vCPU runs any more), then the disk threads, then devices, then memory.
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_mmio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/log.h"
+#include "base/str.h"
+
+static void raise_irq(void *ud)
+{
+	const struct slot *s = ud;
+	uint64_t one = 1;
+
+	if (write(s->irq_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is raised already */
+}
+
+static void on_kick(struct watch *w, uint32_t events)
+{
+	struct kick *k = container_of(w, struct kick, watch);
+	uint64_t count;
+
+	(void)events;
+	if (read(w->fd, &count, sizeof(count)) == sizeof(count))
+		virtio_kick(k->slot->device, k->queue);
+}
+
+static void on_stop(struct watch *w, uint32_t events)
+{
+	(void)events;
+	loop_stop(&container_of(w, struct disk_thread, stop)->loop);
+}
+
+static void on_mmio(void *ud, uint64_t gpa, void *data, uint32_t n, bool write)
+{
+	struct vmm_machine *m = ud;
+	uint64_t index = (gpa - MMIO_BASE) / MMIO_STRIDE, offset = (gpa - MMIO_BASE) % MMIO_STRIDE;
+
+	if (gpa < MMIO_BASE || index >= m->nslots || offset + n > MMIO_SIZE) {
+		if (!write)
+			memset(data, 0xff, n);
+		return;
+	}
+	if (write)
+		virtio_mmio_write(m->slot[index].device, offset, data, n);
+	else
+		virtio_mmio_read(m->slot[index].device, offset, data, n);
+}
+
+/* A queue whose share of a turn is used up: its own eventfd, which the loop looks at again after all others. */
+static void kick_again(void *ud, unsigned queue)
+{
+	const struct slot *s = ud;
+	uint64_t one = 1;
+
+	if (write(s->kick[queue].watch.fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is kicked already */
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+static int new_eventfd(struct error *err)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? error_sys(err, "cannot make an eventfd") : fd;
+}
+
+/* The next free slot: its device is opened by the caller, with raise_irq() and the slot. */
+static struct slot *new_slot(struct vmm_machine *m, struct loop *l, void (*close_device)(struct virtio *v),
+			     struct error *err)
+{
+	struct slot *s = &m->slot[m->nslots];
+	unsigned q;
+
+	if (m->nslots == MMIO_DEVICES_MAX) {
+		error_set(err, -ENOSPC, "more than %d devices", MMIO_DEVICES_MAX);
+		return NULL;
+	}
+	*s = (struct slot){ .close = close_device, .loop = l };
+	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
+		s->kick[q] = (struct kick){ .watch = WATCH_NONE, .slot = s, .queue = q };
+	s->irq_fd = new_eventfd(err);
+	if (s->irq_fd < 0)
+		return NULL;
+	m->nslots++;
+	return s;
+}
+
+/* One word for each device: the kernel has no table to find it in. */
+static int add_words(const struct vmm_machine *m, struct buf *cmdline)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < m->nslots; i++)
+		r = buf_printf(cmdline, " virtio_mmio.device=%llu@0x%llx:%u", (unsigned long long)MMIO_SIZE,
+			       (unsigned long long)(MMIO_BASE + i * MMIO_STRIDE), MMIO_IRQ_FIRST + i);
+	return r;
+}
+
+/* Connects a device's interrupt and queues to the VM and to its loop. */
+static int wire_slot(struct vmm_machine *m, struct slot *s, struct error *err)
+{
+	unsigned index = (unsigned)(s - m->slot), q;
+	int r = vm_irqfd(&m->vm, MMIO_IRQ_FIRST + index, s->irq_fd, err);
+
+	s->device->kick_again = kick_again;
+	s->device->kick_again_ud = s;
+	for (q = 0; r == 0 && q < s->device->ops->nqueues; q++) {
+		int fd = new_eventfd(err);
+
+		if (fd < 0)
+			return fd;
+		r = loop_add(s->loop, &s->kick[q].watch, fd, EPOLLIN, on_kick);
+		if (r < 0) {
+			close(fd);
+			return error_code(err, r, "cannot watch a queue");
+		}
+		r = vm_ioeventfd(&m->vm, MMIO_BASE + index * MMIO_STRIDE + VIRTIO_MMIO_QUEUE_NOTIFY, q, fd, err);
+	}
+	return r;
+}
+
+static int add_disk(struct vmm_machine *m, int fd, bool readonly, struct error *err)
+{
+	struct disk_thread *t = &m->disk[m->ndisks];
+	struct slot *s;
+	int stop, r = loop_init(&t->loop);
+
+	if (r < 0)
+		return error_code(err, r, "cannot make an event loop");
+	t->open = true;
+	t->stop = WATCH_NONE;
+	m->ndisks++;
+	s = new_slot(m, &t->loop, blk_close, err);
+	if (!s)
+		return -ENOMEM;
+	s->device = blk_open(fd, readonly, &m->mem, raise_irq, s, err);
+	if (!s->device)
+		return -EIO;
+	stop = new_eventfd(err);
+	if (stop < 0)
+		return stop;
+	return loop_add(&t->loop, &t->stop, stop, EPOLLIN, on_stop);
+}
+
+typedef struct virtio *open_fn(struct vmm_machine *m, struct slot *s, struct error *err);
+
+static struct virtio *open_vsock(struct vmm_machine *m, struct slot *s, struct error *err)
+{
+	return vsock_open(VMM_FD_AGENT, m->loop, &m->mem, raise_irq, s, err);
+}
+
+static struct virtio *open_console(struct vmm_machine *m, struct slot *s, struct error *err)
+{
+	int fd = fcntl(VMM_FD_CONSOLE, F_DUPFD_CLOEXEC, 0); /* the serial port may use it, too */
+
+	if (fd < 0) {
+		error_sys(err, "no file for the console");
+		return NULL;
+	}
+	return console_open(fd, &m->mem, raise_irq, s, err);
+}
+
+static struct virtio *open_rng(struct vmm_machine *m, struct slot *s, struct error *err)
+{
+	return rng_open(&m->mem, raise_irq, s, err);
+}
+
+static struct virtio *open_balloon(struct vmm_machine *m, struct slot *s, struct error *err)
+{
+	return balloon_open(&m->mem, raise_irq, s, err);
+}
+
+static int add_device(struct vmm_machine *m, open_fn *open_device, void (*close_device)(struct virtio *v),
+		      struct error *err)
+{
+	struct slot *s = new_slot(m, m->loop, close_device, err);
+
+	if (!s)
+		return -ENOMEM;
+	s->device = open_device(m, s, err);
+	return s->device ? 0 : -EIO;
+}
+
+/* Disks first: the guest names them in the order in which it finds them. */
+static int add_devices(struct vmm_machine *m, const struct machine_spec *spec, struct error *err)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < spec->ndisks; i++)
+		r = add_disk(m, VMM_FD_DISK0 + (int)i, spec->readonly[i], err);
+	if (r == 0)
+		r = add_device(m, open_vsock, vsock_close, err);
+	if (r == 0)
+		r = add_device(m, open_console, console_close, err);
+	if (r == 0)
+		r = add_device(m, open_rng, rng_close, err);
+	if (r == 0)
+		r = add_device(m, open_balloon, balloon_close, err);
+	for (i = 0; r == 0 && i < m->nslots; i++)
+		r = wire_slot(m, &m->slot[i], err);
+	return r;
+}
+
+/* --- the machine ------------------------------------------------------------------------------ */
+
+int machine_open(struct vmm_machine *m, const struct machine_spec *spec, struct loop *l, struct error *err)
+{
+	auto_buf struct buf cmdline = BUF_INIT(4096);
+	int r;
+
+	*m = (struct vmm_machine){ .loop = l, .mem = { .fd = -1 } };
+	r = mem_open(&m->mem, spec->memory_bytes, err);
+	if (r == 0)
+		r = vm_open(&m->vm, VMM_FD_KVM, &m->mem, spec->cpus, err);
+	if (r < 0)
+		return r;
+	m->vm_is_open = true;
+	m->vm.mmio = on_mmio;
+	m->vm.mmio_ud = m;
+	m->vm.serial_fd = spec->serial ? VMM_FD_CONSOLE : -1;
+	r = add_devices(m, spec, err);
+	if (r < 0)
+		return r;
+	if (buf_printf(&cmdline, "%s", spec->cmdline) < 0 || add_words(m, &cmdline) < 0 || !buf_str(&cmdline))
+		return error_set(err, -E2BIG, "the kernel's command line is too long");
+	return vm_load(&m->vm, VMM_FD_KERNEL, VMM_FD_INITRD, buf_str(&cmdline), err);
+}
+
+static void *serve_disk(void *ud)
+{
+	struct disk_thread *t = ud;
+
+	(void)loop_run(&t->loop);
+	return NULL;
+}
+
+int machine_start(struct vmm_machine *m, struct error *err)
+{
+	unsigned i;
+
+	for (i = 0; i < m->ndisks; i++) {
+		int r = -pthread_create(&m->disk[i].thread, NULL, serve_disk, &m->disk[i]);
+
+		if (r < 0)
+			return error_code(err, r, "cannot start a thread");
+		m->disk[i].started = true;
+	}
+	return vm_start(&m->vm, err);
+}
+
+static void close_watch(struct loop *l, struct watch *w)
+{
+	int fd = w->fd;
+
+	loop_remove(l, w);
+	close_fd(&fd);
+}
+
+static void stop_disk(struct disk_thread *t)
+{
+	uint64_t one = 1;
+
+	if (!t->started)
+		return;
+	if (write(t->stop.fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(t->thread, NULL);
+	t->started = false;
+}
+
+static void close_slot(struct slot *s)
+{
+	unsigned q;
+
+	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
+		close_watch(s->loop, &s->kick[q].watch);
+	if (s->device)
+		s->close(s->device);
+	close_fd(&s->irq_fd);
+}
+
+void machine_close(struct vmm_machine *m)
+{
+	unsigned i;
+
+	if (m->vm_is_open)
+		vm_close(&m->vm);
+	for (i = 0; i < m->ndisks; i++)
+		stop_disk(&m->disk[i]);
+	for (i = 0; i < m->nslots; i++)
+		close_slot(&m->slot[i]);
+	for (i = 0; i < m->ndisks; i++) {
+		close_watch(&m->disk[i].loop, &m->disk[i].stop);
+		loop_fini(&m->disk[i].loop);
+	}
+	mem_close(&m->mem);
+}
