@@ -42,7 +42,7 @@ src  = $(wildcard src/$1/*.c)
 objs = $(patsubst src/%.c,$O/obj/%.o,$(filter-out %/main.c,$(foreach m,$1,$(call src,$m))))
 
 LIB_MODULES := base wire box lib
-PROGRAMS    := boxlite boxlite-shim boxlite-image
+PROGRAMS    := boxlite boxlite-shim boxlite-image boxlite-vmm
 BINS        := $(PROGRAMS:%=$O/bin/%)
 LIBS        := $O/lib/libboxlite.so $O/lib/libboxlite.a
 GUEST       := $O/guest/vmlinux $O/guest/initramfs
@@ -100,6 +100,10 @@ $O/bin/boxlite-image: $(call objs,image wire base) $O/obj/image/main.o
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -lcurl -larchive -lz -lzstd -lcrypto -ljansson
 
+$O/bin/boxlite-vmm: $(call objs,vmm wire base) $O/obj/vmm/main.o
+	$(link)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+
 # --- the guest ------------------------------------------------------------------------------
 
 AGENT_OBJS := $(patsubst src/%.c,$O/obj-guest/%.o,$(foreach m,agent wire base,$(call src,$m)))
@@ -124,7 +128,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
 	  $(DESTDIR)$(PREFIX)/libexec/boxlite $(DESTDIR)$(PREFIX)/share/boxlite/guest
 	install -m755 $O/bin/boxlite $(DESTDIR)$(PREFIX)/bin/
-	install -m755 $O/bin/boxlite-shim $O/bin/boxlite-image $(DESTDIR)$(PREFIX)/libexec/boxlite/
+	install -m755 $O/bin/boxlite-shim $O/bin/boxlite-image $O/bin/boxlite-vmm $(DESTDIR)$(PREFIX)/libexec/boxlite/
 	install -m644 $O/lib/libboxlite.so.0 $O/lib/libboxlite.a $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libboxlite.so.0 $(DESTDIR)$(PREFIX)/lib/libboxlite.so
 	install -m644 include/boxlite.h $(DESTDIR)$(PREFIX)/include/
