@@ -79,13 +79,18 @@ static int find_parts(struct home *h, struct error *err)
 	static const char *const guest[] = { "../share/boxlite/guest", "../../share/boxlite/guest", "../guest",
 					     NULL };
 	const char *qemu = getenv("BOXLITE_QEMU"), *accel = getenv("BOXLITE_QEMU_ACCEL");
-	const char *no_templates = getenv("BOXLITE_NO_TEMPLATES");
+	const char *no_templates = getenv("BOXLITE_NO_TEMPLATES"),
+		   *engine = getenv("BOXLITE_ENGINE");
 
 	if (find_folder("BOXLITE_LIBEXEC", "boxlite-shim", programs, &h->programs) < 0 ||
 	    find_folder("BOXLITE_GUEST", "vmlinux", guest, &h->guest) < 0)
 		return error_set(err, -ENOENT, "cannot find boxlite's own programs: set BOXLITE_LIBEXEC");
 	if (accel && *accel && !str_eq(accel, "tcg") && !str_eq(accel, "kvm"))
 		return error_set(err, -EINVAL, "BOXLITE_QEMU_ACCEL is '%s'; it may be tcg or kvm", accel);
+	if (engine && *engine && !str_eq(engine, "auto") && !str_eq(engine, "kvm") && !str_eq(engine, "qemu"))
+		return error_set(err, -EINVAL, "BOXLITE_ENGINE is '%s'; it may be auto, kvm or qemu", engine);
+	if (engine && *engine && !(h->engine = strdup(engine)))
+		return error_nomem(err);
 	h->no_templates = no_templates && *no_templates;
 	h->accel = strdup(accel && *accel ? accel : "tcg");
 	if (qemu && *qemu)
@@ -107,7 +112,7 @@ static int open_folders(struct home *h, struct error *err)
 	return 0;
 }
 
-int home_open(const char *path, struct home **ret, struct error *err)
+int home_find(const char *path, struct home **ret, struct error *err)
 {
 	struct home *h = calloc(1, sizeof(*h));
 	char *given = NULL;
@@ -134,8 +139,22 @@ int home_open(const char *path, struct home **ret, struct error *err)
 	}
 	if (r == 0)
 		r = find_parts(h, err);
-	if (r == 0)
-		r = open_folders(h, err);
+	if (r < 0) {
+		home_close(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+int home_open(const char *path, struct home **ret, struct error *err)
+{
+	struct home *h;
+	int r = home_find(path, &h, err);
+
+	if (r < 0)
+		return r;
+	r = open_folders(h, err);
 	if (r == 0)
 		r = db_open(h->path, &h->db, err);
 	if (r < 0) {
@@ -164,6 +183,7 @@ void home_close(struct home *h)
 	free(h->guest);
 	free(h->qemu);
 	free(h->accel);
+	free(h->engine);
 	free(h);
 }
 

@@ -3,6 +3,7 @@
  * helper programs and guest files are.
  *
  *   boxlite.db               SQLite
+ *   tsc, kvm                 what was found out about the host in this boot (box/clock.h, box/kvm.h)
  *   images/                  boxlite-image's store; gc.lock: shared while an image is added or a box
  *                            created, exclusive while files are removed
  *   templates/               formatted, empty disks, one per size; machines that have booted (box/template.h)
@@ -22,8 +23,9 @@ struct home {
 	char *guest;      /* owned; folder of vmlinux and initramfs */
 	char *qemu;       /* owned; BOXLITE_QEMU or NULL */
 	char *accel;      /* owned; of engine qemu */
+	char *engine;     /* owned; BOXLITE_ENGINE: what auto means here, or NULL */
 	bool no_templates; /* BOXLITE_NO_TEMPLATES: every box boots */
-	int fd, images_fd, boxes_fd, templates_fd;
+	int fd, images_fd, boxes_fd, templates_fd; /* -1 until it is open */
 	struct db *db;
 	struct child *left; /* owned array: shims whose process handles are closed; see home_leave() */
 	size_t nleft;
@@ -32,6 +34,9 @@ struct home {
 /* Opens (and makes) the home at path. NULL means $BOXLITE_HOME, else ~/.boxlite. */
 int home_open(const char *path, struct home **ret, struct error *err) MUST_CHECK;
 void home_close(struct home *h); /* NULL is fine */
+
+/* The same without touching a disk: where everything is or would be. No fds, no database. */
+int home_find(const char *path, struct home **ret, struct error *err) MUST_CHECK;
 
 /* Takes over the handle of a shim that goes on without us, so that it does not stay a zombie of this process when it
  * ends: home_reap(), which is called now and then, takes note of that. */

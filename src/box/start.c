@@ -13,12 +13,12 @@
 #include "base/sock.h"
 #include "box/box.h"
 #include "box/clock.h"
+#include "box/engine.h"
 #include "box/lock.h"
-#include "box/qemu.h"
 #include "box/template.h"
 
 struct parts {
-	int box, lock, kernel, initrd, image, disk, template, log;
+	int box, lock, kernel, initrd, image, disk, template, kvm, log;
 };
 
 static void close_parts(struct parts *p)
@@ -30,6 +30,7 @@ static void close_parts(struct parts *p)
 	close_fd(&p->image);
 	close_fd(&p->disk);
 	close_fd(&p->template);
+	close_fd(&p->kvm);
 	close_fd(&p->log);
 }
 
@@ -88,7 +89,7 @@ static int read_spec(struct home *h, const struct db_box *b, uint16_t rows, uint
 	free(ret->accel);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
 	ret->accel = strdup(h->accel);
-	return ret->accel ? qemu_find(h, &ret->engine_program, err) : error_nomem(err);
+	return ret->accel ? 0 : error_nomem(err);
 }
 
 static int spawn_shim(struct home *h, const struct parts *p, int sock, struct child *ret, struct error *err)
@@ -96,17 +97,18 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	auto_free char *path = NULL;
 	/* No box in argv: a process list tells nothing. */
 	const char *const argv[] = { "boxlite-shim", NULL };
-	struct spawn_fd fds[] = {
+	struct spawn_fd fds[10] = {
 		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
 		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
 		{ p->image, SHIM_FD_IMAGE },   { p->disk, SHIM_FD_DISK },
-		{ p->template, SHIM_FD_TEMPLATE },
 	};
-	struct spawn s = { .argv = argv, .fds = fds, .nfds = ARRAY_SIZE(fds), .new_session = true };
+	struct spawn s = { .argv = argv, .fds = fds, .nfds = 8, .new_session = true };
 
-	if (p->template < 0)
-		s.nfds--;
+	if (p->template >= 0)
+		fds[s.nfds++] = (struct spawn_fd){ p->template, SHIM_FD_TEMPLATE };
+	if (p->kvm >= 0)
+		fds[s.nfds++] = (struct spawn_fd){ p->kvm, SHIM_FD_KVM };
 	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
 		return error_nomem(err);
 	s.path = path;
@@ -116,12 +118,14 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
-	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1 };
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
 
 	r = read_spec(h, b, rows, cols, &spec, err);
+	if (r == 0)
+		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)
 		r = open_parts(h, b, &p, err);
 	if (r == 0)

@@ -27,7 +27,7 @@ if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -q __asan_init; then
 	# Not dumpable, so the leak checker may not look at it.
 	printf '#!/bin/sh\nASAN_OPTIONS=%s:detect_leaks=0 UBSAN_OPTIONS=%s exec %s\n' "$ASAN_OPTIONS" "$UBSAN_OPTIONS" \
 	  "$O/bin/boxlite-shim" > "$T/libexec/boxlite-shim"
-	ln -s "$O/bin/boxlite-image" "$T/libexec/boxlite-image"
+	ln -s "$O/bin/boxlite-image" "$O/bin/boxlite-vmm" "$T/libexec/"
 	chmod 755 "$T/libexec/boxlite-shim"
 fi
 
