@@ -28,8 +28,9 @@
  * Environment read by boxlite_open(): BOXLITE_HOME, HOME, BOXLITE_LIBEXEC and
  * BOXLITE_GUEST (other places for the helper programs and guest files),
  * BOXLITE_QEMU (the qemu-system-x86_64 to run), BOXLITE_QEMU_ACCEL (tcg, kvm),
- * BOXLITE_NO_TEMPLATES (if set, each box boots instead of starting from the
- * memory of a booted machine that the first one has left in the home).
+ * BOXLITE_ENGINE (what engine "auto" is: kvm, qemu), BOXLITE_NO_TEMPLATES (if
+ * set, each box boots instead of starting from the memory of a booted machine
+ * that the first one has left in the home).
  * BOXLITE_DEBUG, if set, lets a pull or load write its log to standard error.
  */
 #ifndef BOXLITE_H
@@ -69,6 +70,39 @@ int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *e
 
 /* Closes it, after everything that came from it; detached boxes keep running. NULL is fine. Since 0.1. */
 void boxlite_close(struct boxlite *b);
+
+/* --- the host ------------------------------------------------------------------------------ */
+
+enum boxlite_level {
+	BOXLITE_OK = 0,
+	BOXLITE_WARN = 1, /* boxes run, and something is worse than it could be */
+	BOXLITE_FAIL = 2, /* boxes cannot run */
+};
+
+/* One thing about this host that was looked at. */
+struct boxlite_finding {
+	const char *id;     /* "kvm", "kvm-create", "boxlite-shim", "boxlite-image", "boxlite-vmm", "kernel",
+			       "initramfs", "qemu", "e2fsprogs", "namespaces", "cgroup", "home", "disk-space",
+			       "reflink", "settings"; more may come */
+	int level;          /* enum boxlite_level */
+	const char *what;   /* one line for people */
+	const char *remedy; /* one line: what to do about it; NULL at BOXLITE_OK */
+};
+
+typedef int boxlite_finding_fn(const struct boxlite_finding *f, void *ud); /* other than 0 stops */
+
+struct boxlite_doctor_options {
+	size_t size;
+	const char *home; /* as for boxlite_open(). It need not exist, and is not made */
+};
+
+/*
+ * Looks at this host and calls fn for each finding. KVM is tried out with a small guest, for two seconds at
+ * most; what comes of it is kept in the home if there is one. `o` may be NULL. Blocks.
+ * Returns the worst level (enum boxlite_level). Since 0.1.
+ */
+int boxlite_doctor(const struct boxlite_doctor_options *o, boxlite_finding_fn *fn, void *ud,
+		   struct boxlite_error *err);
 
 /* --- images -------------------------------------------------------------------------------- */
 

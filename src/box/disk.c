@@ -25,10 +25,22 @@
 #define TOOL_FD 3
 #define TOOL_FILE "/proc/self/fd/3"
 
+int disk_find_tool(const char *name, char path[64])
+{
+	static const char *const places[] = { "/sbin", "/usr/sbin", "/usr/bin" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		snprintf(path, 64, "%s/%s", places[i], name);
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 /* Runs a program of e2fsprogs on the open file. */
 static int run_tool(const char *const *argv, int fd, struct error *err)
 {
-	static const char *const places[] = { "/sbin", "/usr/sbin", "/usr/bin" };
 	const char *const envp[] = { "MKE2FS_CONFIG=/dev/null", "PATH=/usr/sbin:/sbin:/usr/bin:/bin", NULL };
 	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct spawn_fd fds[] = { { fd, TOOL_FD }, { null, STDERR_FILENO } };
@@ -37,17 +49,12 @@ static int run_tool(const char *const *argv, int fd, struct error *err)
 	struct child c = CHILD_NONE;
 	char path[64];
 	int status = 0, r;
-	size_t i;
 
 	if (null < 0)
 		return error_sys(err, "cannot open /dev/null");
-	for (i = 0; i < ARRAY_SIZE(places) && !s.path; i++) {
-		snprintf(path, sizeof(path), "%s/%s", places[i], argv[0]);
-		if (access(path, X_OK) == 0)
-			s.path = path;
-	}
-	if (!s.path)
+	if (disk_find_tool(argv[0], path) < 0)
 		return error_set(err, -ENOENT, "%s is not installed: apt install e2fsprogs", argv[0]);
+	s.path = path;
 	r = spawn_start(&s, &c, err);
 	if (r == 0) {
 		r = spawn_wait(&c, &status);

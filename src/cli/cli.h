@@ -38,6 +38,7 @@ int cmd_load(const struct global *g, int argc, char **argv);
 int cmd_images(const struct global *g, int argc, char **argv);
 int cmd_rmi(const struct global *g, int argc, char **argv);
 int cmd_prune(const struct global *g, int argc, char **argv);
+int cmd_doctor(const struct global *g, int argc, char **argv);
 
 /* "boxlite: <text>" on stderr; returns EXIT_BOXLITE. */
 int cli_fail(const struct boxlite_error *err);

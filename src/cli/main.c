@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{ "images", cmd_images, "images [-q] [--format table|json]", "list images" },
 	{ "rmi", cmd_rmi, "rmi IMAGE...", "remove images" },
 	{ "prune", cmd_prune, "prune [-f]", "remove images that no box was made from" },
+	{ "doctor", cmd_doctor, "doctor [--json]", "say what about this host is good or bad for boxes" },
 };
 
 static const char *program_name = "boxlite";
@@ -127,7 +128,8 @@ static int help(void)
 	       "  --debug      verbose logs in the box's folder, on standard error if it fails; those of a pull\n"
 	       "  --version    print the version\n\n"
 	       "Exit codes: the command's own; 125 boxlite failed; 126 the command cannot be\n"
-	       "executed; 127 it was not found; 128 + N it was ended by signal N.\n");
+	       "executed; 127 it was not found; 128 + N it was ended by signal N.\n"
+	       "When something does not work: boxlite doctor\n");
 	return 0;
 }
 
