@@ -23,23 +23,20 @@
 
 void doctor_check_programs(struct doctor *d)
 {
-	static const struct {
-		const char *name;
-		bool needed; /* each box needs it */
-	} programs[] = { { "boxlite-shim", true }, { "boxlite-image", true }, { "boxlite-vmm", true } };
+	static const char *const programs[] = { "boxlite-shim", "boxlite-image", "boxlite-vmm" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {
 		auto_free char *path = NULL;
 
-		if (asprintf(&path, "%s/%s", d->h->programs, programs[i].name) < 0) {
+		if (asprintf(&path, "%s/%s", d->h->programs, programs[i]) < 0) {
 			path = NULL;
 			return;
 		}
 		if (access(path, X_OK) == 0)
-			doctor_say(d, FINDING_OK, programs[i].name, NULL, "%s", path);
+			doctor_say(d, FINDING_OK, programs[i], NULL, "%s", path);
 		else
-			doctor_say(d, programs[i].needed ? FINDING_FAIL : FINDING_WARN, programs[i].name,
+			doctor_say(d, FINDING_FAIL, programs[i],
 				   "install boxlite again, or set BOXLITE_LIBEXEC to where its programs are",
 				   "cannot run %s: %s", path, strerror(errno));
 	}

@@ -17,6 +17,13 @@ cd "$T" || exit 1
 [ -x "$B" ] || skip_all "$B is not built"
 [ -x /bin/busybox ] || skip_all "busybox-static is not installed"
 
+# What engine the boxes are of. Without BOXLITE_ENGINE it is what boxlite itself would choose.
+if [ -z "${BOXLITE_ENGINE:-}" ]; then
+	BOXLITE_ENGINE=qemu
+	if { "$O/bin/boxlite-vmm" --probe < /dev/kvm | grep -q '"works":true'; } 2> /dev/null; then BOXLITE_ENGINE=kvm; fi
+fi
+export BOXLITE_ENGINE
+
 # Sanitized programs write their reports to files. The shim gets no environment, hence the wrapper.
 if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -q __asan_init; then
 	mkdir "$T/libexec" "$T/san"
@@ -72,6 +79,20 @@ fails() {
 	ok $? "$3" || diag "wanted $1 and one line like '$2'" "got $ST '$OUT'" "stderr '$ERR'"
 }
 
+# with_engine PROGRAM COMMAND...: with a program in the place of the engine's.
+with_engine() {
+	local program=$1 libexec=$T/engines/${1##*/}
+	shift
+	if [ "$BOXLITE_ENGINE" = qemu ]; then
+		BOXLITE_QEMU=$program "$@"
+	else
+		[ -e "$libexec" ] || mkdir -p "$libexec"
+		ln -sf "${BOXLITE_LIBEXEC:-$O/bin}"/boxlite-{shim,image} "$libexec"
+		ln -sf "$program" "$libexec/boxlite-vmm"
+		BOXLITE_LIBEXEC=$libexec "$@"
+	fi
+}
+
 # image NAME [ARG...]: loads an image made by scripts/mk-image ARG...
 image() {
 	local name=$1
@@ -107,6 +128,10 @@ wait_stopped() {
 fcntl.fcntl(open(sys.argv[1], "r+"), 38, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)) # F_OFD_SETLKW' \
 	  "$BOXLITE_HOME/boxes/$1/lock"
 }
+
+# pid_of NAME: the processes of boxes that are called so; the machine's, whatever engine it is of.
+pid_of() { "$TOP/tests/lib/reaper.py" --list | sed -n "s/ $1.*//p"; }
+machine_pid() { pid_of '\(qemu\|boxlite-vmm\)'; }
 
 # nothing_left NAME: no process, box, folder or half-made file. Processes may take a moment to go
 # after a kill -9; `now` as second argument gives them none.

@@ -73,10 +73,9 @@ finding initramfs ok 'guest/initramfs' null "beside an initramfs"
 
 BOXLITE_LIBEXEC=/nonexistent doctor
 is "$ST" 2 "no helpers: boxes cannot run"
-for program in boxlite-shim boxlite-image; do
+for program in boxlite-shim boxlite-image boxlite-vmm; do
 	finding $program fail "^cannot run /nonexistent/$program: No such file" BOXLITE_LIBEXEC "no $program"
 done
-finding boxlite-vmm warn "^cannot run /nonexistent/boxlite-vmm: No such file" BOXLITE_LIBEXEC "no boxlite-vmm, which is not needed yet"
 finding namespaces warn 'could not be tried: .*boxlite-vmm: No such file' 'boxlite-vmm' "nobody to try namespaces"
 BOXLITE_QEMU_ACCEL=warp doctor
 is "$ST $(jq length out)" "2 1" "settings that are wrong are the only finding"

@@ -30,12 +30,13 @@ BOXLITE_GUEST=/nonexistent wrong "vmlinux is missing: /nonexistent/vmlinux; buil
   "no kernel" run bb true
 mkdir guest; ln -s "$O/guest/vmlinux" guest/vmlinux
 BOXLITE_GUEST=$T/guest wrong "initramfs is missing: $T/guest/initramfs" "no initramfs" run bb true
-BOXLITE_QEMU=/nonexistent wrong '/nonexistent.*BOXLITE_QEMU.*: No such file' "no QEMU" run bb true
-BOXLITE_QEMU=/bin/false wrong 'the machine failed' "a QEMU that ends at once" run bb true
+BOXLITE_ENGINE=qemu BOXLITE_QEMU=/nonexistent wrong '/nonexistent.*BOXLITE_QEMU.*: No such file' "no QEMU" run bb true
+with_engine /bin/false wrong 'the machine failed' "an engine that ends at once" run bb true
+BOXLITE_ENGINE=kvm with_engine /nonexistent wrong 'KVM|kvm|boxlite-vmm: No such file' "no boxlite-vmm, or no KVM for it" run bb true
 # The package is not there: its program is hidden from this one command.
 hide='mount --bind /dev/null "$0" && exec "$@"' qemu=$(command -v qemu-system-x86_64)
 if unshare -rm true 2> /dev/null; then
-	timeout 60 unshare -rm sh -c "$hide" "$qemu" "$B" run bb true > out 2> err
+	timeout 60 unshare -rm sh -c "$hide" "$qemu" "$B" run --engine qemu bb true > out 2> err
 	is "$? $(cat out err)" "125 boxlite: qemu-system-x86_64 is not installed, and engine qemu needs it: apt install qemu-system-x86" \
 	  "QEMU is not installed"
 	nothing_left "and nothing is left" now
@@ -43,7 +44,7 @@ else
 	skip "QEMU is not installed" "no user namespaces here"
 fi
 printf '#!/bin/sh\nprintf "first\\033[2J\\nit is broken\\n" >&2\nexit 1\n' > broken; chmod +x broken
-BOXLITE_QEMU=$T/broken bl --debug run --rm bb true
+with_engine "$T/broken" bl --debug run --rm bb true
 like "$ST $ERR" $'^125 boxlite: it is broken\n--- engine.log\nfirst\\?\\[2J\nit is broken\n--- shim.log\n.*shim: ' "--debug shows the logs"
 nothing_left "and nothing is left" now
 BOXLITE_LIBEXEC=/nonexistent wrong '/nonexistent/boxlite-shim: No such file' "no shim" run bb true

@@ -1,12 +1,12 @@
 #!/bin/bash
 # A guest that lies: whatever it says, the box ends with one clear line, and nothing is left.
-# The guest is tests/lib/fake-engine.py in the place of QEMU.
+# The guest is tests/lib/fake-engine.py in the place of the engine's program.
 . "$(dirname "$0")/common.sh"
 make_home
 
 play() { # SCENARIO
 	"$TOP/tests/lib/fake-engine.py" "$1" > "$T/engine-$1" && chmod +x "$T/engine-$1"
-	BOXLITE_QEMU=$T/engine-$1 bl run --rm bb true
+	with_engine "$T/engine-$1" bl run --rm bb true
 }
 
 # lies SCENARIO PATTERN NAME
@@ -37,10 +37,10 @@ lies complains 'it cannot be done' "an engine that fails says why"
 "$TOP/tests/lib/fake-engine.py" silent > engine-silent && chmod +x engine-silent
 for s in INT:130 TERM:143 HUP:129 QUIT:131; do
 	begin=$SECONDS
-	st=$(BOXLITE_QEMU=$T/engine-silent "$TOP/tests/lib/signal-after.py" "${s%:*}" 0.5 "$B" run --rm bb true 2> err)
+	st=$(with_engine "$T/engine-silent" "$TOP/tests/lib/signal-after.py" "${s%:*}" 0.5 "$B" run --rm bb true 2> err)
 	is "$st $(cat err) $((SECONDS - begin < 20))" "${s#*:}  1" "SIG${s%:*} ends a box whose guest hangs in the boot"
 done
-BOXLITE_QEMU=$T/engine-silent "$B" run --name hangs bb true < /dev/null > hangs.out 2>&1 &
+with_engine "$T/engine-silent" "$B" run --name hangs bb true < /dev/null > hangs.out 2>&1 &
 wait_for is_running hangs
 bl rm -f hangs; result 0 $'hangs\n' "and so does rm -f"
 wait $!
@@ -51,7 +51,7 @@ nothing_left "nothing is left"
 "$TOP/tests/lib/fake-engine.py" too_much > "$T/engine" && chmod +x "$T/engine"
 mkfifo "$T/pipe"
 exec 9<> "$T/pipe"
-BOXLITE_QEMU=$T/engine timeout 60 "$B" run --name greedy bb true > "$T/pipe" 2> "$T/err" 9>&- &
+with_engine "$T/engine" timeout 60 "$B" run --name greedy bb true > "$T/pipe" 2> "$T/err" 9>&- &
 pid=$!
 cut_off() { grep -qs 'beyond its credit' "$BOXLITE_HOME"/boxes/*/log/shim.log; }
 wait_for cut_off
@@ -67,9 +67,8 @@ like "$(cat "$T/err")" 'beyond its credit' "by name"
 nothing_left "and nothing is left"
 
 # A console that never ends.
-BOXLITE_QEMU=$T/engine
 "$TOP/tests/lib/fake-engine.py" floods > "$T/engine"
-BOXLITE_QEMU=$T/engine bl run --name loud bb true
+with_engine "$T/engine" bl run --name loud bb true
 is $ST 5 "a guest may print for ever"
 size=$(stat -c %s "$BOXLITE_HOME"/boxes/*/log/console.log)
 [ "$size" -le $((4 * 1024 * 1024 + 8192)) ]

@@ -36,7 +36,7 @@ bl ps -q; result 0 "$(box_id cut)"$'\n' "ps -q lists what runs"
 bl rm cut; fails 125 "box $(box_id cut) runs: .*--force" "rm of a running box is refused"
 bl start cut; fails 125 "box $(box_id cut) runs already" "start of a running one as well"
 bl run --name cut bb true; fails 125 "'cut' already: choose another name, or remove it: boxlite rm cut" "and its name is taken"
-kill -KILL "$("$TOP/tests/lib/reaper.py" --list | sed -n 's/ qemu.*//p')"
+kill -KILL "$(machine_pid)"
 wait $!
 is $? 125 "pulling the plug"
 bl run --rm --name other bb true; result 0 "" "other boxes do not mind"

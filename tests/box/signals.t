@@ -1,5 +1,5 @@
 #!/bin/bash
-# Signals to boxlite reach the command; and what is left when boxlite, the shim or QEMU is killed at any moment.
+# Signals to boxlite reach the command; and what is left when boxlite, the shim or the machine is killed at any moment.
 . "$(dirname "$0")/common.sh"
 make_home
 
@@ -14,7 +14,6 @@ begin() {
 	read -r -t "$LIMIT" -u 8 line
 }
 finish() { wait "$CLI"; ST=$?; OUT=$(cat <&8); ERR=$(cat err); exec 8<&-; }
-pid_of() { "$TOP/tests/lib/reaper.py" --list | sed -n "s/ $1.*//p"; }
 
 # --- signals go to the command -----------------------------------------------------------------------------
 trapper='trap "echo int" INT; trap "echo hup" HUP; trap "echo usr1" USR1; trap "echo term; exit 12" TERM; echo ready
@@ -94,12 +93,12 @@ nothing_left "kill -9 at any moment of the start leaves nothing"
 # --- kill -9 the shim ------------------------------------------------------------------------------------------
 begin bb sh -c 'echo ready; sleep 1000'
 shim=$(pid_of boxlite-shim)
-like "$shim $(pid_of qemu)" '^[0-9]+ [0-9]+$' "one shim and one QEMU run"
+like "$shim $(machine_pid)" '^[0-9]+ [0-9]+$' "one shim and one machine run"
 kill -KILL "$shim"
 finish
 is "$ST" 125 "the shim is killed: boxlite fails"
 like "$ERR" "^boxlite: the box's shim ended without a word; see its log/shim\.log$" "and says so"
-is "$("$TOP/tests/lib/reaper.py" --wait 10)" "" "QEMU ends with the shim"
+is "$("$TOP/tests/lib/reaper.py" --wait 10)" "" "the machine ends with the shim"
 # Nobody wrote down how it ended.
 is "$(box_status box)" "failed 125" "ps knows that it does not run"
 bl start box < /dev/null > /dev/null & 
@@ -107,11 +106,11 @@ wait_for is_running box; ok $? "it can be started again"
 "$B" rm -f box > /dev/null; wait $!
 nothing_left "and removed while it runs"
 
-# --- kill -9 QEMU --------------------------------------------------------------------------------------------
+# --- kill -9 the machine -----------------------------------------------------------------------------------------
 begin bb sh -c 'echo ready; sleep 1000'
-kill -KILL "$(pid_of qemu)"
+kill -KILL "$(machine_pid)"
 finish
-is "$ST" 125 "QEMU is killed: boxlite fails"
+is "$ST" 125 "the machine is killed: boxlite fails"
 like "$ERR" '^boxlite: [^'$'\n'']*killed by signal 9' "and names the signal"
 is "$(box_status box)" "failed 125" "ps says so, too"
 bl start box < /dev/null > /dev/null &

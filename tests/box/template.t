@@ -2,6 +2,7 @@
 # Machine templates: the first box of a shape leaves one behind, all others start from it, and whatever is wrong with
 # one, boxes run.
 . "$(dirname "$0")/common.sh"
+[ "$BOXLITE_ENGINE" = qemu ] || skip_all "engine $BOXLITE_ENGINE has no templates"
 make_home
 QEMU=$(command -v qemu-system-x86_64)
 

@@ -9,7 +9,7 @@ ok $? "make install" || { diag "$(tail -n 5 "$T/install")"; box_done; exit 1; }
 cd "$T" || exit 1
 is "$(cd root/opt/boxlite && find . ! -type d | sort | xargs)" "./bin/boxlite ./include/boxlite.h ./lib/libboxlite.a \
 ./lib/libboxlite.so ./lib/libboxlite.so.0 ./libexec/boxlite/boxlite-image ./libexec/boxlite/boxlite-shim \
-./share/boxlite/guest/initramfs ./share/boxlite/guest/vmlinux" "what is installed, and where"
+./libexec/boxlite/boxlite-vmm ./share/boxlite/guest/initramfs ./share/boxlite/guest/vmlinux" "what is installed, and where"
 is "$(cd root && find . -type f ! -perm -444; find . -type d ! -perm -555)" "" "everybody may read it"
 
 "$TOP/scripts/mk-image" layout
