@@ -12,12 +12,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct memory mem = { .fd = -1 };
+	static struct memory mem;
 	struct elf_kernel k;
 	struct error err = { 0 };
 	int fd = memfd_create("kernel", MFD_CLOEXEC);
 
-	if (fd < 0 || io_write_full(fd, data, size) < 0 || (mem.fd < 0 && mem_open(&mem, MEMORY, NULL) < 0))
+	if (fd < 0 || io_write_full(fd, data, size) < 0 || (!mem.n && mem_open(&mem, MEMORY, NULL) < 0))
 		abort();
 	if (elf_load(fd, &mem, &k, &err) == 0) {
 		if (k.entry < KERNEL_LOWEST || k.entry >= k.end || k.end > MEMORY)

@@ -170,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rd in = rd_over(data, size);
 	struct dummy d = { .started = false };
-	struct memory mem = { .fd = -1, .n = 1 };
+	struct memory mem = { .n = 1 };
 	uint8_t *low = calloc(1, MEMORY_BYTES);
 	size_t n = rd_u16(&in);
 

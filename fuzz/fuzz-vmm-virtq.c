@@ -26,7 +26,7 @@ struct device {
 
 static void make_memory(struct memory *m)
 {
-	*m = (struct memory){ .fd = -1, .n = 2 };
+	*m = (struct memory){ .n = 2 };
 	m->region[0] = (struct mem_region){ .gpa = 0, .size = LOW_BYTES, .host = calloc(1, LOW_BYTES) };
 	m->region[1] = (struct mem_region){ .gpa = HIGH_MEMORY, .size = HIGH_BYTES, .host = calloc(1, HIGH_BYTES) };
 	if (!m->region[0].host || !m->region[1].host)

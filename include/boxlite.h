@@ -326,6 +326,24 @@ void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsi
 int boxlite_process_started(const struct boxlite_process *p);
 
 /*
+ * Where the time of a box went, in nanoseconds: one stretch after the other, from boxlite_box_start() to the end of
+ * its machine. 0: it did not come so far. How the part of the guest is divided is what the guest says.
+ */
+struct boxlite_timing {
+	size_t size;      /* sizeof(struct boxlite_timing) */
+	uint64_t setup;   /* until the engine's program is started: files, the shim */
+	uint64_t machine; /* until the guest's first instruction; of engine kvm, else 0 and part of `kernel` */
+	uint64_t kernel;  /* until the agent's first instruction */
+	uint64_t agent;   /* until the main process runs */
+	uint64_t process; /* until it has ended */
+	uint64_t end;     /* until the machine is gone: unmounting, power-off */
+};
+
+/* Of a main process that boxlite_box_start() gave, once boxlite_process_ended(): 0; else -EAGAIN. -ENODATA: not a
+ * main process, or the shim was killed. -EINVAL: `out` says no size. Since 0.1. */
+int boxlite_process_timing(const struct boxlite_process *p, struct boxlite_timing *out);
+
+/*
  * 1 when the process has ended and all its output is consumed: *out tells how. 0 while it goes on.
  * Since 0.1.
  */

@@ -42,6 +42,7 @@
 #include "agent/root.h"
 #include "agent/session.h"
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -192,6 +193,7 @@ int main(void)
 	unsigned seed;
 	int r;
 
+	s.started_ns = clock_ns();
 	s.channel.fd = -1;
 	/* The kernel has put 16 random bytes here: jansson need not open /dev/urandom for its hash. */
 	memcpy(&seed, (void *)getauxval(AT_RANDOM), sizeof(seed));

@@ -25,7 +25,9 @@
 #include "agent/park.h"
 #include "agent/root.h"
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "wire/timing.h"
 
 static int on_boot(struct session *s, const struct frame *f, struct error *err)
 {
@@ -52,7 +54,7 @@ static int on_boot(struct session *s, const struct frame *f, struct error *err)
 	s->procs.hostname = s->boot.hostname;
 	s->phase = SESSION_SERVING;
 	log_debug("ready");
-	return wire_put_empty(&s->channel.out, FRAME_READY, 0);
+	return wire_put_ready(&s->channel.out, clock_ns() - s->started_ns);
 }
 
 static void stop(struct session *s, uint32_t grace_ms)

@@ -18,6 +18,7 @@ struct session {
 	struct procs procs;
 	enum session_phase phase;
 	struct boot_spec boot;
+	uint64_t started_ns;      /* the agent's first instruction, by the guest's CLOCK_MONOTONIC */
 	int timer;                /* owned timerfd: the grace of SHUTDOWN */
 	struct watch timer_watch;
 	struct error failure;     /* what went wrong in a callback, which cannot return it */

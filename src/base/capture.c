@@ -4,21 +4,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/spawn.h"
 
 #define DEATH_MS 1000 /* from SIGKILL to the end of a process that the kernel does not hold */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Waits for fd to be readable: 0, -ETIMEDOUT, -errno. */
 static int wait_readable(int fd, uint64_t end_ms)
@@ -26,7 +18,7 @@ static int wait_readable(int fd, uint64_t end_ms)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = clock_ms();
 		int r = poll(&p, 1, now < end_ms ? (int)(end_ms - now) : 0);
 
 		if (r > 0)
@@ -55,7 +47,7 @@ static int read_all(int fd, uint64_t end_ms, struct buf *out)
 /* Its output to the end, then its own: it may have closed its output and hang. */
 static int finish(struct child *c, int fd, unsigned limit_ms, struct buf *out, int *ret_status)
 {
-	uint64_t end_ms = now_ms() + limit_ms;
+	uint64_t end_ms = clock_ms() + limit_ms;
 	int r = read_all(fd, end_ms, out);
 
 	if (r == 0)
@@ -63,7 +55,7 @@ static int finish(struct child *c, int fd, unsigned limit_ms, struct buf *out, i
 	if (r == 0)
 		return spawn_wait(c, ret_status);
 	spawn_kill(c, SIGKILL);
-	if (wait_readable(c->pidfd, now_ms() + DEATH_MS) == 0)
+	if (wait_readable(c->pidfd, clock_ms() + DEATH_MS) == 0)
 		spawn_reap(c);
 	close_fd(&c->pidfd);
 	return r;

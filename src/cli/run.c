@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/timing.h"
 
 #define ENV_MAX 65536
 
@@ -16,7 +18,8 @@ struct run_options {
 	struct boxlite_box_options box;
 	struct strv env;
 	const char *entrypoint[2];
-	bool interactive, tty, quiet, plain_http;
+	bool interactive, tty, quiet, plain_http, timing;
+	struct timing t;
 };
 
 static const char run_help[] =
@@ -33,9 +36,10 @@ static const char run_help[] =
 	"  --rm                     remove the box when the command has ended\n"
 	"  --engine auto|kvm|qemu   what runs the machine (auto)\n"
 	"  --plain-http             the registry speaks http, if the image must be pulled\n"
+	"  --timing                 at the end, on standard error: where the time went\n"
 	"  -q, --quiet              no progress while pulling\n";
 
-enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP };
+enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING };
 
 static int add_env(struct strv *env, const char *text)
 {
@@ -98,6 +102,7 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_RM: o->box.auto_remove = 1; return 0;
 	case OPT_ENGINE: o->box.engine = optarg; return 0;
 	case OPT_PLAIN_HTTP: o->plain_http = true; return 0;
+	case OPT_TIMING: o->timing = true; return 0;
 	default: return cli_usage("run", "unknown option %s, or one without its value", argv[optind - 1]);
 	}
 }
@@ -120,6 +125,7 @@ static int parse_run(struct run_options *o, int argc, char **argv)
 		{ "rm", no_argument, NULL, OPT_RM },
 		{ "engine", required_argument, NULL, OPT_ENGINE },
 		{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
+		{ "timing", no_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -140,13 +146,15 @@ static int parse_run(struct run_options *o, int argc, char **argv)
 
 /* Attaches until the end, and takes the box away if it was to go, or never ran. */
 static int finish(const struct global *g, struct boxlite_box *box, struct boxlite_process *p, bool with_stdin, bool tty,
-		  int signals, bool remove, bool remove_unstarted)
+		  int signals, bool remove, bool remove_unstarted, struct timing *t)
 {
 	struct boxlite_error err;
 	bool started;
 	int status = attach_run(p, with_stdin, tty, signals);
 
 	started = boxlite_process_started(p);
+	t->box.size = sizeof(t->box);
+	t->complete = boxlite_process_timing(p, &t->box) == 0;
 	boxlite_process_close(p);
 	if (g->debug && status == EXIT_BOXLITE)
 		logs_print(boxlite_box_folder(box));
@@ -168,6 +176,7 @@ static int run_box(const struct global *g, struct boxlite *b, struct run_options
 	signals = cli_signal_fd();
 	if (boxlite_box_create(b, &o->box, &box, &err) < 0)
 		return cli_fail(&err);
+	o->t.created = clock_ns();
 	if (o->tty)
 		attach_window_size(&start.rows, &start.cols);
 	if (boxlite_box_start(box, &start, &p, &err) < 0) {
@@ -176,7 +185,7 @@ static int run_box(const struct global *g, struct boxlite *b, struct run_options
 			cli_fail(&err);
 	} else {
 		status = finish(g, box, p, o->interactive, o->tty && isatty(STDIN_FILENO), signals,
-				o->box.auto_remove, true);
+				o->box.auto_remove, true, &o->t);
 	}
 	boxlite_box_close(box);
 	return status;
@@ -190,7 +199,10 @@ int cmd_run(const struct global *g, int argc, char **argv)
 	};
 	struct boxlite_error err;
 	struct boxlite *b;
-	int r = parse_run(&o, argc, argv);
+	int r;
+
+	o.t.begin = clock_ns();
+	r = parse_run(&o, argc, argv);
 
 	if (r >= 0) {
 		strv_fini(&o.env);
@@ -210,9 +222,12 @@ int cmd_run(const struct global *g, int argc, char **argv)
 			r = cli_fail(&err);
 		else
 			r = r == 1 ? 0 : cli_pull(b, o.box.image, o.quiet, o.plain_http);
+		o.t.opened = clock_ns();
 		if (r == 0)
 			r = run_box(g, b, &o);
 		boxlite_close(b);
+		if (o.timing && o.t.created)
+			timing_print(&o.t);
 	}
 	strv_fini(&o.env);
 	return r;
@@ -225,6 +240,7 @@ int cmd_start(const struct global *g, int argc, char **argv)
 	struct boxlite_process *p;
 	struct boxlite_box *box;
 	struct boxlite_error err;
+	struct timing t = { 0 };
 	struct boxlite *b;
 	int opt, r;
 
@@ -254,7 +270,7 @@ int cmd_start(const struct global *g, int argc, char **argv)
 		} else {
 			if (!interactive) /* a box made with -i would wait for an input that nobody gives */
 				boxlite_process_close_stdin(p);
-			r = finish(g, box, p, interactive, terminal, signals, false, false);
+			r = finish(g, box, p, interactive, terminal, signals, false, false, &t);
 		}
 		boxlite_box_close(box);
 	}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "box/merge.h"
 #include "lib/lib.h"
 
@@ -161,6 +162,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	struct child shim = CHILD_NONE;
 	struct buf opening = BUF_INIT(4 * KIB);
 	struct error e = { 0 };
+	uint64_t start_ns = clock_ns();
 	int sock = -1, r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 
 	if (r < 0)
@@ -170,6 +172,8 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)
 		r = lib_process_new(box->home, sock, &shim, &opening, out, &e);
+	if (r == 0)
+		lib_process_started_at(*out, start_ns);
 	if (r == 0 && box->row.auto_remove) {
 		lib_process_removes(*out, box->row.id, has_debug(box));
 		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */

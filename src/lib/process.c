@@ -13,6 +13,7 @@
 
 #include "base/clean.h"
 #include "lib/lib.h"
+#include "wire/timing.h"
 
 #define STREAM SPEC_ATTACH_STREAM
 
@@ -31,6 +32,8 @@ struct boxlite_process {
 	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
 	uint32_t stdin_credit;
 	bool hello, started, stdin_closed;
+	uint64_t start_ns;     /* of the box's start, if this process started it */
+	struct timing timing;
 	bool over;             /* the connection has ended */
 	bool ended;            /* exit is known */
 	struct proc_exit exit;
@@ -105,6 +108,8 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 	case FRAME_STARTED:
 		p->started = true;
 		return 0;
+	case FRAME_TIMING:
+		return wire_get_timing(f, &p->timing);
 	default:
 		return 0; /* READY: nothing to do here */
 	}
@@ -262,6 +267,42 @@ PUBLIC void boxlite_process_resize(struct boxlite_process *p, unsigned short row
 PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 {
 	return p->started;
+}
+
+void lib_process_started_at(struct boxlite_process *p, uint64_t start_ns)
+{
+	p->start_ns = start_ns;
+}
+
+/* From the last stage that was reached to this one: 0 if it was not reached. Claims of a guest may lie outside. */
+static uint64_t stretch(uint64_t *last, uint64_t at)
+{
+	uint64_t n = at > *last ? at - *last : 0;
+
+	*last += n;
+	return n;
+}
+
+PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlite_timing *out)
+{
+	const uint64_t *at = p->timing.at;
+	uint64_t last = p->start_ns;
+	struct boxlite_timing t = { .size = out->size };
+
+	if (out->size < sizeof(size_t))
+		return -EINVAL;
+	if (!p->over)
+		return -EAGAIN;
+	if (!p->start_ns || !at[TIMING_END])
+		return -ENODATA;
+	t.setup = stretch(&last, at[TIMING_ENGINE]);
+	t.machine = stretch(&last, at[TIMING_GUEST]);
+	t.kernel = stretch(&last, at[TIMING_AGENT]);
+	t.agent = stretch(&last, at[TIMING_MAIN]);
+	t.process = stretch(&last, at[TIMING_EXIT]);
+	t.end = stretch(&last, at[TIMING_END]);
+	memcpy(out, &t, MIN(out->size, sizeof(t)));
+	return 0;
 }
 
 PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out)

@@ -48,13 +48,17 @@ static void greet(struct shim *s, const struct frame *f)
 static void frame_on_connection(struct shim *s, const struct frame *f)
 {
 	char text[ERROR_TEXT_MAX];
+	uint64_t since_start;
 
 	switch ((enum frame_type)f->type) {
 	case FRAME_HELLO:
 		greet(s, f);
 		break;
 	case FRAME_READY:
-		life_ready(s);
+		if (wire_get_ready(f, &since_start) < 0)
+			life_fail(s, "the guest broke the protocol: malformed READY");
+		else
+			life_ready(s, since_start);
 		break;
 	case FRAME_BYE:
 	case FRAME_FAILED:

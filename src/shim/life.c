@@ -27,13 +27,24 @@ static void kill_machine(struct shim *s)
 	spawn_kill(&s->machine, SIGKILL);
 }
 
-void life_ready(struct shim *s)
+/* The agent's start, by what it says. A machine that was saved in between has no such time. */
+static void stamp_ready(struct shim *s, uint64_t since_start)
+{
+	uint64_t *at = s->timing.at;
+
+	at[TIMING_READY] = clock_ns();
+	if (since_start < at[TIMING_READY] - at[TIMING_ENGINE])
+		at[TIMING_AGENT] = at[TIMING_READY] - since_start;
+}
+
+void life_ready(struct shim *s, uint64_t since_start)
 {
 	struct client *c, *next;
 
 	if (s->life != LIFE_BOOTING)
 		return;
 	log_debug("the guest is ready");
+	stamp_ready(s, since_start);
 	machine_is_ready(s);
 	s->life = LIFE_RUNNING;
 	loop_timer_set(s->timer_watch.fd, 0);
@@ -50,6 +61,7 @@ void life_main_ended(struct shim *s, const struct proc_exit *e)
 {
 	s->main_exit = *e;
 	s->main_ended = true;
+	s->timing.at[TIMING_EXIT] = clock_ns();
 	log_info("the main process ended: status %d", proc_exit_status(e));
 	life_stop(s, 0);
 }
@@ -191,6 +203,7 @@ void life_machine_ended(struct shim *s)
 	int status = 0;
 
 	loop_remove(&s->loop, &s->machine_watch);
+	s->timing.at[TIMING_END] = clock_ns();
 	console_drain(s->console);
 	(void)spawn_wait(&s->machine, &status);
 	agent_drain(s);
@@ -211,9 +224,11 @@ void life_machine_ended(struct shim *s)
 		e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
 	while (s->streams)
 		stream_end(s->streams, s, &e);
-	for (c = s->clients; s->failure[0] && c; c = next) {
+	machine_read_report(s);
+	for (c = s->clients; c; c = next) {
 		next = c->next;
-		if (wire_put_failed(&c->conn.out, s->failure) < 0)
+		if ((s->failure[0] && wire_put_failed(&c->conn.out, s->failure) < 0) ||
+		    (c->creator && wire_put_timing(&c->conn.out, &s->timing) < 0))
 			client_drop(c);
 		else
 			client_flush(c);

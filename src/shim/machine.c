@@ -225,6 +225,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 		.agent_fd = e->agent,
 		.console_fd = e->console,
 		.stderr_fd = e->complaints,
+		.report_fd = s->report_fd,
 		.debug = s->spec.debug,
 		.park = s->way == WAY_PARK,
 	};
@@ -232,6 +233,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 
 	if (r < 0)
 		return r;
+	s->timing.at[TIMING_ENGINE] = clock_ns();
 	r = loop_add(&s->loop, &s->machine_watch, s->machine.pidfd, EPOLLIN, on_machine);
 	return r < 0 ? error_code(err, r, "cannot watch the machine") : 0;
 }
@@ -276,6 +278,17 @@ static int start(struct shim *s, struct error *err)
 	return r;
 }
 
+/* The engine's times, if it has written any. They are only shown: nothing depends on them. */
+void machine_read_report(struct shim *s)
+{
+	struct machine_report r;
+
+	if (s->report_fd < 0 || pread(s->report_fd, &r, sizeof(r), 0) != sizeof(r))
+		return;
+	s->timing.at[TIMING_VMM] = r.main_ns;
+	s->timing.at[TIMING_GUEST] = r.run_ns;
+}
+
 /* Boots a machine in the place of one that start() has made, as far as it came. */
 static int start_again(struct shim *s, struct error *err)
 {
@@ -305,6 +318,9 @@ int machine_start(struct shim *s, struct error *err)
 
 	s->way = s->spec.template_key ? WAY_PARK : s->spec.from_template ? WAY_RESTORE : WAY_BOOT;
 	s->has_template = s->way != WAY_BOOT;
+	s->report_fd = memfd_create("report", MFD_CLOEXEC);
+	if (s->report_fd < 0)
+		return error_sys(err, "cannot make a file for the engine's report");
 	r = start(s, err);
 	if (r == 0 || s->way == WAY_BOOT)
 		return r;

@@ -138,6 +138,7 @@ int main(void)
 		.monitor = QMP_NONE,
 		.memory_fd = -1,
 		.state_fd = -1,
+		.report_fd = -1,
 		.agent = { .fd = -1 },
 		.early = { .max = AGENT_OUT_MAX },
 		.agent_watch = { .fd = -1 },
@@ -158,6 +159,7 @@ int main(void)
 		log_error("%s", err.text);
 		return 1;
 	}
+	s.timing.at[TIMING_SHIM] = clock_ns();
 	if (s.spec.debug)
 		log_init("boxlite-shim", LOG_DEBUG);
 	creator = adopt_control(&s, &in);

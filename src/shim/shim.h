@@ -4,12 +4,14 @@
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "shim/engine.h"
 #include "shim/qmp.h"
 #include "wire/conn.h"
 #include "wire/spec.h"
+#include "wire/timing.h"
 
 #define AGENT_OUT_MAX (64 * MIB)  /* bounded by the credit of all streams long before */
 #define AGENT_CONTROL_MAX (16 * KIB) /* a frame that is not DATA; its JSON takes a hundred times that in memory */
@@ -90,6 +92,8 @@ struct shim {
 	size_t nclients, nstreams;
 	uint32_t next_agent_id;
 
+	struct timing timing; /* stamped where it happens */
+	int report_fd;        /* owned; where the engine says when it came how far (wire/machine.h) */
 	struct console *console;
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
@@ -98,7 +102,7 @@ struct shim {
 };
 
 /* life.c: what happens when */
-void life_ready(struct shim *s);
+void life_ready(struct shim *s, uint64_t since_start); /* ns, as the guest says */
 void life_main_ended(struct shim *s, const struct proc_exit *e);
 void life_stop(struct shim *s, uint32_t grace_ms);
 void life_bye(struct shim *s, const char *error);
@@ -115,6 +119,7 @@ int machine_start(struct shim *s, struct error *err);
 void machine_parked(struct shim *s);     /* the agent says so */
 void machine_has_agent(struct shim *s);  /* HELLO: it is like any other from now on */
 void machine_is_ready(struct shim *s);   /* READY */
+void machine_read_report(struct shim *s); /* once the machine has ended: its part of s->timing */
 void machine_give_up(struct shim *s, const char *what, const char *why); /* unless WAY_BOOT: another is booted */
 void machine_blames_template(struct shim *s); /* it failed before READY, and may have come from one */
 bool machine_boots_again(struct shim *s); /* it has ended before HELLO: true if another takes its place */

@@ -132,9 +132,13 @@ void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f)
 		exit_from_agent(st, s, f);
 		return; /* st is gone */
 	case FRAME_STARTED:
-		if (wire_get_started(f, &pid) < 0)
+		if (wire_get_started(f, &pid) < 0) {
 			life_fail(s, "the guest broke the protocol: malformed STARTED");
-		else if (st->client && wire_put_started(&st->client->conn.out, st->client_id, pid) < 0)
+			break;
+		}
+		if (st->agent_id == MAIN_STREAM && !s->timing.at[TIMING_MAIN])
+			s->timing.at[TIMING_MAIN] = clock_ns();
+		if (st->client && wire_put_started(&st->client->conn.out, st->client_id, pid) < 0)
 			client_drop(st->client);
 		break;
 	default:

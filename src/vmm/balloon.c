@@ -2,8 +2,7 @@
  * The balloon (virtio 1.2, 5.5): memory that the guest does not use goes back to the host. We never ask for
  * any (num_pages stays 0): what comes is free page reporting, and what a driver inflates by itself.
  *
- * Giving back makes a hole in the memory's file: the page is free for the host at once, and reads as zeros
- * when the guest touches it again. Deflating needs nothing from us, therefore.
+ * What is given back is free for the host at once, and reads as zeros when the guest touches it again. Deflating needs nothing from us, therefore.
  *
  * Giving back is a favour: a failure, or pages beyond what one request may name, cost the host memory and the
  * guest nothing. Pages that are no memory are a broken driver.
@@ -13,7 +12,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_balloon.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,20 +44,6 @@ static struct balloon *balloon_of(struct virtio *v)
 	return container_of(v, struct balloon, v);
 }
 
-/* One mapping of one file has all regions (vmm/memory.h): a distance in the mapping is one in the file. */
-static int make_hole(const struct memory *m, uint8_t *p, uint64_t len)
-{
-	off_t at = p - m->region[0].host;
-	int r;
-
-	if (m->fd < 0)
-		return madvise(p, len, MADV_DONTNEED) < 0 ? -errno : 0;
-	do
-		r = fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)len);
-	while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : 0;
-}
-
 /* Gives the whole pages within these bytes of guest memory (of one region) back. */
 static void give_back(struct balloon *b, void *base, uint64_t len)
 {
@@ -68,9 +52,9 @@ static void give_back(struct balloon *b, void *base, uint64_t len)
 
 	if (len < skip + PAGE)
 		return;
-	r = make_hole(b->mem, (uint8_t *)base + skip, (len - skip) & ~(PAGE - 1));
+	r = madvise((uint8_t *)base + skip, (len - skip) & ~(PAGE - 1), MADV_DONTNEED);
 	if (r < 0 && !b->warned)
-		log_warn("balloon: cannot give memory back: %s", strerror(-r));
+		log_warn("balloon: cannot give memory back: %s", strerror(errno));
 	b->warned |= r < 0;
 }
 

@@ -31,7 +31,7 @@ void console_close(struct virtio *v);
 struct virtio *rng_open(const struct memory *mem, irq_fn *irq, void *ud, struct error *err);
 void rng_close(struct virtio *v);
 
-/* Free-page reporting and inflate: pages go back to the host by fallocate(PUNCH_HOLE) of the memory's file. */
+/* Free-page reporting and inflate: pages go back to the host by MADV_DONTNEED. */
 struct virtio *balloon_open(const struct memory *mem, irq_fn *irq, void *ud, struct error *err);
 void balloon_close(struct virtio *v);
 

@@ -226,7 +226,7 @@ int machine_open(struct vmm_machine *m, const struct machine_spec *spec, struct 
 	auto_buf struct buf cmdline = BUF_INIT(4096);
 	int r;
 
-	*m = (struct vmm_machine){ .loop = l, .mem = { .fd = -1 } };
+	*m = (struct vmm_machine){ .loop = l };
 	r = mem_open(&m->mem, spec->memory_bytes, err);
 	if (r == 0)
 		r = vm_open(&m->vm, VMM_FD_KVM, &m->mem, spec->cpus, err);

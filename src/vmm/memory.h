@@ -3,7 +3,7 @@
  * exactly that comes out, or NULL.
  *
  * Two regions at most: [0, 3 GiB) and [4 GiB, ...); the hole between has the devices (vmm/layout.h). Both are parts of
- * one mapping of one memfd. The guest changes these bytes at any time: whoever decides by a value in them copies it
+ * one mapping. The guest changes these bytes at any time: whoever decides by a value in them copies it
  * first and looks at the copy (mem_copy_in), never twice at the guest's.
  */
 #ifndef VMM_MEMORY_H
@@ -20,7 +20,7 @@ struct mem_region {
 struct memory {
 	struct mem_region region[2];
 	unsigned n;
-	int fd; /* owned memfd; -1: not from mem_open() */
+	uint64_t owned_bytes; /* of the mapping; 0: the regions did not come from mem_open() */
 };
 
 /* Memory of that many bytes (a multiple of 4096), zero, MADV_DONTDUMP. -errno. */

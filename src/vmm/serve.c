@@ -1,20 +1,13 @@
 #include "vmm/serve.h"
 
 #include <string.h>
-#include <time.h>
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn)
 {
 	struct virtq *q = &v->queue[queue];
-	uint64_t until = now_ms() + SERVE_MS;
+	uint64_t until = clock_ms() + SERVE_MS;
 	struct virtq_chain c;
 	uint32_t written;
 	unsigned n = 0;
@@ -28,7 +21,7 @@ void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn)
 				return;
 			virtq_push(q, &c, written);
 			virtio_notify_queue(v, queue);
-			if (v->kick_again && (++n >= SERVE_REQUESTS || now_ms() >= until)) {
+			if (v->kick_again && (++n >= SERVE_REQUESTS || clock_ms() >= until)) {
 				/* Kicks stay off: what the driver adds until then is found by that one. */
 				v->kick_again(v->kick_again_ud, queue);
 				return;

@@ -120,6 +120,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_CLOSE: return "CLOSE";
 	case FRAME_SPEC: return "SPEC";
 	case FRAME_MACHINE: return "MACHINE";
+	case FRAME_TIMING: return "TIMING";
 	}
 	return "unknown";
 }

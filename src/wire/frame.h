@@ -47,11 +47,12 @@ enum frame_type {
 	/* on stream 0 */
 	FRAME_HELLO = 1,    /* both ways: {protocol, role} */
 	FRAME_BOOT = 2,     /* shim -> agent: {hostname, ...} see wire/boot.h */
-	FRAME_READY = 3,    /* agent -> shim: {} the root is mounted; shim -> client: {} */
+	FRAME_READY = 3,    /* agent -> shim: the root is mounted, see wire/timing.h; shim -> client: {} */
 	FRAME_SHUTDOWN = 4, /* shim -> agent, client -> shim: {grace_ms}: end all processes, sync, unmount */
 	FRAME_BYE = 5,      /* agent -> shim: {error} file systems are unmounted, the power may go */
 	FRAME_FAILED = 6,   /* either way: {error}: what went wrong; the sender closes after it */
 	FRAME_PARKED = 7,   /* agent -> shim, before HELLO, in a machine without a box: empty; it can be saved */
+	FRAME_TIMING = 8,   /* shim -> the box's owner, last of all: see wire/timing.h */
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */

@@ -16,6 +16,7 @@ enum vmm_fd {
 	VMM_FD_KERNEL = 7,
 	VMM_FD_INITRD = 8,
 	VMM_FD_DISK0 = 10,  /* and the next ones: disks */
+	VMM_FD_REPORT = 14, /* struct machine_report is written here, at the beginning */
 };
 
 #define MACHINE_DISKS_MAX 4
@@ -29,6 +30,13 @@ struct machine_spec {
 	bool serial;           /* a serial port that prints to VMM_FD_CONSOLE, for a kernel that dies early */
 	unsigned ndisks;
 	bool readonly[MACHINE_DISKS_MAX];
+};
+
+/* When the vmm came how far, in ns of CLOCK_MONOTONIC. Written once, before the guest runs. Both ends are of one build
+ * on one host, so this is the file's format. */
+struct machine_report {
+	uint64_t main_ns; /* its first own instruction */
+	uint64_t run_ns;  /* before the first KVM_RUN */
 };
 
 void machine_spec_fini(struct machine_spec *s);

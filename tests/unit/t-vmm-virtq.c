@@ -322,7 +322,7 @@ static void test_4gib(void)
 	struct seg s[] = { { 0, GIB, false }, { 0, GIB, false }, { 0, GIB, true }, { 0, GIB - 1, true } };
 	struct driver small = d;
 
-	driver_memfd(&d, GIB);
+	driver_mapped(&d, GIB);
 	virtio_fini(&v);
 	virtio_init(&v, &idle_ops, &d.mem, driver_irq, &d);
 	begin(DRIVER_ALL, SIZE);

@@ -85,7 +85,7 @@ static inline void driver_memory(struct driver *d, uint64_t bytes)
 {
 	unsigned i;
 
-	*d = (struct driver){ .mem.fd = -1, .mem.n = 2, .next_gpa = DRIVER_FIRST_GPA };
+	*d = (struct driver){ .mem = { .n = 2 }, .next_gpa = DRIVER_FIRST_GPA };
 	for (i = 0; i < 2; i++) {
 		d->mem.region[i] = (struct mem_region){ .gpa = i * HIGH_MEMORY, .size = bytes / 2 };
 		d->mem.region[i].host = calloc(1, bytes / 2);
@@ -94,8 +94,8 @@ static inline void driver_memory(struct driver *d, uint64_t bytes)
 	}
 }
 
-/* As the machine has it: a memfd. */
-static inline void driver_memfd(struct driver *d, uint64_t bytes)
+/* As the machine has it. */
+static inline void driver_mapped(struct driver *d, uint64_t bytes)
 {
 	struct error err = { 0 };
 
@@ -109,7 +109,7 @@ static inline void driver_free(struct driver *d)
 {
 	unsigned i;
 
-	for (i = 0; d->mem.fd < 0 && i < d->mem.n; i++)
+	for (i = 0; !d->mem.owned_bytes && i < d->mem.n; i++)
 		free(d->mem.region[i].host);
 	mem_close(&d->mem);
 }

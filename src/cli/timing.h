@@ -1,0 +1,21 @@
+/* run --timing: where the time of a box went. */
+#ifndef CLI_TIMING_H
+#define CLI_TIMING_H
+
+#include <stdbool.h>
+
+#include "boxlite.h"
+
+/* What the command itself did, in ns of CLOCK_MONOTONIC (base/clock.h). */
+struct timing {
+	uint64_t begin;   /* the command began */
+	uint64_t opened;  /* the home is open, and the image is there */
+	uint64_t created; /* the box is */
+	struct boxlite_timing box;
+	bool complete;    /* `box` is filled in */
+};
+
+/* Prints the table to standard error, with now as the end. */
+void timing_print(const struct timing *t);
+
+#endif
