@@ -1,4 +1,4 @@
-/* vm_load(): kernel, initramfs and tables go to memory, CPU 0 to the kernel's entry. */
+/* Kernel, initramfs and tables go to memory, CPU 0 to the kernel's entry. */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -38,19 +38,26 @@ static int load_initrd(const struct memory *mem, int fd, uint64_t kernel_end, ui
 	return 0;
 }
 
-int vm_load(struct vm *vm, int kernel_fd, int initrd_fd, const char *cmdline, struct error *err)
+int load_files(const struct memory *mem, int kernel_fd, int initrd_fd, struct loaded *ret, struct error *err)
 {
-	uint64_t initrd = 0, initrd_bytes = 0;
+	struct loaded l = { 0 };
 	struct elf_kernel kernel;
-	int r = elf_load(kernel_fd, vm->mem, &kernel, err);
+	int r = elf_load(kernel_fd, mem, &kernel, err);
 
 	if (r == 0 && initrd_fd >= 0)
-		r = load_initrd(vm->mem, initrd_fd, kernel.end, &initrd, &initrd_bytes, err);
-	if (r == 0)
-		r = tables_write_start_info(vm->mem, cmdline, initrd, initrd_bytes, err);
+		r = load_initrd(mem, initrd_fd, kernel.end, &l.initrd, &l.initrd_bytes, err);
+	if (r < 0)
+		return r;
+	l.entry = kernel.entry;
+	*ret = l;
+	return 0;
+}
+
+int vm_boot(struct vm *vm, const struct loaded *l, const char *cmdline, struct error *err)
+{
+	int r = tables_write_start_info(vm->mem, cmdline, l->initrd, l->initrd_bytes, err);
+
 	if (r == 0)
 		r = tables_write_mp(vm->mem, vm->ncpus, err);
-	if (r == 0)
-		r = vcpu_enter_pvh(&vm->cpu[0], kernel.entry, START_INFO_BASE, err);
-	return r;
+	return r < 0 ? r : vcpu_enter_pvh(&vm->cpu[0], l->entry, START_INFO_BASE, err);
 }

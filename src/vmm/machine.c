@@ -1,6 +1,8 @@
 /*
  * Theory of operation. vCPU threads run the guest; a kick of a queue is an eventfd that KVM writes without leaving the
- * guest for long, and an interrupt is one that KVM reads. The main thread's loop serves console, socket, entropy and
+ * guest for long. An interrupt is two ioctls and no eventfd (irqfd): for a pin of the I/O APIC, KVM hands an irqfd
+ * to a kernel thread, and at the machine's end waits for a grace period of SRCU for each, 5 ms times the devices
+ * (docs/decisions/011-vmm.md). The main thread's loop serves console, socket, entropy and
  * balloon; each disk has a thread of its own, because its requests wait for the host's disk.
  *
  * Order of the end: the VM first (no vCPU runs any more), then the disk threads, then devices, then memory.
@@ -23,10 +25,8 @@
 static void raise_irq(void *ud)
 {
 	const struct slot *s = ud;
-	uint64_t one = 1;
 
-	if (write(s->irq_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: it is raised already */
+	vm_pulse_irq(s->vm, s->irq);
 }
 
 static void on_kick(struct watch *w, uint32_t events)
@@ -91,12 +91,9 @@ static struct slot *new_slot(struct vmm_machine *m, struct loop *l, void (*close
 		error_set(err, -ENOSPC, "more than %d devices", MMIO_DEVICES_MAX);
 		return NULL;
 	}
-	*s = (struct slot){ .close = close_device, .loop = l };
+	*s = (struct slot){ .vm = &m->vm, .irq = MMIO_IRQ_FIRST + m->nslots, .close = close_device, .loop = l };
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
 		s->kick[q] = (struct kick){ .watch = WATCH_NONE, .slot = s, .queue = q };
-	s->irq_fd = new_eventfd(err);
-	if (s->irq_fd < 0)
-		return NULL;
 	m->nslots++;
 	return s;
 }
@@ -113,11 +110,11 @@ static int add_words(const struct vmm_machine *m, struct buf *cmdline)
 	return r;
 }
 
-/* Connects a device's interrupt and queues to the VM and to its loop. */
+/* Connects a device's queues to the VM and to its loop. */
 static int wire_slot(struct vmm_machine *m, struct slot *s, struct error *err)
 {
 	unsigned index = (unsigned)(s - m->slot), q;
-	int r = vm_irqfd(&m->vm, MMIO_IRQ_FIRST + index, s->irq_fd, err);
+	int r = 0;
 
 	s->device->kick_again = kick_again;
 	s->device->kick_again_ud = s;
@@ -221,18 +218,54 @@ static int add_devices(struct vmm_machine *m, const struct machine_spec *spec, s
 
 /* --- the machine ------------------------------------------------------------------------------ */
 
+struct loader {
+	pthread_t thread;
+	const struct memory *mem;
+	struct loaded loaded;
+	struct error err;
+	int result;
+};
+
+static void *load(void *ud)
+{
+	struct loader *l = ud;
+
+	l->result = load_files(l->mem, VMM_FD_KERNEL, VMM_FD_INITRD, &l->loaded, &l->err);
+	return NULL;
+}
+
+/* KVM_CREATE_VM waits for other CPUs of the host (a grace period of RCU): some 10 ms in which the memory is filled. */
+static int make_and_load(struct vmm_machine *m, unsigned cpus, struct loaded *ret, struct error *err)
+{
+	struct loader l = { .mem = &m->mem };
+	int r = -pthread_create(&l.thread, NULL, load, &l);
+
+	if (r < 0)
+		return error_code(err, r, "cannot start a thread");
+	r = vm_open(&m->vm, VMM_FD_KVM, &m->mem, cpus, err);
+	m->vm_is_open = r == 0;
+	pthread_join(l.thread, NULL);
+	if (r == 0 && l.result < 0) {
+		*err = l.err;
+		r = l.result;
+	}
+	if (r == 0)
+		*ret = l.loaded;
+	return r;
+}
+
 int machine_open(struct vmm_machine *m, const struct machine_spec *spec, struct loop *l, struct error *err)
 {
 	auto_buf struct buf cmdline = BUF_INIT(4096);
+	struct loaded loaded;
 	int r;
 
 	*m = (struct vmm_machine){ .loop = l };
 	r = mem_open(&m->mem, spec->memory_bytes, err);
 	if (r == 0)
-		r = vm_open(&m->vm, VMM_FD_KVM, &m->mem, spec->cpus, err);
+		r = make_and_load(m, spec->cpus, &loaded, err);
 	if (r < 0)
 		return r;
-	m->vm_is_open = true;
 	m->vm.mmio = on_mmio;
 	m->vm.mmio_ud = m;
 	m->vm.serial_fd = spec->serial ? VMM_FD_CONSOLE : -1;
@@ -241,7 +274,7 @@ int machine_open(struct vmm_machine *m, const struct machine_spec *spec, struct 
 		return r;
 	if (buf_printf(&cmdline, "%s", spec->cmdline) < 0 || add_words(m, &cmdline) < 0 || !buf_str(&cmdline))
 		return error_set(err, -E2BIG, "the kernel's command line is too long");
-	return vm_load(&m->vm, VMM_FD_KERNEL, VMM_FD_INITRD, buf_str(&cmdline), err);
+	return vm_boot(&m->vm, &loaded, buf_str(&cmdline), err);
 }
 
 static void *serve_disk(void *ud)
@@ -293,7 +326,6 @@ static void close_slot(struct slot *s)
 		close_watch(s->loop, &s->kick[q].watch);
 	if (s->device)
 		s->close(s->device);
-	close_fd(&s->irq_fd);
 }
 
 void machine_close(struct vmm_machine *m)

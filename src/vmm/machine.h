@@ -20,7 +20,8 @@ struct kick {
 struct slot {
 	struct virtio *device; /* NULL: its opening failed */
 	void (*close)(struct virtio *v);
-	int irq_fd;            /* owned eventfd: the interrupt line */
+	struct vm *vm;
+	unsigned irq;          /* its line */
 	struct kick kick[VIRTIO_QUEUES_MAX];
 	struct loop *loop;     /* of the thread that serves it */
 };

@@ -14,9 +14,6 @@ struct kvm_cpuid2;
 /* The machine ends: all vCPUs leave KVM_RUN soon. Only the first reason counts. Any thread. */
 void vm_end(struct vm *vm, enum vm_end end, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Raises the line `gsi` for a moment. */
-void vm_pulse_irq(struct vm *vm, unsigned gsi);
-
 /* --- vcpu.c: a vCPU before it runs ----------------------------------------------------------- */
 
 /* Makes CPU `index` of the machine; the cpuid is changed to be this CPU's. c is zero but for fd, -1.

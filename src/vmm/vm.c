@@ -134,13 +134,6 @@ int vm_open(struct vm *vm, int kvm_fd, const struct memory *mem, unsigned ncpus,
 	return r;
 }
 
-int vm_irqfd(struct vm *vm, unsigned gsi, int eventfd, struct error *err)
-{
-	struct kvm_irqfd i = { .fd = (uint32_t)eventfd, .gsi = gsi };
-
-	return ioctl(vm->fd, KVM_IRQFD, &i) < 0 ? error_sys(err, "KVM does not take interrupt %u", gsi) : 0;
-}
-
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, uint32_t value, int eventfd, struct error *err)
 {
 	struct kvm_ioeventfd e = {

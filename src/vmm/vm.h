@@ -54,16 +54,25 @@ struct vm {
 /* Makes the VM, its chips and its memory slots. The kvm_fd is an open /dev/kvm. */
 int vm_open(struct vm *vm, int kvm_fd, const struct memory *mem, unsigned ncpus, struct error *err) MUST_CHECK;
 
-/* Loads an ELF kernel and an initramfs (-1: none) and puts CPU 0 at its PVH entry. Files are read, not trusted. */
-int vm_load(struct vm *vm, int kernel_fd, int initrd_fd, const char *cmdline, struct error *err) MUST_CHECK;
+/* What is in memory, and where. */
+struct loaded {
+	uint32_t entry; /* of PVH */
+	uint64_t initrd, initrd_bytes;
+};
 
-/* An eventfd whose writes raise the interrupt `gsi` (edge); one that is written when the guest writes `value` (32 bits)
- * to `gpa`. The fds stay the caller's. */
-int vm_irqfd(struct vm *vm, unsigned gsi, int eventfd, struct error *err) MUST_CHECK;
+/* An ELF kernel and an initramfs (-1: none) go to memory. Files are read, not trusted. */
+int load_files(const struct memory *mem, int kernel_fd, int initrd_fd, struct loaded *ret, struct error *err) MUST_CHECK;
+
+/* Tells the kernel of its machine and puts CPU 0 at its entry. */
+int vm_boot(struct vm *vm, const struct loaded *l, const char *cmdline, struct error *err) MUST_CHECK;
+
+/* An eventfd that is written when the guest writes `value` (32 bits) to `gpa`. It stays the caller's. */
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, uint32_t value, int eventfd, struct error *err) MUST_CHECK;
 
 /* Starts the vCPU threads. They end with the machine; its end is told by ended_fd. */
 int vm_start(struct vm *vm, struct error *err) MUST_CHECK;
+/* Raises an interrupt line and lowers it; any thread. */
+void vm_pulse_irq(struct vm *vm, unsigned gsi);
 void vm_stop(struct vm *vm);  /* VM_KILLED, unless it has ended; any thread */
 void vm_close(struct vm *vm); /* stops, joins all threads, releases everything; fine at any stage after vm_open() */
 

@@ -134,12 +134,14 @@ static void machine_open(struct machine *m, unsigned ncpus, uint64_t bytes, cons
 	struct elf_file f = elf_file_good(code, (size_t)(end - code));
 	int fd = elf_file_fd(&f, sizeof(f));
 	struct error err = { 0 };
+	struct loaded loaded;
 
 	*m = (struct machine){ 0 };
 	must(pipe2(m->serial, O_CLOEXEC), &err);
 	must(mem_open(&m->mem, bytes, &err), &err);
 	must(vm_open(&m->vm, kvm_fd, &m->mem, ncpus, &err), &err);
-	must(vm_load(&m->vm, fd, -1, "", &err), &err);
+	must(load_files(&m->mem, fd, -1, &loaded, &err), &err);
+	must(vm_boot(&m->vm, &loaded, "", &err), &err);
 	close(fd);
 	m->vm.mmio = record;
 	m->vm.mmio_ud = m;
@@ -307,22 +309,16 @@ static void put_descriptors(struct machine *m, uint32_t handler)
 
 static void test_irq(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	uint64_t one = 1;
 	struct machine m;
 
 	machine_open(&m, 1, 16 * MIB, guest_irq, guest_irq_end);
 	put_descriptors(&m, KERNEL_AT + 0x100);
-	is_int(vm_irqfd(&m.vm, TEST_IRQ, fd, NULL), 0, "an eventfd for an interrupt");
-	ok(vm_irqfd(&m.vm, TEST_IRQ, -1, NULL) < 0, "no fd is none");
 	machine_start(&m);
 	says(&m, "R", "the guest waits for the interrupt");
-	if (write(fd, &one, 8) != 8)
-		abort();
+	vm_pulse_irq(&m.vm, TEST_IRQ);
 	says(&m, "I", "it gets it");
 	ends(&m, VM_SHUTDOWN, "and ends");
 	machine_close(&m);
-	close(fd);
 }
 
 static void test_triple_fault(void)

@@ -114,6 +114,7 @@ static void watch(struct boot *b, int serial, int ended_fd)
 static int boot(struct boot *b)
 {
 	struct error err = { 0 };
+	struct loaded loaded;
 	struct memory mem;
 	struct vm vm;
 	int serial[2], ended;
@@ -122,8 +123,9 @@ static int boot(struct boot *b)
 	    vm_open(&vm, open_or_die("/dev/kvm", O_RDWR), &mem, b->ncpus, &err) < 0)
 		die(&err);
 	b->opened = now_ms();
-	if (vm_load(&vm, open_or_die(b->kernel, O_RDONLY), open_or_die(b->initramfs, O_RDONLY),
-		    buf_str(&b->cmdline), &err) < 0)
+	if (load_files(&mem, open_or_die(b->kernel, O_RDONLY), open_or_die(b->initramfs, O_RDONLY), &loaded,
+		       &err) < 0 ||
+	    vm_boot(&vm, &loaded, buf_str(&b->cmdline), &err) < 0)
 		die(&err);
 	vm.serial_fd = serial[1];
 	b->loaded = now_ms();
