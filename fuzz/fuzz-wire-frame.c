@@ -6,17 +6,20 @@
 #include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
+#include "wire/timing.h"
 
 static void decode(const struct frame *f)
 {
 	struct proc_spec spec;
 	struct machine_spec machine;
+	struct timing timing;
 	struct box_spec box;
 	struct boot_spec boot;
 	struct proc_exit e;
 	struct error err = { 0 };
 	char text[ERROR_TEXT_MAX];
 	uint16_t rows, cols;
+	uint64_t since;
 	uint32_t n;
 	int v;
 
@@ -35,6 +38,10 @@ static void decode(const struct frame *f)
 	if (wire_get_signal(f, &v) == 0 && (v < 1 || v > 64))
 		abort();
 	if (frame_get_credit(f, &n) == 0 && (n == 0 || n > FRAME_WINDOW))
+		abort();
+	if (wire_get_timing(f, &timing) == 0 && timing.at[TIMING_END] > INT64_MAX)
+		abort();
+	if (wire_get_ready(f, &since) == 0 && since > INT64_MAX)
 		abort();
 	if (wire_get_started(f, &v) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
 	    wire_get_error(f, text) < 0)

@@ -46,7 +46,7 @@ $O/tests/vmm-boot: $O/obj-test/vmm-boot.o $(call objs,vmm wire base)
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
 
-.PHONY: check check-unit check-box lint unit-bins fuzz bench run deps
+.PHONY: check check-unit check-boxes check-lab lint unit-bins fuzz bench bench-kvm run deps
 unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot
 
 check: deps
@@ -56,8 +56,15 @@ check: deps
 check-unit: unit-bins
 	O=$O V=$V tests/run unit
 
-check-box: all
-	O=$O V=$V tests/run box
+# ENGINE=kvm or qemu: the boxes are of that engine; without it, of what works here.
+check-boxes: all
+	BOXLITE_ENGINE=$(ENGINE) O=$O V=$V tests/run box
+
+# On a host with a genuine KVM, which any machine can be: machines of boxlite-vmm by themselves, and boxes.
+LAB_MEMORY := 6144
+check-lab: deps all unit-bins
+	O=$O V=$V tests/run lab
+	tests/lab/run --memory $(LAB_MEMORY) --time 2400 $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V
 
 deps:
 	@scripts/install-deps test
@@ -76,6 +83,9 @@ fuzz:
 	  -o $(TOP)/fuzz/fuzz-$T $(LINK_$(call module_of,fuzz-$T)) -ljansson
 	@mkdir -p $(TOP)/fuzz/new-$T
 	$(TOP)/fuzz/fuzz-$T -max_total_time=$(or $(SECS),60) -max_len=$(or $(MAX),65536) $(TOP)/fuzz/new-$T fuzz/corpus/$T
+
+bench-kvm: deps all
+	O=$O bench/kvm
 
 bench: deps all
 	O=$O bench/run

@@ -161,5 +161,18 @@ result 0 $'said\n' "kernel messages are not among the output"
 log=$BOXLITE_HOME/boxes/$(box_id loud)/log/console.log
 like "$(cat "$log")" 'Run /init as init process' "they are in the console log"
 bl rm loud; result 0 $'loud\n' "rm"
+
+# --- --timing ----------------------------------------------------------------------------------------------
+# The stages are one after the other, and none is left out: their sum is the total.
+run --timing bb sh -c 'exit 9'
+is "$ST $OUT" "9 " "--timing changes nothing of the box"
+like "$ERR" '(^|'$'\n'')total +[0-9]+\.[0-9]{3} ms' "and prints a total"
+is "$(awk '$3 != "ms" { print "not a row: " $0 }
+  $1 == "total" { total = $2; next } { sum += $2; seen = seen " " $1 }
+  END { print (sum - total < 0.1 && total - sum < 0.1 ? "whole" : sum " of " total)
+    print (seen ~ /^ open create set-up( machine)?( kernel)? agent command end clean-up$/ ? "in order" : seen) }' err)" \
+  $'whole\nin order' "of all stages"
+run --timing bb /no/such; is "$ST" 127 "a box that fails"
+like "$ERR" 'total +[0-9]' "has one, too"
 nothing_left "nothing is left" now
 box_done

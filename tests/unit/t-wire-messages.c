@@ -7,6 +7,7 @@
 #include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
+#include "wire/timing.h"
 
 static void test_frames(void)
 {
@@ -245,11 +246,37 @@ static void test_machine(void)
 	machine_spec_fini(&s);
 }
 
+static void test_timing(void)
+{
+	struct timing t = { .at = { [TIMING_SHIM] = 1, [TIMING_GUEST] = 1ULL << 62, [TIMING_END] = 3 } }, got;
+	static const char bad[] = "{\"shim\":-1}", worse[] = "{\"since_start\":\"0\"}";
+	struct buf b = BUF_INIT(64 * KIB);
+	uint64_t since = 7;
+	struct frame f;
+
+	ok(wire_put_timing(&b, &t) == 0 && frame_peek(&b, &f) == 1 && wire_get_timing(&f, &got) == 0 &&
+		   !memcmp(&t, &got, sizeof(t)), "times come back");
+	buf_consume(&b, buf_len(&b));
+	ok(frame_put(&b, FRAME_TIMING, 0, 0, bad, sizeof(bad) - 1) == 0 && frame_peek(&b, &f) == 1 &&
+		   wire_get_timing(&f, &got) == -EBADMSG, "not before the beginning of time");
+	buf_consume(&b, buf_len(&b));
+	ok(wire_put_ready(&b, 12345) == 0 && frame_peek(&b, &f) == 1 && wire_get_ready(&f, &since) == 0 &&
+		   since == 12345, "READY says how long the agent runs");
+	buf_consume(&b, buf_len(&b));
+	ok(wire_put_empty(&b, FRAME_READY, 0) == 0 && frame_peek(&b, &f) == 1 && wire_get_ready(&f, &since) == 0 &&
+		   since == 0, "or not");
+	buf_consume(&b, buf_len(&b));
+	ok(frame_put(&b, FRAME_READY, 0, 0, worse, sizeof(worse) - 1) == 0 && frame_peek(&b, &f) == 1 &&
+		   wire_get_ready(&f, &since) == -EBADMSG, "but no text");
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	test_frames();
 	test_process();
 	test_machine();
+	test_timing();
 	test_exit();
 	test_hello();
 	test_boot();
