@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 /*
- * The machine has no ACPI, so it cannot be switched off. The host starts it with
- * "reboot=t" and takes a reboot as the end (-no-reboot in QEMU's words).
+ * The machine has no ACPI, so it cannot be switched off. The host tells the kernel by "reboot=" how this kind of
+ * machine is reset, and takes that as the end (-no-reboot in QEMU's words).
  */
 _Noreturn void power_off(void)
 {

@@ -14,7 +14,7 @@
 #include "base/io.h"
 
 /* The words of kernel/cmdline; where each is explained. A guest of KVM has its clocks: it is told no frequency. */
-#define CMDLINE "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce boxlite.channel=vsock:2:1%s"
+#define CMDLINE "console=hvc0 %s panic=-1 reboot=k,panic_warm noreplace-smp swiotlb=noforce boxlite.channel=vsock:2:1%s"
 
 static int put_spec(struct buf *out, const struct machine *m)
 {

@@ -82,6 +82,8 @@ static int watch_ends(struct vmm *v, struct error *err)
 static int explain(const struct vm *vm)
 {
 	switch (vm->end) {
+	case VM_PANICKED:
+	case VM_TRIPLE_FAULT:
 	case VM_CRASHED:
 	case VM_FAILED:
 		fprintf(stderr, "%s\n", vm->why);

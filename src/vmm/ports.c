@@ -1,19 +1,27 @@
 /*
  * Ports. A PC has many; a guest of ours needs the serial port while it is being debugged, and the keyboard
- * controller's reset line should its triple fault not be ours. What is not there reads as ones, as on a bus
- * that nobody drives, except where a kernel would wait for a bit to fall.
+ * controller's reset line to turn itself off (reboot=k). What is not there reads as ones, as on a bus that nobody
+ * drives, except where a kernel would wait for a bit to fall.
+ *
+ * A kernel that resets a PC first leaves a word for the firmware, whether it may skip its tests: a warm boot. With
+ * "reboot=k,panic_warm" (kernel/cmdline) ours asks for that when it panics and never else. There is no firmware here
+ * to read the word, so we do. A guest may lie in it about nothing but its own end.
  */
+#include <endian.h>
 #include <linux/kvm.h>
 #include <string.h>
 
 #include "vmm/layout.h"
 #include "vmm/vcpu.h"
+#include "wire/machine.h"
 
 #define PORT_SPEAKER 0x61
 #define SPEAKER_COUNTED 0x20 /* timer 2 has run out: who waits for it does not wait */
 #define PORT_KEYBOARD 0x64
 #define KEYBOARD_RESET 0xfe
 #define KEYBOARD_IDLE 0 /* takes commands, has no data */
+#define BOOT_WORD 0x472 /* in the BIOS data area of memory, 16 bits */
+#define BOOT_WORD_WARM 0x1234
 #define PORT_CMOS_DATA 0x71
 #define CMOS_NOTHING 0 /* of any register: no update in progress */
 
@@ -38,13 +46,23 @@ static uint8_t read_port(struct vm *vm, uint16_t port)
 	}
 }
 
+static void reset(struct vm *vm)
+{
+	uint16_t word = 0;
+
+	if (mem_copy_in(vm->mem, &word, BOOT_WORD, sizeof(word)) == 0 && le16toh(word) == BOOT_WORD_WARM)
+		vm_end(vm, VM_PANICKED, VMM_PANICKED);
+	else
+		vm_end(vm, VM_SHUTDOWN, "reset by the keyboard controller");
+}
+
 static void write_port(struct vm *vm, uint16_t port, const uint8_t *bytes, size_t n)
 {
 	if (is_serial(port)) {
 		if (serial_write(&vm->serial, port - SERIAL_PORT, bytes, n, vm->serial_fd))
 			vm_pulse_irq(vm, SERIAL_IRQ);
 	} else if (port == PORT_KEYBOARD && n && bytes[n - 1] == KEYBOARD_RESET) {
-		vm_end(vm, VM_SHUTDOWN, "reset by the keyboard controller");
+		reset(vm);
 	}
 }
 

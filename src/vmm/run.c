@@ -114,7 +114,8 @@ static void handle_exit(struct vcpu *c)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		vm_end(c->vm, VM_SHUTDOWN, "triple fault of CPU %u", c->index);
+		vm_end(c->vm, VM_TRIPLE_FAULT, "the guest's CPU %u met a triple fault: its kernel has crashed",
+		       c->index);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		system_event(c);

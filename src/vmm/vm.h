@@ -15,10 +15,12 @@
 
 enum vm_end {
 	VM_RUNS = 0,
-	VM_SHUTDOWN,  /* triple fault, or reset by the keyboard controller: how our guests power off (reboot=t) */
+	VM_SHUTDOWN,  /* reset by the keyboard controller: how our guests power off (reboot=k) */
 	VM_KILLED,    /* vm_stop() */
+	VM_PANICKED,  /* a reset, and the kernel says that it panics (panic_warm, see vmm/ports.c) */
+	VM_TRIPLE_FAULT, /* no kernel of ours means to */
 	VM_CRASHED,   /* the guest says that it crashed (KVM_SYSTEM_EVENT_CRASH) */
-	VM_FAILED,    /* KVM_EXIT_FAIL_ENTRY, INTERNAL_ERROR, an ioctl: see `why` */
+	VM_FAILED,    /* KVM_EXIT_FAIL_ENTRY, INTERNAL_ERROR, an ioctl */
 };
 
 /* A vCPU's access to guest physical space that is not memory. Called by vCPU threads, several at once. A read of
@@ -48,7 +50,7 @@ struct vm {
 	int ended_fd;          /* owned eventfd: readable when the machine has ended */
 	pthread_mutex_t lock;  /* of the next two */
 	enum vm_end end;       /* the first reason counts */
-	char why[256];         /* for people: what a VM_FAILED or VM_CRASHED was */
+	char why[256];         /* for people */
 };
 
 /* Makes the VM, its chips and its memory slots. The kvm_fd is an open /dev/kvm. */

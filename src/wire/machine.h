@@ -19,6 +19,10 @@ enum vmm_fd {
 	VMM_FD_REPORT = 14, /* struct machine_report is written here, at the beginning */
 };
 
+/* The last line of boxlite-vmm's standard error when the guest's kernel has ended itself by a panic. The kernel's own
+ * words about it are the last on the console. */
+#define VMM_PANICKED "the guest's kernel panicked"
+
 #define MACHINE_DISKS_MAX 4
 #define MACHINE_CPUS_MAX 32
 #define MACHINE_MEMORY_MIN (64 * MIB)

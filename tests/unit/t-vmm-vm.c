@@ -66,6 +66,8 @@ GUEST(guest_irq, "32",
       PUT("R") "sti\n 1: hlt\n jmp 1b\n"
       ".org guest_irq + 0x100\n movl $0, 0xfee000b0\n" PUT("I") OFF);
 
+/* As a kernel with panic_warm: a word for the firmware, and the reset. */
+GUEST(guest_panic, "32", "movw $0x1234, 0x472\n" OFF);
 GUEST(guest_triple_fault, "32", PUT("T") "movl $0, 0x7000\n movl $0, 0x7004\n lidt 0x7000\n int3\n");
 GUEST(guest_spin, "32", PUT("S") "1: jmp 1b\n");
 GUEST(guest_halt, "32", PUT("H") "cli\n 1: hlt\n jmp 1b\n");
@@ -327,9 +329,19 @@ static void test_triple_fault(void)
 
 	machine_open(&m, 1, 16 * MIB, guest_triple_fault, guest_triple_fault_end);
 	machine_start(&m);
-	ends(&m, VM_SHUTDOWN, "a triple fault ends the machine");
+	ends(&m, VM_TRIPLE_FAULT, "a triple fault ends the machine");
 	vm_stop(&m.vm);
-	is_int(machine_end(&m), VM_SHUTDOWN, "the first reason counts");
+	is_int(machine_end(&m), VM_TRIPLE_FAULT, "the first reason counts");
+	machine_close(&m);
+}
+
+static void test_panic(void)
+{
+	struct machine m;
+
+	machine_open(&m, 1, 16 * MIB, guest_panic, guest_panic_end);
+	machine_start(&m);
+	ends(&m, VM_PANICKED, "a reset that asks for a warm boot is a panic's");
 	machine_close(&m);
 }
 
@@ -467,6 +479,7 @@ int main(void)
 	test_ports();
 	test_mmio();
 	test_kick();
+	test_panic();
 	test_stop(guest_spin, guest_spin_end, "S", 1, "a guest that spins");
 	test_stop(guest_halt, guest_halt_end, "H", 1, "a guest that sleeps for ever");
 	test_stop(guest_spin, guest_spin_end, "S", 3, "a guest whose other CPUs never start");

@@ -1,7 +1,7 @@
 /*
  * vmm-boot [-c CPUS] [-m MIB] [-q] KERNEL INITRAMFS WORD...: boots a kernel in a machine without devices,
  * with the words as its command line, and prints what it says on the serial port; then, on standard error,
- * when what happened. -q: not what it says. Status 0: the guest powered itself off.
+ * when what happened. -q: not what it says. Status 0: the guest powered itself off, as with the word reboot=k.
  */
 #include <errno.h>
 #include <fcntl.h>
