@@ -27,11 +27,27 @@ struct pipe_log {
 	char last[256];     /* start of the last line that was not empty */
 	size_t last_len;
 	bool line_done;
+	char panic[256];    /* why the kernel panicked, if a line has said so */
 };
 
 struct console {
 	struct pipe_log guest, engine;
 };
+
+/* Linux says this once, and then many lines of where it was. */
+static void remember_panic(struct pipe_log *p)
+{
+	static const char words[] = "Kernel panic - not syncing: ";
+	const char *found = strstr(p->last, words);
+	size_t n;
+
+	if (!found)
+		return;
+	snprintf(p->panic, sizeof(p->panic), "%s", found + strlen(words));
+	n = strlen(p->panic);
+	while (n && p->panic[n - 1] == ' ')
+		p->panic[--n] = 0;
+}
 
 /* Keeps the last line that says something. */
 static void remember_line(struct pipe_log *p, const char *text, size_t n)
@@ -41,6 +57,7 @@ static void remember_line(struct pipe_log *p, const char *text, size_t n)
 	for (i = 0; i < n; i++) {
 		if (text[i] == '\n') {
 			p->line_done = true;
+			remember_panic(p);
 			continue;
 		}
 		if (p->line_done) {
@@ -142,6 +159,11 @@ const char *console_last_complaint(const struct console *c)
 const char *console_last_word(const struct console *c)
 {
 	return c ? c->guest.last : "";
+}
+
+const char *console_panic(const struct console *c)
+{
+	return c ? c->guest.panic : "";
 }
 
 void console_drain(struct console *c)

@@ -17,6 +17,8 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/str.h"
+#include "wire/machine.h"
 
 static void kill_machine(struct shim *s)
 {
@@ -180,20 +182,32 @@ static void write_exit_record(struct shim *s, const struct proc_exit *e)
 		log_error("cannot write exit.json: %s", strerror(-r));
 }
 
+/* boxlite-vmm says so; QEMU cannot tell it from the end of a guest that has done its work. */
+static bool has_panicked(const struct shim *s, int status)
+{
+	if (status)
+		return str_eq(console_last_complaint(s->console), VMM_PANICKED);
+	return *console_panic(s->console);
+}
+
 /* How the machine ended when nobody asked it to. */
 static void explain_end(struct shim *s, int status)
 {
-	const char *complaint = console_last_complaint(s->console);
+	const char *complaint = console_last_complaint(s->console), *panic = console_panic(s->console);
 
 	if (s->life >= LIFE_ENDING || s->failure[0])
 		return;
-	if (*complaint)
+	if (has_panicked(s, status))
+		snprintf(s->failure, sizeof(s->failure), VMM_PANICKED "%s %s", *panic ? ":" : ";",
+			 *panic ? panic : where_console_is(s));
+	else if (*complaint)
 		snprintf(s->failure, sizeof(s->failure), "%s", complaint);
 	else if (status > 128)
 		snprintf(s->failure, sizeof(s->failure), "the machine was killed by signal %d", status - 128);
 	else
 		snprintf(s->failure, sizeof(s->failure),
 			 "the machine %s; %s", status ? "failed" : "stopped by itself", where_console_is(s));
+	log_error("%s", s->failure);
 }
 
 void life_machine_ended(struct shim *s)

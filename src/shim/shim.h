@@ -154,6 +154,7 @@ void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e);
 struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err);
 const char *console_last_complaint(const struct console *c); /* last line of the engine's stderr or "" */
 const char *console_last_word(const struct console *c); /* of the guest, likewise */
+const char *console_panic(const struct console *c);     /* why the guest's kernel panicked, "" if it says nothing of that */
 void console_drain(struct console *c); /* takes what is still in the pipes, before the end */
 void console_close(struct console *c);
 

@@ -31,6 +31,7 @@ lies big_json 'EXIT of 100000 bytes' "a message that would take 30 MB to read"
 for i in 1 2 3 4 5; do play last_words; echo "$ST $ERR"; done > words
 is "$(sort -u words)" $'\n125 boxlite: the guest says: my last words' "the last words of a machine that ends are heard"
 lies closes 'the guest closed its channel' "a channel that closes"
+lies panics "^boxlite: the guest's kernel panicked: Fatal exception in interrupt"$'\n' "a panic of a box that runs"
 lies complains 'it cannot be done' "an engine that fails says why"
 
 # A guest that hangs in its boot: nothing of the box runs, so nothing needs to be waited for.

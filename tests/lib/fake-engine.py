@@ -114,6 +114,12 @@ def complains():
     sys.exit(3)
 
 
+def panics():
+    up()
+    os.write(CONSOLE, b"no newline: Kernel panic - not syncing: Fatal exception in interrupt\r\nCPU: 0 PID: 1\r\n")
+    sys.exit(0)  # as a machine that is turned off
+
+
 def floods():
     for _ in range(2048):
         os.write(CONSOLE, b"y\n" * 4096)
