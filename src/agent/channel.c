@@ -39,6 +39,7 @@
 #include "wire/frame.h"
 
 #define READ_MOST (64 * KIB)
+#define DELIVER_MOST_S 5 /* for a host that does not answer; a sound one takes no time */
 #define PORT_YIELDS_MAX 100000 /* seconds of them: a port that stays closed (the console's) is an error */
 
 _Static_assert(CHANNEL_OUT_FULL + PROCS_MAX * 2 * KIB < 4 * MIB, "the last frames of all processes fit");
@@ -133,6 +134,19 @@ int channel_write_all(struct channel *c)
 	r = io_write_full(c->fd, buf_data(&c->out), buf_len(&c->out));
 	buf_consume(&c->out, buf_len(&c->out));
 	return r;
+}
+
+/*
+ * A write to a port is done when the host has the bytes. A vsock takes them and leaves the sending to a worker of the
+ * kernel: a machine that is turned off at once takes them along. Closed with SO_LINGER, the socket waits for the host's
+ * answer to that, which comes behind all bytes.
+ */
+void channel_deliver(struct channel *c)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = DELIVER_MOST_S };
+
+	if (c->fd >= 0 && setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0)
+		channel_close(c);
 }
 
 int channel_watch(struct channel *c, struct loop *l, watch_fn *fn)

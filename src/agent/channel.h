@@ -38,6 +38,10 @@ void channel_close(struct channel *c);
  */
 int channel_write_all(struct channel *c) MUST_CHECK;
 
+/* Before the machine is turned off: returns when the host has all that was written, or takes too long. The channel may
+ * be closed then. */
+void channel_deliver(struct channel *c);
+
 /* From here on fd does not block, and fn runs when there may be frames in `in` or c->lost is set. */
 int channel_watch(struct channel *c, struct loop *l, watch_fn *fn) MUST_CHECK;
 

@@ -182,6 +182,7 @@ static _Noreturn void finish(struct session *s, const struct error *err)
 		if (r == 0)
 			r = channel_write_all(&s->channel);
 	}
+	channel_deliver(&s->channel);
 	power_off();
 }
 
