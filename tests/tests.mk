@@ -46,8 +46,23 @@ $O/tests/vmm-boot: $O/obj-test/vmm-boot.o $(call objs,vmm wire base)
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
 
+# The guest of tests/vmm: /init of its machines, and a program of this host that knows what it does to a disk.
+VMM_GUEST := $(patsubst tests/vmm/%.c,$O/obj-guest/vmm-%.o,$(wildcard tests/vmm/guest*.c))
+
+$O/obj-guest/vmm-%.o: tests/vmm/%.c $O/flags-guest
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_GUEST) -c $< -o $@
+
+$O/tests/vmm-guest: $(VMM_GUEST)
+	$(link)
+	$(Q)$(CC) $(CFLAGS_GUEST) $(LDFLAGS_GUEST) $^ -o $@
+
+$O/tests/vmm-initramfs: $O/tests/vmm-guest scripts/mk-initramfs
+	scripts/mk-initramfs $< $@
+
 .PHONY: check check-unit check-boxes check-lab lint unit-bins fuzz bench bench-kvm run deps
-unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot
+unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs
 
 check: deps
 	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint all unit-bins
