@@ -61,7 +61,7 @@ $O/tests/vmm-guest: $(VMM_GUEST)
 $O/tests/vmm-initramfs: $O/tests/vmm-guest scripts/mk-initramfs
 	scripts/mk-initramfs $< $@
 
-.PHONY: check check-unit check-boxes check-lab lint unit-bins fuzz bench bench-kvm run deps
+.PHONY: check check-unit check-boxes check-lab soak lint unit-bins fuzz bench bench-kvm run deps
 unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs
 
 check: deps
@@ -79,7 +79,12 @@ check-boxes: all
 LAB_MEMORY := 6144
 check-lab: deps all unit-bins
 	O=$O V=$V tests/run lab
+	O=$O V=$V tests/lab/run --memory $(LAB_MEMORY) --time 2400 tests/run vmm
 	tests/lab/run --memory $(LAB_MEMORY) --time 2400 $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V
+
+# The long form of tests/soak: half an hour or so.
+soak: all
+	O=$O V=$V SOAK_CYCLES=$(or $(SOAK_CYCLES),1000) SOAK_BOXES=$(or $(SOAK_BOXES),24) TEST_TIMEOUT=7200 tests/run soak
 
 deps:
 	@scripts/install-deps test
