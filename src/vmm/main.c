@@ -79,9 +79,15 @@ static int watch_ends(struct vmm *v, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot watch the machine") : 0;
 }
 
-static int explain(const struct vm *vm)
+/* vCPU threads may be there still, and have reasons of their own to end. */
+static int explain(struct vm *vm)
 {
-	switch (vm->end) {
+	enum vm_end end;
+
+	pthread_mutex_lock(&vm->lock);
+	end = vm->end;
+	pthread_mutex_unlock(&vm->lock);
+	switch (end) {
 	case VM_PANICKED:
 	case VM_TRIPLE_FAULT:
 	case VM_CRASHED:
