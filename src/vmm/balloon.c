@@ -2,7 +2,8 @@
  * The balloon (virtio 1.2, 5.5): memory that the guest does not use goes back to the host. We never ask for
  * any (num_pages stays 0): what comes is free page reporting, and what a driver inflates by itself.
  *
- * What is given back is free for the host at once, and reads as zeros when the guest touches it again. Deflating needs nothing from us, therefore.
+ * What is given back is free for the host at once, and reads as zeros when the guest touches it again.
+ * Deflating needs nothing from us, therefore.
  *
  * Giving back is a favour: a failure, or pages beyond what one request may name, cost the host memory and the
  * guest nothing. Pages that are no memory are a broken driver.

@@ -21,8 +21,8 @@ static void add_region(struct memory *m, uint64_t gpa, uint64_t size, uint8_t *h
  * address is aligned like the guest's, else KVM could not map a large page as one. Advice is all it is: a host
  * without free large pages gives small ones.
  *
- * Without reserve, because a guest seldom touches all that it was promised; not in a core dump, because what is in there
- * is the guest's.
+ * Without reserve, because a guest seldom touches all that it was promised; not in a core dump, because what is in
+ * there is the guest's.
  */
 static int map_memory(uint64_t bytes, uint8_t **ret_host)
 {

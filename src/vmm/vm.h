@@ -63,7 +63,8 @@ struct loaded {
 };
 
 /* An ELF kernel and an initramfs (-1: none) go to memory. Files are read, not trusted. */
-int load_files(const struct memory *mem, int kernel_fd, int initrd_fd, struct loaded *ret, struct error *err) MUST_CHECK;
+int load_files(const struct memory *mem, int kernel_fd, int initrd_fd, struct loaded *ret,
+	       struct error *err) MUST_CHECK;
 
 /* Tells the kernel of its machine and puts CPU 0 at its entry. */
 int vm_boot(struct vm *vm, const struct loaded *l, const char *cmdline, struct error *err) MUST_CHECK;
