@@ -221,24 +221,31 @@ void virtq_unpop(struct virtq *q)
 
 /* --- giving back, and who wakes whom ----------------------------------------------------------- */
 
-void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+void virtq_push_all(struct virtq *q, const struct virtq_used *u, unsigned n)
 {
-	struct vring_used_elem *e;
+	uint16_t under_way = (uint16_t)(q->next_avail - q->next_used);
+	uint16_t since = (uint16_t)(q->next_used - q->signalled_used);
+	unsigned i;
 
-	if (!works(q) || q->next_used == q->next_avail)
+	if (!works(q) || n > under_way)
 		return;
-	e = &q->ring_used->ring[q->next_used & (q->size - 1)];
-	e->id = c->head;
-	e->len = written;
-	q->next_used++;
+	for (i = 0; i < n; i++)
+		q->ring_used->ring[(q->next_used + i) & (q->size - 1U)] =
+			(struct vring_used_elem){ .id = u[i].head, .len = u[i].written };
+	q->next_used += (uint16_t)n;
 	/*
-	 * What was written into the buffers, then the entry, then idx. Pairs with the driver's barrier between its
-	 * load of idx and that of the entry (2.7.14).
+	 * What was written into the buffers, then the entries, then idx. Pairs with the driver's barrier between its
+	 * load of idx and that of the entries (2.7.14).
 	 */
 	__atomic_store_n(&q->ring_used->idx, q->next_used, __ATOMIC_RELEASE);
 	/* Once around since the last decision: "between then and now" holds every index. */
-	if (q->next_used == q->signalled_used)
+	if (since + n > UINT16_MAX)
 		q->signalled_valid = false;
+}
+
+void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+{
+	virtq_push_all(q, &(struct virtq_used){ c->head, written }, 1);
 }
 
 bool virtq_wants_interrupt(struct virtq *q)

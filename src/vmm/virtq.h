@@ -64,12 +64,22 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret) MUST_CHECK;
 
 /*
  * Gives the last popped chain back as if it had not been popped: the device has no room for it now. It comes again from
- * the guest's memory, which may say something else then; and virtq_kicks_on() says true as long as it waits.
+ * the guest's memory, which may say something else then; and virtq_kicks_on() says true as long as it waits. Once more,
+ * and the one before it comes back, too.
  */
 void virtq_unpop(struct virtq *q);
 
 /* Hands a chain back with `written` bytes in its writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
+
+/* A chain that is done. */
+struct virtq_used {
+	uint16_t head;
+	uint32_t written;
+};
+
+/* Hands n chains back in this order, all at once: the driver sees none of them or all. */
+void virtq_push_all(struct virtq *q, const struct virtq_used *u, unsigned n);
 
 /* After pushes: whether the driver wants an interrupt for them. */
 bool virtq_wants_interrupt(struct virtq *q);

@@ -383,6 +383,8 @@ static void test_unpop(void)
 	ok(virtq_pop(q, &c) == 1 && c.head == 5, "and comes again");
 	ok(virtq_pop(q, &c) == 1 && c.head == 0, "before the next");
 	virtq_unpop(q);
+	virtq_unpop(q);
+	ok(virtq_pop(q, &c) == 1 && c.head == 5, "both are given back, both come again");
 	driver_desc(&d, 0, 0, LOW_MEMORY_END, 2, 0, 0);
 	is_int(virtq_pop(q, &c), -EBADMSG, "what the guest made of it meanwhile is looked at again");
 }
@@ -527,6 +529,51 @@ static void test_out_of_order(void)
 	free(taken);
 }
 
+/* A driver that looks at any time sees none of them or all: the index is written once, across 2^16, too. */
+static void test_push_all(void)
+{
+	struct seg s = { buf, 1, true };
+	struct virtq_used u[3];
+	uint16_t head;
+	uint32_t len;
+	unsigned i;
+
+	begin(0, SIZE);
+	jump(0xfffe);
+	for (i = 0; i < 3; i++)
+		u[i] = (struct virtq_used){ (uint16_t)driver_add(&d, 0, &s, 1), 10 + i };
+	ok(virtq_pop(q, &c) == 1 && virtq_pop(q, &c) == 1, "two of three are under way");
+	virtq_push_all(q, u, 3);
+	ok(!driver_used(&d, 0, NULL, NULL), "three are not handed back");
+	ok(virtq_pop(q, &c) == 1, "the third");
+	virtq_push_all(q, u, 0);
+	ok(!driver_used(&d, 0, NULL, NULL), "none");
+	virtq_push_all(q, u, 3);
+	is_int(d.q[0].ring_used->idx, 1, "all three at once");
+	for (i = 0; i < 3 && driver_used(&d, 0, &head, &len) && head == u[i].head && len == 10 + i; i++)
+		;
+	ok(i == 3 && virtq_wants_interrupt(q), "in their order");
+}
+
+/* 2^16 + 1 requests since the last decision, by twos: every index was passed, also the one that is asked for. */
+static void test_push_all_around(void)
+{
+	struct virtq_used u[2] = { { 0, 0 }, { 0, 0 } };
+	unsigned i;
+
+	begin(DRIVER_EVENT_IDX, SIZE);
+	driver_want_irq_at(&d, 0, 5);
+	for (i = 0; i <= 0x10000; i += i ? 2 : 1) {
+		offer_one(buf, 1, 0, 0);
+		if (i)
+			offer_one(buf, 1, 0, 0);
+		while (virtq_pop(q, &c) == 1)
+			;
+		virtq_push_all(q, u, i ? 2 : 1);
+	}
+	ok(d.q[0].ring_used->idx == 1 && virtq_wants_interrupt(q), "once around: an interrupt");
+}
+
 /* --- who wakes whom -------------------------------------------------------------------------------- */
 
 /* `n` requests, done. */
@@ -658,6 +705,8 @@ int main(void)
 	test_wrap(DRIVER_ALL, 1);
 	test_wrap(DRIVER_ALL, 256);
 	test_out_of_order();
+	test_push_all();
+	test_push_all_around();
 	test_flags();
 	test_used_event();
 	test_avail_event();
