@@ -48,6 +48,7 @@
 
 #include "base/buf.h"
 #include "base/clean.h"
+#include "vmm/serve.h"
 #include "vmm/vsock_packet.h"
 
 enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT, NQUEUES }; /* 5.10.2 */
@@ -151,26 +152,6 @@ static void shut_fd(struct vsock *s)
 
 /* --- guest to fd ----------------------------------------------------------------------------- */
 
-/* The part of `in` that begins at byte `skip` and has at most `most`: the count of pieces in out. */
-static unsigned part_of(const struct iovec *in, unsigned n, size_t skip, size_t most, struct iovec *out)
-{
-	unsigned i, nout = 0;
-
-	for (i = 0; i < n && most; i++) {
-		size_t len = in[i].iov_len;
-
-		if (skip >= len) {
-			skip -= len;
-			continue;
-		}
-		len = MIN(len - skip, most);
-		out[nout++] = (struct iovec){ .iov_base = (uint8_t *)in[i].iov_base + skip, .iov_len = len };
-		most -= len;
-		skip = 0;
-	}
-	return nout;
-}
-
 static bool fd_takes(const struct vsock *s)
 {
 	return s->writable && !(s->host_down & VIRTIO_VSOCK_SHUTDOWN_RCV);
@@ -229,8 +210,8 @@ static void take_data(struct vsock *s, const struct vsock_packet *p)
 		return;
 	s->unspoilt = false;
 	while (done < p->len && !buf_len(&s->out) && fd_takes(s)) {
-		unsigned nv = part_of(s->chain.readable, s->chain.nreadable, VSOCK_HEADER_BYTES + done,
-				      p->len - done, v);
+		unsigned nv = iov_part(v, s->chain.readable, s->chain.nreadable, VSOCK_HEADER_BYTES + done,
+				       p->len - done);
 
 		done += send_once(s, v, nv);
 	}
@@ -452,7 +433,7 @@ static bool receive(struct vsock *s)
 	struct msghdr m = { .msg_iov = v };
 	ssize_t n;
 
-	m.msg_iovlen = part_of(s->chain.writable, s->chain.nwritable, VSOCK_HEADER_BYTES, most, v);
+	m.msg_iovlen = iov_part(v, s->chain.writable, s->chain.nwritable, VSOCK_HEADER_BYTES, most);
 	do
 		n = recvmsg(s->fd, &m, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
@@ -550,9 +531,7 @@ static void vsock_config_read(struct virtio *v, uint32_t offset, void *to, uint3
 
 	(void)v;
 	wr_u64(&w, VSOCK_GUEST_CID);
-	memset(to, 0, n);
-	if (offset < sizeof(config))
-		memcpy(to, config + offset, MIN(n, sizeof(config) - offset));
+	config_copy(config, sizeof(config), offset, to, n);
 }
 
 static const struct virtio_ops vsock_ops = {
