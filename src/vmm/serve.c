@@ -4,13 +4,25 @@
 
 #include "base/clock.h"
 
+struct share share_start(void)
+{
+	return (struct share){ .until_ms = clock_ms() + SERVE_MS };
+}
+
+bool share_spent(struct share *s, struct virtio *v, unsigned queue)
+{
+	if (!v->kick_again || (++s->requests < SERVE_REQUESTS && clock_ms() < s->until_ms))
+		return false;
+	v->kick_again(v->kick_again_ud, queue);
+	return true;
+}
+
 void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn)
 {
 	struct virtq *q = &v->queue[queue];
-	uint64_t until = clock_ms() + SERVE_MS;
+	struct share share = share_start();
 	struct virtq_chain c;
 	uint32_t written;
-	unsigned n = 0;
 	int r;
 
 	do {
@@ -21,11 +33,8 @@ void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn)
 				return;
 			virtq_push(q, &c, written);
 			virtio_notify_queue(v, queue);
-			if (v->kick_again && (++n >= SERVE_REQUESTS || clock_ms() >= until)) {
-				/* Kicks stay off: what the driver adds until then is found by that one. */
-				v->kick_again(v->kick_again_ud, queue);
+			if (share_spent(&share, v, queue))
 				return;
-			}
 		}
 	} while (r == 0 && virtq_kicks_on(q));
 	if (r < 0)

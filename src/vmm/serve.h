@@ -1,4 +1,4 @@
-/* What the devices share: the loop over a queue, parts of a chain, bytes of a configuration space. */
+/* What devices have in common: serving a queue, parts of a chain, bytes of a configuration space. */
 #ifndef VMM_SERVE_H
 #define VMM_SERVE_H
 
@@ -9,19 +9,28 @@
 typedef uint32_t serve_fn(struct virtio *v, const struct virtq_chain *c);
 
 /*
- * Does the requests of a queue until there are none and the driver is asked to kick for the next; the driver
- * hears of each as it is done.
- *
- * The device's lock is held meanwhile, so that vCPUs that touch the device's registers wait; and the loop's
- * thread has no time for other devices. A driver that adds as fast as requests are done must not keep them
- * for ever: after a share (SERVE_REQUESTS, SERVE_MS) the rest is left to another kick, which v->kick_again
- * asks for. What bounds the time under the lock is the share and one more request, and each device bounds its
- * requests.
+ * A device's share of a turn. Its lock is held while it serves a queue, so that vCPUs that touch its registers wait;
+ * and the loop's thread has no time for other devices. A driver that adds as fast as requests are done must not keep
+ * them for ever: after a share (SERVE_REQUESTS, SERVE_MS) the rest is left to another kick, which v->kick_again asks
+ * for. What bounds the time under the lock is the share and one more request, and each device bounds its requests.
  */
-void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn);
-
 #define SERVE_REQUESTS VIRTQ_SIZE_MAX
 #define SERVE_MS 20
+
+struct share {
+	uint64_t until_ms;
+	unsigned requests;
+};
+
+struct share share_start(void);
+
+/* After each request: whether the share is used up and this was the last one for now. The device leaves kicks off: what
+ * the driver adds until then is found by the kick that was asked for. */
+bool share_spent(struct share *s, struct virtio *v, unsigned queue);
+
+/* Does the requests of a queue until there are none and the driver is asked to kick for the next, or a share of them;
+ * the driver hears of each as it is done. */
+void serve_queue(struct virtio *v, unsigned queue, serve_fn *fn);
 
 /* The part [skip, skip + len) of n iovecs, without empty ones, into `to` (room for n; may be `from`): how
  * many. Short at their end. */

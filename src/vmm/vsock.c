@@ -9,7 +9,8 @@
  * Theory of operation. There is one function, serve(), that moves everything as far as it goes in both
  * directions. It runs when anything may have changed: a kick of tx or rx, or an edge of the fd. It stops
  * where one of three is lacking, and each of them has something that starts it again: the fd (an edge), the
- * guest's rx buffers (a kick of rx), credit (a packet, hence a kick of tx).
+ * guest's rx buffers (a kick of rx), credit (a packet, hence a kick of tx). And it stops when it has done its
+ * share of a turn (serve.h), one for each direction; then it has asked for a kick itself.
  *
  * The fd is watched edge-triggered, once, for good. `readable` and `writable` are what we know of it: set by
  * an edge, cleared by EAGAIN only. So an fd with bytes that the guest gives no credit for does not keep the
@@ -59,6 +60,7 @@ enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT, NQUEUES }; /* 5.10.2 */
 #define CREDIT_STEP (WINDOW / 4) /* as many bytes taken are told without being asked */
 #define PAYLOAD_MAX (64 * KIB)  /* of a packet to the guest */
 #define RESETS_MAX 64
+#define NOTIFY_PACKETS 32 /* after as many the guest hears of them, though more follow */
 
 enum conn { CONN_NONE, CONN_OPEN, CONN_OVER };
 
@@ -325,31 +327,36 @@ static bool next_chain(struct vsock *s, unsigned queue)
 	return r == 1;
 }
 
-static void serve_tx(struct vsock *s)
+/* True if there may be more to do: it has not asked for another kick. */
+static bool serve_tx(struct vsock *s, struct share *share)
 {
 	struct virtq *q = &s->v.queue[QUEUE_TX];
-	bool pushed = false;
+	bool more = true;
+	unsigned n = 0;
 
 	/* A packet is answered with one RST at most. */
-	while (s->nresets < RESETS_MAX && next_chain(s, QUEUE_TX)) {
+	while (more && s->nresets < RESETS_MAX && next_chain(s, QUEUE_TX)) {
 		uint8_t header[VSOCK_HEADER_BYTES];
 		struct vsock_packet p;
 
 		if (virtq_read(&s->chain, 0, header, sizeof(header)) < sizeof(header)) {
 			break_device(s, "a vsock packet without a whole header");
-			return;
+			return false;
 		}
 		p = vsock_packet_get(header);
 		if (p.len > s->chain.readable_bytes - sizeof(header)) {
 			break_device(s, "a vsock packet that is longer than its chain");
-			return;
+			return false;
 		}
 		take_packet(s, &p);
 		virtq_push(q, &s->chain, 0);
-		pushed = true;
+		if (++n % NOTIFY_PACKETS == 0)
+			virtio_notify_queue(&s->v, QUEUE_TX);
+		more = !share_spent(share, &s->v, QUEUE_TX);
 	}
-	if (pushed)
+	if (n % NOTIFY_PACKETS)
 		virtio_notify_queue(&s->v, QUEUE_TX);
+	return more;
 }
 
 /* --- fd to guest ----------------------------------------------------------------------------- */
@@ -450,15 +457,17 @@ static bool receive(struct vsock *s)
 	return false;
 }
 
-static void serve_rx(struct vsock *s)
+/* As serve_tx(). */
+static bool serve_rx(struct vsock *s, struct share *share)
 {
-	bool pushed = false;
+	bool more = true;
+	unsigned n = 0;
 	uint16_t op;
 
-	while (((op = owed(s)) != VIRTIO_VSOCK_OP_INVALID || may_receive(s)) && next_chain(s, QUEUE_RX)) {
+	while (more && ((op = owed(s)) != VIRTIO_VSOCK_OP_INVALID || may_receive(s)) && next_chain(s, QUEUE_RX)) {
 		if (s->chain.writable_bytes <= VSOCK_HEADER_BYTES) {
 			break_device(s, "a vsock rx buffer without room for a packet");
-			return;
+			return false;
 		}
 		if (op != VIRTIO_VSOCK_OP_INVALID)
 			push_owed(s, op);
@@ -466,24 +475,28 @@ static void serve_rx(struct vsock *s)
 			virtq_unpop(&s->v.queue[QUEUE_RX]);
 			continue;
 		}
-		pushed = true;
+		if (++n % NOTIFY_PACKETS == 0)
+			virtio_notify_queue(&s->v, QUEUE_RX);
+		more = !share_spent(share, &s->v, QUEUE_RX);
 	}
-	if (pushed)
+	if (n % NOTIFY_PACKETS)
 		virtio_notify_queue(&s->v, QUEUE_RX);
+	return more;
 }
 
 static void serve(struct vsock *s)
 {
-	bool rested;
+	struct share tx = share_start(), rx = share_start();
+	bool rested, more;
 
 	send_out(s);
 	do {
 		if (!virtio_running(&s->v))
 			break;
-		serve_tx(s);
+		more = serve_tx(s, &tx);
 		rested = s->nresets == RESETS_MAX;
-		serve_rx(s);
-	} while (rested && s->nresets < RESETS_MAX);
+		more &= serve_rx(s, &rx);
+	} while (more && rested && s->nresets < RESETS_MAX);
 	shut_fd(s);
 }
 
