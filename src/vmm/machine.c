@@ -153,7 +153,12 @@ static int add_disk(struct vmm_machine *m, int fd, bool readonly, struct error *
 	stop = new_eventfd(err);
 	if (stop < 0)
 		return stop;
-	return loop_add(&t->loop, &t->stop, stop, EPOLLIN, on_stop);
+	r = loop_add(&t->loop, &t->stop, stop, EPOLLIN, on_stop);
+	if (r < 0) {
+		close(stop);
+		return error_code(err, r, "cannot watch a disk's end");
+	}
+	return 0;
 }
 
 typedef struct virtio *open_fn(struct vmm_machine *m, struct slot *s, struct error *err);

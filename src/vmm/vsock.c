@@ -557,9 +557,10 @@ static const struct virtio_ops vsock_ops = {
 	.config_read = vsock_config_read,
 };
 
-struct virtio *vsock_open(int fd, struct loop *l, const struct memory *mem, irq_fn *irq, void *ud,
+struct virtio *vsock_open(int agent_fd, struct loop *l, const struct memory *mem, irq_fn *irq, void *ud,
 			  struct error *err)
 {
+	auto_fd int fd = agent_fd;
 	struct vsock *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -570,16 +571,15 @@ struct virtio *vsock_open(int fd, struct loop *l, const struct memory *mem, irq_
 	s->loop = l;
 	s->watch = WATCH_NONE;
 	s->readable = s->writable = s->unspoilt = true;
-	buf_init(&s->out, WINDOW);
-	virtio_init(&s->v, &vsock_ops, mem, irq, ud);
 	r = loop_add(l, &s->watch, fd, EPOLLIN | EPOLLOUT | EPOLLET, on_fd);
 	if (r < 0) {
 		error_code(err, r, "cannot watch the agent's socket");
-		virtio_fini(&s->v);
 		free(s);
 		return NULL;
 	}
-	s->fd = fd;
+	s->fd = take_fd(&fd);
+	buf_init(&s->out, WINDOW);
+	virtio_init(&s->v, &vsock_ops, mem, irq, ud);
 	return &s->v;
 }
 

@@ -195,6 +195,7 @@ static void test_reader_gone(void)
 static void test_broken(void)
 {
 	struct error err = { 0 };
+	int fd;
 
 	open_pair(true);
 	driver_desc(&d, TRANSMITQ, 0, 0xffffffff0000, 16, 0, 0);
@@ -207,6 +208,9 @@ static void test_broken(void)
 	driver_memory(&d, MIB);
 	ok(!console_open(-1, &d.mem, driver_irq, &d, &err), "no fd, no console");
 	is_str(err.text, "cannot use the console's output: Bad file descriptor", "and it is said why");
+	fd = open("/", O_PATH | O_CLOEXEC);
+	ok(fd >= 0 && !console_open(fd, &d.mem, driver_irq, &d, NULL), "nor with one that nothing can be written to");
+	is_int(fcntl(fd, F_GETFD), -1, "which is closed all the same");
 	driver_free(&d);
 	console_close(NULL);
 }

@@ -1,4 +1,5 @@
 /* The vsock device between a guest in plain memory (vsock_guest.h) and a shim, its socket's other end. */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "lib/tap.h"
@@ -720,6 +721,21 @@ static void test_broken(uint64_t features)
 	guest_close(&g);
 }
 
+static void test_open(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct error err = { 0 };
+	struct loop l;
+
+	if (fd < 0 || loop_init(&l) < 0)
+		driver_die("no fd, no loop");
+	ok(!vsock_open(fd, &l, &g.d.mem, driver_irq, &g.d, &err), "an fd that cannot be watched is refused");
+	is_str(err.text, "cannot watch the agent's socket: Operation not permitted", "and it says why");
+	is_int(fcntl(fd, F_GETFD), -1, "and closed all the same");
+	loop_fini(&l);
+	vsock_close(NULL);
+}
+
 static void test_all(uint64_t features)
 {
 	test_connect(features);
@@ -746,6 +762,7 @@ static void test_all(uint64_t features)
 
 int main(void)
 {
+	test_open();
 	test_all(DRIVER_ALL);
 	test_all(0);
 	test_threads();
