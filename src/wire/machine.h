@@ -15,6 +15,7 @@ enum vmm_fd {
 	VMM_FD_CONSOLE = 6, /* stream socket or pipe: what the guest prints */
 	VMM_FD_KERNEL = 7,
 	VMM_FD_INITRD = 8,
+	VMM_FD_NET = 9,     /* if it has a network: seqpacket socket, one frame a message (vmm/devices.h) */
 	VMM_FD_DISK0 = 10,  /* and the next ones: disks */
 	VMM_FD_REPORT = 14, /* struct machine_report is written here, at the beginning */
 };
@@ -26,6 +27,7 @@ enum vmm_fd {
 #define MACHINE_DISKS_MAX 4
 #define MACHINE_CPUS_MAX 32
 #define MACHINE_MEMORY_MIN (64 * MIB)
+#define MACHINE_MAC 6
 
 struct machine_spec {
 	uint32_t cpus;
@@ -34,6 +36,8 @@ struct machine_spec {
 	bool serial;           /* a serial port that prints to VMM_FD_CONSOLE, for a kernel that dies early */
 	unsigned ndisks;
 	bool readonly[MACHINE_DISKS_MAX];
+	bool net;                 /* a network device over VMM_FD_NET */
+	uint8_t mac[MACHINE_MAC]; /* net: the guest's address, that of one station */
 };
 
 /* When the vmm came how far, in ns of CLOCK_MONOTONIC. Written once, before the guest runs. Both ends are of one build

@@ -271,12 +271,61 @@ static void test_timing(void)
 	buf_fini(&b);
 }
 
+static int get_machine(const char *more, struct machine_spec *ret)
+{
+	struct buf b = BUF_INIT(4096);
+	struct frame f = { .type = FRAME_MACHINE };
+	int r = buf_printf(&b, "{\"cpus\":1,\"memory_bytes\":1073741824,\"cmdline\":\"\",\"disks\":[]%s}", more);
+
+	f.payload = buf_data(&b);
+	f.len = (uint32_t)buf_len(&b);
+	if (r == 0)
+		r = wire_get_machine(&f, ret, NULL);
+	buf_fini(&b);
+	return r;
+}
+
+static void test_machine_net(void)
+{
+	struct machine_spec s = { .cpus = 1, .memory_bytes = GIB, .net = true, .mac = { 2, 0xab, 0, 0, 0, 0xff } };
+	struct machine_spec got = { 0 };
+	struct buf b = BUF_INIT(64 * KIB);
+	struct frame f;
+
+	s.cmdline = strdup("x");
+	is_int(wire_put_machine(&b, &s), 0, "a machine with a network");
+	ok(frame_peek(&b, &f) == 1 && wire_get_machine(&f, &got, NULL) == 0, "comes back");
+	ok(got.net && !memcmp(got.mac, s.mac, MACHINE_MAC), "with its address");
+	machine_spec_fini(&got);
+	buf_consume(&b, buf_len(&b));
+	s.net = false;
+	ok(wire_put_machine(&b, &s) == 0 && frame_peek(&b, &f) == 1 && wire_get_machine(&f, &got, NULL) == 0 &&
+		   !got.net, "and one without comes back without");
+	machine_spec_fini(&got);
+	machine_spec_fini(&s);
+	buf_fini(&b);
+	ok(get_machine("", &got) == 0 && !got.net, "a description may say nothing of a network");
+	machine_spec_fini(&got);
+	ok(get_machine(",\"net\":{\"mac\":\"0200000000ff\"}", &got) == 0 && got.net && got.mac[5] == 255, "or this");
+	machine_spec_fini(&got);
+	is_int(get_machine(",\"net\":{}", &got), -EBADMSG, "an address is due");
+	is_int(get_machine(",\"net\":true", &got), -EBADMSG, "yes is none");
+	is_int(get_machine(",\"net\":{\"mac\":1}", &got), -EBADMSG, "nor is a number");
+	is_int(get_machine(",\"net\":{\"mac\":\"0200000000\"}", &got), -EBADMSG, "nor five bytes");
+	is_int(get_machine(",\"net\":{\"mac\":\"0200000000ff00\"}", &got), -EBADMSG, "nor seven");
+	is_int(get_machine(",\"net\":{\"mac\":\"02:00:00:00:ff\"}", &got), -EBADMSG, "nor one with colons");
+	is_int(get_machine(",\"net\":{\"mac\":\"000000000000\"}", &got), -EBADMSG, "nor nobody's");
+	is_int(get_machine(",\"net\":{\"mac\":\"030000000001\"}", &got), -EBADMSG, "nor that of a group");
+	ok(!got.cmdline, "and nothing is touched");
+}
+
 int main(void)
 {
 	test_frames();
 	test_process();
 	test_machine();
 	test_timing();
+	test_machine_net();
 	test_exit();
 	test_hello();
 	test_boot();
