@@ -17,7 +17,7 @@ typedef void watch_fn(struct watch *w, uint32_t events);
 /* Embedded in the object that owns it; find the object with container_of(). */
 struct watch {
 	int fd;          /* -1: not in a loop */
-	uint32_t events; /* EPOLLIN | EPOLLOUT as registered */
+	uint32_t events; /* as registered */
 	watch_fn *fn;
 };
 
@@ -36,6 +36,7 @@ void loop_fini(struct loop *l); /* watches must have been removed; fds stay thei
 
 /* Calls fn(w, events) whenever fd is ready; level-triggered. The fd stays the caller's. */
 int loop_add(struct loop *l, struct watch *w, int fd, uint32_t events, watch_fn *fn) MUST_CHECK;
+/* Also from another thread than the loop's, if calls for one watch do not overlap. */
 void loop_change(struct loop *l, struct watch *w, uint32_t events);
 void loop_remove(struct loop *l, struct watch *w); /* no callback after this; a no-op if not added */
 

@@ -46,4 +46,15 @@ void balloon_close(struct virtio *v);
 struct virtio *vsock_open(int fd, struct loop *l, const struct memory *mem, irq_fn *irq, void *ud, struct error *err);
 void vsock_close(struct virtio *v);
 
+/*
+ * A network card of that address whose cable is fd, a seqpacket socket: each message is a frame behind a struct
+ * virtio_net_hdr_v1 (little-endian, num_buffers 0), with checksums and segmentation left to who reads it, if the
+ * header says so. Both ends' headers are checked; frames with bad ones are dropped. Buffers nothing: the socket's
+ * buffers, which whoever made it has set to hold a frame at least, stop whichever end is faster. When the peer goes,
+ * the link goes down for good.
+ */
+struct virtio *net_open(int fd, const uint8_t mac[6], struct loop *l, const struct memory *mem, irq_fn *irq, void *ud,
+			struct error *err);
+void net_close(struct virtio *v);
+
 #endif

@@ -2,8 +2,8 @@
  * Theory of operation. vCPU threads run the guest; a kick of a queue is an eventfd that KVM writes without leaving the
  * guest for long. An interrupt is two ioctls and no eventfd (irqfd): for a pin of the I/O APIC, KVM hands an irqfd
  * to a kernel thread, and at the machine's end waits for a grace period of SRCU for each, 5 ms times the devices
- * (docs/decisions/011-vmm.md). The main thread's loop serves console, socket, entropy and
- * balloon; each disk has a thread of its own, because its requests wait for the host's disk.
+ * (docs/decisions/011-vmm.md). The main thread's loop serves socket, network, console, entropy and balloon; each
+ * disk has a thread of its own, because its requests wait for the host's disk.
  *
  * Order of the end: the VM first (no vCPU runs any more), then the disk threads, then devices, then memory.
  */
@@ -161,6 +161,16 @@ static int add_disk(struct vmm_machine *m, int fd, bool readonly, struct error *
 	return 0;
 }
 
+static int add_net(struct vmm_machine *m, const uint8_t mac[MACHINE_MAC], struct error *err)
+{
+	struct slot *s = new_slot(m, m->loop, net_close, err);
+
+	if (!s)
+		return -ENOMEM;
+	s->device = net_open(VMM_FD_NET, mac, m->loop, &m->mem, raise_irq, s, err);
+	return s->device ? 0 : -EIO;
+}
+
 typedef struct virtio *open_fn(struct vmm_machine *m, struct slot *s, struct error *err);
 
 static struct virtio *open_vsock(struct vmm_machine *m, struct slot *s, struct error *err)
@@ -210,6 +220,8 @@ static int add_devices(struct vmm_machine *m, const struct machine_spec *spec, s
 		r = add_disk(m, VMM_FD_DISK0 + (int)i, spec->readonly[i], err);
 	if (r == 0)
 		r = add_device(m, open_vsock, vsock_close, err);
+	if (r == 0 && spec->net)
+		r = add_net(m, spec->mac, err);
 	if (r == 0)
 		r = add_device(m, open_console, console_close, err);
 	if (r == 0)
