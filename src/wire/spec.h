@@ -24,7 +24,7 @@ enum shim_fd {
 
 #define SPEC_CPUS_MAX 32
 #define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
-#define SPEC_MEMORY_MIN (128 * MIB)
+#define SPEC_MEMORY_MIN (64 * MIB)
 
 struct box_spec {
 	char *id;       /* owned; folder name */

@@ -15,7 +15,7 @@ wrong() {
 
 # --- limits --------------------------------------------------------------------------------------------------
 wrong 'wants 1\.10TB of memory and this host has [0-9.]+GB: give less with --memory' "more memory than the host" run --memory 1t bb true
-wrong 'at least 128 MiB of memory' "too little memory" run --memory 64m bb true
+wrong 'at least 64 MiB of memory' "too little memory" run --memory 63m bb true
 for size in 0 x 12q -1 99999999999999999999 ''; do
 	wrong "'$size' is not a memory size: a number and k, m, g or t" "--memory '$size'" run --memory "$size" bb true
 done

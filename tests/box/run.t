@@ -155,6 +155,16 @@ run -u user bb /opt/setuid; result 0 $'uid 1000 euid 0\n' "a set-user-ID program
 run -u user bb sh -c 'grep -E "Cap(Eff|Prm|Inh|Amb)" /proc/self/status | cut -f2 | sort -u'
 result 0 $'0000000000000000\n' "a plain user has no capability"
 
+# --- small and large ------------------------------------------------------------------------------------------
+run --memory 64m bb sh -c 'dd if=/dev/zero of=/f bs=1M count=100 2> /dev/null; ls -l /f | tr -s " " | cut -d" " -f5'
+result 0 $'104857600\n' "64 MiB of memory are enough to write more than that"
+if [ "$(sed -n 's/MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -gt 5400000 ]; then
+	run --cpus 2 --memory 5g bb sh -c 'nproc; free -m | sed -n 2p | tr -s " " | cut -d" " -f2'
+	like "$OUT" $'^2\n(4[89]|50)[0-9][0-9]\n$' "5 GiB are whole, beyond the hole of the devices"
+else
+	skip "memory beyond the hole of the devices" "this host has none"
+fi
+
 # --- kernel messages ---------------------------------------------------------------------------------------
 bl --debug run --name loud bb sh -c 'echo said'
 result 0 $'said\n' "kernel messages are not among the output"
