@@ -7,44 +7,30 @@
 #define vsock_close fuzzed_vsock_close
 #include "vmm/vsock.c"
 
-#include <unistd.h>
-
-#include "../tests/unit/vring.h"
-#include "base/log.h"
 #include "base/sock.h"
-#include "fuzz.h"
+#include "vmm_guest.h"
 
 #define STEPS_MAX 400
+#define LOW_BYTES (192 * KIB)
 #define AREA_BYTES (64 * KIB)
+#define NO_QUEUE NQUEUES
 
 struct machine {
-	struct driver d;
+	struct hostile h;
 	struct loop loop;
 	struct vsock *s;
 	int shim;
 	uint64_t area[2]; /* of rx and tx buffers: all at the same place */
-	uint16_t next[2]; /* free descriptor */
 };
-
-static void must(bool right)
-{
-	if (!right)
-		abort();
-}
 
 static void start(struct machine *m, bool all)
 {
-	driver_start_sized(&m->d, &m->s->v, all ? DRIVER_ALL : 0, 64);
-	m->area[QUEUE_RX] = driver_alloc(&m->d, AREA_BYTES);
-	m->area[QUEUE_TX] = driver_alloc(&m->d, AREA_BYTES);
+	hostile_start(&m->h, &m->s->v, all ? DRIVER_ALL : 0, 64);
+	m->area[QUEUE_RX] = driver_alloc(&m->h.d, AREA_BYTES);
+	m->area[QUEUE_TX] = driver_alloc(&m->h.d, AREA_BYTES);
 }
 
 /* --- what must always hold --------------------------------------------------------------------- */
-
-static bool has_request(const struct virtq *q)
-{
-	return q->running && !q->broken && q->ring_avail->idx != q->next_avail;
-}
 
 static void check(struct machine *m)
 {
@@ -57,7 +43,7 @@ static void check(struct machine *m)
 	must(s->conn != CONN_OVER || s->fd_down & VIRTIO_VSOCK_SHUTDOWN_RCV);
 
 	must(!buf_len(&s->out) || (!s->writable && !(s->host_down & VIRTIO_VSOCK_SHUTDOWN_RCV)));
-	if (!virtio_running(&s->v))
+	if (!virtio_running(&s->v) || m->h.rings)
 		return;
 	must(s->nresets == RESETS_MAX || !has_request(&s->v.queue[QUEUE_TX]));
 	must((!owed(s) && !may_receive(s)) || !has_request(&s->v.queue[QUEUE_RX]));
@@ -75,19 +61,9 @@ static void rest(struct machine *m)
 
 /* --- the guest ----------------------------------------------------------------------------------- */
 
-/* A chain of two pieces, the first of 5 bytes. */
 static void offer(struct machine *m, unsigned queue, uint32_t bytes)
 {
-	struct driver_queue *q = &m->d.q[queue];
-	uint16_t i = m->next[queue], write = queue == QUEUE_RX ? VRING_DESC_F_WRITE : 0;
-
-	/* Too many at once is for lie(). */
-	if ((uint16_t)(q->avail_idx - q->ring_used->idx) >= q->size / 2)
-		return;
-	m->next[queue] = (uint16_t)((i + 2) % q->size);
-	driver_desc(&m->d, queue, i, m->area[queue], 5, write | VRING_DESC_F_NEXT, i + 1);
-	driver_desc(&m->d, queue, i + 1, m->area[queue] + 5, bytes, write, 0);
-	driver_offer(&m->d, queue, i);
+	hostile_pair(&m->h, queue, (struct seg){ m->area[queue], 5 + bytes, queue == QUEUE_RX });
 }
 
 /* A packet that may well be one of the connection. */
@@ -121,9 +97,8 @@ static struct vsock_packet likely(struct machine *m, struct rd *r)
 
 static void send_packet(struct machine *m, const struct vsock_packet *p, uint32_t bytes)
 {
-	vsock_packet_put(driver_ptr(&m->d, m->area[QUEUE_TX], VSOCK_HEADER_BYTES), p);
+	vsock_packet_put(driver_ptr(&m->h.d, m->area[QUEUE_TX], VSOCK_HEADER_BYTES), p);
 	offer(m, QUEUE_TX, VSOCK_HEADER_BYTES - 5 + bytes);
-	driver_kick(&m->d, QUEUE_TX);
 }
 
 static void send_likely(struct machine *m, struct rd *r)
@@ -144,24 +119,12 @@ static void send_any(struct machine *m, struct rd *r)
 	send_packet(m, &p, p.len % 2000);
 }
 
-static void lie(struct machine *m, struct rd *r)
-{
-	unsigned queue = rd_u8(r) % NQUEUES;
-	uint16_t i = rd_u8(r) % m->d.q[queue].size, flags = rd_u8(r), next = rd_u8(r);
-	uint64_t gpa = rd_u32(r);
-
-	driver_desc(&m->d, queue, i, gpa, rd_u16(r), flags, next);
-	driver_offer(&m->d, queue, i);
-	driver_write(&m->d, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
-}
-
 static void give_rx(struct machine *m, struct rd *r)
 {
 	unsigned n = 1 + rd_u8(r) % 8, bytes = 1 + rd_u16(r) % 60000;
 
 	while (n--)
 		offer(m, QUEUE_RX, bytes);
-	driver_kick(&m->d, QUEUE_RX);
 }
 
 /* --- the shim ------------------------------------------------------------------------------------ */
@@ -182,18 +145,24 @@ static void shim_step(struct machine *m, unsigned what, struct rd *r)
 
 static void step(struct machine *m, struct rd *r)
 {
-	uint8_t what = rd_u8(r) % 16;
+	unsigned what = rd_u8(r) % 16, queue = NO_QUEUE, wild = NO_QUEUE;
 
 	switch (what) {
-	case 0: case 1: case 2: case 3: case 4: send_likely(m, r); break;
-	case 5: send_any(m, r); break;
-	case 6: case 7: give_rx(m, r); break;
-	case 8: lie(m, r); break;
-	case 9: driver_write(&m->d, VIRTIO_MMIO_QUEUE_NOTIFY, rd_u8(r)); break;
+	case 0: case 1: case 2: case 3: case 4: send_likely(m, r); queue = QUEUE_TX; break;
+	case 5: send_any(m, r); queue = QUEUE_TX; break;
+	case 6: case 7: give_rx(m, r); queue = QUEUE_RX; break;
+	case 8: wild = hostile_lie(&m->h, r); break;
+	case 9: wild = rd_u8(r); break;
 	case 10: start(m, rd_u8(r) & 1); break;
 	default: shim_step(m, what, r); break;
 	}
+	hostile_before(&m->h);
+	if (queue != NO_QUEUE)
+		driver_kick(&m->h.d, queue); /* where the device asks for it */
+	if (wild != NO_QUEUE)
+		driver_write(&m->h.d, VIRTIO_MMIO_QUEUE_NOTIFY, wild);
 	rest(m);
+	hostile_after(&m->h);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -203,13 +172,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fds[2], small = 1, steps;
 	struct virtio *v;
 
-	log_init("fuzz", LOG_ERROR);
-	driver_memory(&m.d, 512 * KIB);
+	hostile_open(&m.h, LOW_BYTES, false);
 	must(loop_init(&m.loop) == 0 && sock_pair(fds) == 0);
 	m.shim = fds[1];
 	/* The window is soon full. */
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-	v = vsock_open(fds[0], &m.loop, &m.d.mem, driver_irq, &m.d, NULL);
+	v = vsock_open(fds[0], &m.loop, &m.h.d.mem, driver_irq, &m.h.d, NULL);
 	must(v);
 	m.s = of(v);
 	start(&m, true);
@@ -217,7 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&m, &r);
 	vsock_close(v);
 	loop_fini(&m.loop);
-	driver_free(&m.d);
+	hostile_close(&m.h);
 	close_fd(&m.shim);
 	return 0;
 }
