@@ -48,12 +48,12 @@ static inline uint8_t *hostile_memory(const struct hostile *h)
 	return h->d.mem.region[0].host;
 }
 
-/* So many bytes of low memory, and as many high; or a memfd of low memory only. */
-static inline void hostile_open(struct hostile *h, uint64_t bytes, bool memfd)
+/* So many bytes of low memory, and as many high; or as the machine maps it, low memory only. */
+static inline void hostile_open(struct hostile *h, uint64_t bytes, bool mapped)
 {
 	log_init("fuzz", LOG_ERROR);
 	*h = (struct hostile){ 0 };
-	if (memfd)
+	if (mapped)
 		driver_mapped(&h->d, bytes);
 	else
 		driver_memory(&h->d, 2 * bytes);
