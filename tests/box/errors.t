@@ -67,7 +67,7 @@ rootfs=$(ls "$BOXLITE_HOME"/images/rootfs/*)
 mv "$rootfs" aside
 wrong 'root file system of .*bb:latest is gone .*; pull it again' "the root file system is gone" run bb true
 head -c 100000 aside > "$rootfs"
-bl run --rm bb true < /dev/null; fails 125 'the guest' "or is cut short"
+bl run --rm bb true < /dev/null; fails 125 'the guest|whole sectors' "or is cut short"
 nothing_left "  and nothing is left" now
 mv aside "$rootfs"
 
