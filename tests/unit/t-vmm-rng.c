@@ -1,8 +1,11 @@
 /* Random bytes: where they are due, all of them, and no others. */
+#include <time.h>
+
 #include "base/log.h"
 #include "lib/tap.h"
 #include "unit/vring.h"
 #include "vmm/devices.h"
+#include "vmm/serve.h"
 
 static struct driver d;
 static struct virtio *v;
@@ -120,6 +123,38 @@ static void test_share(void)
 	ok(again_calls == 1 && driver_used(&d, 0, NULL, NULL), "the next kick does it");
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* As refill(), and as if each request took longer than a turn may. */
+static void refill_slowly(void *ud)
+{
+	uint64_t end = now_ms() + SERVE_MS + 1;
+
+	while (now_ms() < end)
+		;
+	refill(ud);
+}
+
+static void test_share_of_time(void)
+{
+	uint16_t before = d.q[0].avail_idx;
+
+	v->interrupt = refill_slowly;
+	again_calls = 0;
+	refill(NULL);
+	virtio_kick(v, 0);
+	is_int(again_calls, 1, "a turn is short");
+	is_int((uint16_t)(d.q[0].avail_idx - before), 2, "one slow request is enough for it");
+	v->interrupt = driver_irq;
+	virtio_kick(v, 0);
+}
+
 int main(void)
 {
 	log_init("t-vmm-rng", LOG_ERROR);
@@ -133,6 +168,7 @@ int main(void)
 	test_interrupts();
 	test_broken();
 	test_share();
+	test_share_of_time();
 	rng_close(v);
 	rng_close(NULL);
 	driver_free(&d);
