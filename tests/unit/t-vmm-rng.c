@@ -155,6 +155,28 @@ static void test_share_of_time(void)
 	virtio_kick(v, 0);
 }
 
+static unsigned more;
+
+static void refill_some(void *ud)
+{
+	if (more && more--)
+		refill(ud);
+}
+
+/* Nobody who could kick again: all is done at once. */
+static void test_no_share(void)
+{
+	uint16_t before = d.q[0].avail_idx;
+
+	v->interrupt = refill_some;
+	v->kick_again = NULL;
+	more = 1000;
+	refill(NULL);
+	virtio_kick(v, 0);
+	is_int((uint16_t)(d.q[0].avail_idx - before), 1001, "without another kick a turn goes on to the end");
+	v->interrupt = driver_irq;
+}
+
 int main(void)
 {
 	log_init("t-vmm-rng", LOG_ERROR);
@@ -169,6 +191,7 @@ int main(void)
 	test_broken();
 	test_share();
 	test_share_of_time();
+	test_no_share();
 	rng_close(v);
 	rng_close(NULL);
 	driver_free(&d);
