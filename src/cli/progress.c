@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "cli/cli.h"
 
@@ -41,14 +41,6 @@ struct progress *progress_new(const char *reference, bool quiet)
 	p->phase = -1;
 	p->terminal = isatty(STDERR_FILENO) && !str_eq(term, "dumb");
 	return p;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static void sum(const struct progress *p, uint64_t *done, uint64_t *total)
@@ -132,7 +124,7 @@ int progress_update(const struct boxlite_progress *now, void *ud)
 			fprintf(stderr, "%s: %s%s\n", p->reference, verb(now->phase), layer_of(now, layer));
 		return 0;
 	}
-	t = now_ns();
+	t = (int64_t)clock_ns();
 	if (now->phase != p->phase || t - p->last_draw_ns > REDRAW_NS) {
 		draw(p, now);
 		p->last_draw_ns = t;

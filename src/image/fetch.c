@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "image/load.h"
 #include "image/pull.h"
@@ -15,14 +15,6 @@
 #define FD_STORE 4
 #define PROGRESS_MS 100                /* between reports on one thing */
 #define PROGRESS_QUEUE_MAX (64 * KIB)  /* a library that does not read misses reports, nothing else */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 void fetch_end(struct fetch *f, const struct error *err)
 {
@@ -58,7 +50,7 @@ void fetch_short(char out[IMAGE_SHORT_DIGEST + 1], const char *hex)
 
 void fetch_progress(struct fetch *f, const struct image_progress *p, uint64_t *last_ms)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	if (f->req.quiet || f->ended || buf_len(&f->conn.out) > PROGRESS_QUEUE_MAX)
 		return;

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "vmm/layout.h"
 #include "vmm/probe_guest.h"
 
@@ -67,12 +68,9 @@ static void on_alarm(int sig)
 		alarm_run->immediate_exit = 1;
 }
 
-static uint32_t elapsed_us(const struct timespec *since)
+static uint32_t elapsed_us(uint64_t since_ns)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint32_t)((now.tv_sec - since->tv_sec) * 1000000 + (now.tv_nsec - since->tv_nsec) / 1000);
+	return (uint32_t)((clock_ns() - since_ns) / 1000);
 }
 
 /* --- what happened ---------------------------------------------------------------------------- */
@@ -239,13 +237,12 @@ static int check_version(struct probe *p)
 
 static int make_vm(struct probe *p, struct error *err)
 {
-	struct timespec start;
+	uint64_t start = clock_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	do
 		p->vm_fd = ioctl(p->kvm_fd, KVM_CREATE_VM, 0);
 	while (p->vm_fd < 0 && errno == EINTR && !alarm_came);
-	p->verdict->create_us = elapsed_us(&start);
+	p->verdict->create_us = elapsed_us(start);
 	if (p->vm_fd < 0)
 		return call_failed(p, "KVM_CREATE_VM", err);
 	/* Three pages below 4 GiB that Intel's processors want; before the first vCPU. */
@@ -317,13 +314,13 @@ static int make_vcpu(struct probe *p, struct error *err)
 static int run_guest(struct probe *p, struct error *err)
 {
 	unsigned step = PROBE_STEP_START, exits = 0;
-	struct timespec start;
+	uint64_t start;
 	int r;
 
 	alarm_run = p->run;
 	if (alarm_came)
 		p->run->immediate_exit = 1;
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	start = clock_ns();
 	do {
 		r = ioctl(p->vcpu_fd, KVM_RUN, 0);
 		if (r < 0 && errno == EINTR && !alarm_came)
@@ -331,7 +328,7 @@ static int run_guest(struct probe *p, struct error *err)
 		if (r < 0)
 			return call_failed(p, probe_step_name(step), err);
 		if (exits++ == 0)
-			p->verdict->run_us = elapsed_us(&start);
+			p->verdict->run_us = elapsed_us(start);
 	} while (r < 0 || probe_exit(p->run, &step, p->verdict));
 	return 0;
 }
