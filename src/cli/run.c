@@ -19,7 +19,7 @@ struct run_options {
 	struct strv env;
 	const char *entrypoint[2];
 	bool interactive, tty, quiet, plain_http, timing;
-	struct timing t;
+	struct run_timing t;
 };
 
 static const char run_help[] =
@@ -144,17 +144,17 @@ static int parse_run(struct run_options *o, int argc, char **argv)
 	return r ? r : -1;
 }
 
-/* Attaches until the end, and takes the box away if it was to go, or never ran. */
+/* Attaches until the end, and takes the box away if it was to go, or never ran. t: its times go there; may be NULL. */
 static int finish(const struct global *g, struct boxlite_box *box, struct boxlite_process *p, bool with_stdin, bool tty,
-		  int signals, bool remove, bool remove_unstarted, struct timing *t)
+		  int signals, bool remove, bool remove_unstarted, struct run_timing *t)
 {
 	struct boxlite_error err;
 	bool started;
 	int status = attach_run(p, with_stdin, tty, signals);
 
 	started = boxlite_process_started(p);
-	t->box.size = sizeof(t->box);
-	t->complete = boxlite_process_timing(p, &t->box) == 0;
+	if (t)
+		t->complete = boxlite_process_timing(p, &t->box) == 0;
 	boxlite_process_close(p);
 	if (g->debug && status == EXIT_BOXLITE)
 		logs_print(boxlite_box_folder(box));
@@ -201,7 +201,7 @@ int cmd_run(const struct global *g, int argc, char **argv)
 	struct boxlite *b;
 	int r;
 
-	o.t.begin = clock_ns();
+	o.t = (struct run_timing){ .begin = clock_ns(), .box = BOXLITE_OPTIONS(boxlite_timing) };
 	r = parse_run(&o, argc, argv);
 
 	if (r >= 0) {
@@ -240,7 +240,6 @@ int cmd_start(const struct global *g, int argc, char **argv)
 	struct boxlite_process *p;
 	struct boxlite_box *box;
 	struct boxlite_error err;
-	struct timing t = { 0 };
 	struct boxlite *b;
 	int opt, r;
 
@@ -270,7 +269,7 @@ int cmd_start(const struct global *g, int argc, char **argv)
 		} else {
 			if (!interactive) /* a box made with -i would wait for an input that nobody gives */
 				boxlite_process_close_stdin(p);
-			r = finish(g, box, p, interactive, terminal, signals, false, false, &t);
+			r = finish(g, box, p, interactive, terminal, signals, false, false, NULL);
 		}
 		boxlite_box_close(box);
 	}

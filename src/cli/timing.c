@@ -9,7 +9,7 @@ static void row(const char *name, uint64_t ns, const char *what)
 	fprintf(stderr, "%-8s %9.3f ms  %s\n", name, (double)ns / 1e6, what);
 }
 
-void timing_print(const struct timing *t)
+void timing_print(const struct run_timing *t)
 {
 	const struct boxlite_timing *b = &t->box;
 	uint64_t end = clock_ns(), known;

@@ -7,7 +7,7 @@
 #include "boxlite.h"
 
 /* What the command itself did, in ns of CLOCK_MONOTONIC (base/clock.h). */
-struct timing {
+struct run_timing {
 	uint64_t begin;   /* the command began */
 	uint64_t opened;  /* the home is open, and the image is there */
 	uint64_t created; /* the box is */
@@ -16,6 +16,6 @@ struct timing {
 };
 
 /* Prints the table to standard error, with now as the end. */
-void timing_print(const struct timing *t);
+void timing_print(const struct run_timing *t);
 
 #endif
