@@ -9,13 +9,13 @@
 
 #include <errno.h>
 #include <linux/virtio_net.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/loop.h"
 #include "vmm/devices.h"
+#include "turns.h"
 #include "vring.h"
 
 enum { RX, TX };
@@ -113,18 +113,6 @@ static inline void guest_close(struct guest *g)
 		close(g->peer);
 }
 
-/* Gives the device's loop turns until nothing is to be done: false if that never comes. */
-static inline bool guest_turn(struct guest *g)
-{
-	struct pollfd p = { .fd = g->loop.epfd, .events = POLLIN };
-	unsigned turns = 0;
-
-	while (poll(&p, 1, 0) > 0)
-		if (loop_once(&g->loop, 0) < 0 || ++turns > 100)
-			return false;
-	return true;
-}
-
 /* What the device has taken of tx since the last time. */
 static inline unsigned guest_tx_done(struct guest *g)
 {
@@ -174,7 +162,7 @@ static inline bool guest_send(struct guest *g, const header *h, const void *fram
 	if (!guest_add(g, h, frame, bytes))
 		driver_die("no room in the tx queue");
 	driver_kick(&g->d, TX);
-	guest_turn(g);
+	loop_turns(&g->loop);
 	guest_tx_done(g);
 	return g->tx_done > before;
 }
@@ -205,7 +193,7 @@ static inline int64_t guest_recv(struct guest *g)
 	int64_t len, bytes;
 	unsigned n;
 
-	guest_turn(g);
+	loop_turns(&g->loop);
 	bytes = len = guest_take_buffer(g, 0, true);
 	if (bytes < 0)
 		return -1;
@@ -249,7 +237,7 @@ static inline int peer_send(struct guest *g, const header *h, const void *frame,
 {
 	int r = peer_put(g, h, HEADER, frame, bytes);
 
-	guest_turn(g);
+	loop_turns(&g->loop);
 	return r;
 }
 
@@ -264,7 +252,7 @@ static inline int64_t peer_recv(struct guest *g)
 		r = -errno;
 	if (r > 0 && (r < HEADER || msg.msg_flags & MSG_TRUNC || g->h.num_buffers))
 		driver_die("a message that is no frame");
-	guest_turn(g);
+	loop_turns(&g->loop);
 	return r > 0 ? r - HEADER : r;
 }
 

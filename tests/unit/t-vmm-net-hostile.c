@@ -131,7 +131,7 @@ static void test_bad_headers(unsigned i)
 	ok(guest_recv(&g) == -1 && peer_works(), "is dropped, no other");
 	snprintf(want, sizeof(want), "network: 1 frames for the guest were dropped, the last one: %s", bad[i].why);
 	is_str(last_line(), want, "and it says why");
-	ok(!guest_is_broken(&g) && guest_turn(&g), "the device lives, at rest");
+	ok(!guest_is_broken(&g) && loop_turns(&g.loop), "the device lives, at rest");
 	guest_close(&g);
 }
 
@@ -167,7 +167,7 @@ static void test_log(void)
 	guest_send(&g, &h, scratch, 1);
 	is_str(last_line(), "network: 8 frames of the guest were dropped, the last one: " SHORT, "all are counted");
 	close_fd(&g.peer);
-	guest_turn(&g);
+	loop_turns(&g.loop);
 	is_str(last_line(), "network: the other end has gone, the guest's link is down", "the end is logged");
 	guest_send(&g, &h, scratch, 60);
 	is_str(last_line(), "", "but no frame after it");
@@ -188,7 +188,7 @@ static void no_frame(size_t bytes, const char *why)
 	ok(peer_put(&g, scratch, bytes, NULL, 0) == 0 && guest_recv(&g) == -1, "a message of %zu bytes is dropped", bytes);
 	snprintf(want, sizeof(want), "network: 1 frames for the guest were dropped, the last one: %s", why);
 	is_str(last_line(), want, "and it says why");
-	ok(peer_works() && guest_link_is_up(&g) && guest_turn(&g), "the next one comes");
+	ok(peer_works() && guest_link_is_up(&g) && loop_turns(&g.loop), "the next one comes");
 	guest_close(&g);
 }
 
@@ -207,7 +207,7 @@ static void test_no_frames(void)
 	guest_rx(&g, 2, BIG);
 	peer_put(&g, NULL, 0, NULL, 0);
 	close_fd(&g.peer);
-	ok(guest_turn(&g) && !guest_link_is_up(&g), "an empty message, then the end");
+	ok(loop_turns(&g.loop) && !guest_link_is_up(&g), "an empty message, then the end");
 	guest_close(&g);
 }
 
@@ -218,7 +218,7 @@ static void test_no_buffers(void)
 
 	guest_open(&g, DRIVER_ALL);
 	for (i = 0; i < 1000 && peer_put(&g, scratch, 5, NULL, 0) == 0; i++)
-		guest_turn(&g);
+		loop_turns(&g.loop);
 	is_int(i, 1000, "bad messages do not pile up");
 	guest_rx(&g, 2, BIG);
 	ok(peer_works(), "a good one comes");
@@ -278,7 +278,7 @@ static void test_small_buffers(void)
 	last_line();
 	ok(peer_send(&g, &h, scratch, 1515) == 0 && guest_recv(&g) == -1, "a frame longer than a buffer is dropped");
 	is_str(last_line(), too_small, "and it says why");
-	ok(peer_works() && !guest_is_broken(&g) && guest_turn(&g), "the next one comes");
+	ok(peer_works() && !guest_is_broken(&g) && loop_turns(&g.loop), "the next one comes");
 	ok(peer_send(&g, &h, scratch, 1514) == 0 && guest_recv(&g) == 1514, "as one does that fits to the last byte");
 	guest_close(&g);
 }
@@ -296,7 +296,7 @@ static void test_small_ring(void)
 	ok(peer_send(&g, &h, scratch, 60) == 0 && guest_recv(&g) == -1 && !*last_line(), "waits, and all behind it");
 	guest_rx(&g, 1, 1000);
 	is_str(last_line(), too_small, "with four, which are all descriptors of the ring, it is dropped");
-	ok(guest_recv(&g) == 60 && guest_turn(&g), "and what is behind it comes");
+	ok(guest_recv(&g) == 60 && loop_turns(&g.loop), "and what is behind it comes");
 	ok(peer_send(&g, &h, scratch, 3988) == 0 && guest_recv(&g) == 3988, "as one does that fits to the last byte");
 	guest_close(&g);
 
@@ -333,7 +333,7 @@ static void test_many_pieces(void)
 	ok(peer_send(&g, &h, scratch, 9000) == 0 && guest_recv(&g) == 9000, "a frame in 751 pieces comes");
 	ok(peer_send(&g, &h, scratch, 13000) == 0 && guest_recv(&g) == -1, "one in more than 1024 is dropped");
 	is_str(last_line(), too_small, "and it says so");
-	ok(peer_works() && guest_turn(&g), "the next one comes");
+	ok(peer_works() && loop_turns(&g.loop), "the next one comes");
 	guest_close(&g);
 }
 
@@ -354,9 +354,9 @@ static void broken(const char *what, const char *why)
 
 	snprintf(want, sizeof(want), "virtio device 1 rests until its driver resets it: %s", why);
 	is_str(last_line(), want, "it says why");
-	ok(guest_is_broken(&g) && guest_turn(&g), "%s: needs reset", what);
+	ok(guest_is_broken(&g) && loop_turns(&g.loop), "%s: needs reset", what);
 	guest_tx_done(&g);
-	ok(!guest_send(&g, &(header){ 0 }, scratch, 60) && guest_turn(&g), "and does nothing any more");
+	ok(!guest_send(&g, &(header){ 0 }, scratch, 60) && loop_turns(&g.loop), "and does nothing any more");
 	/* Room in its socket, and a message. */
 	while (peer_recv(&g) >= 0)
 		;
@@ -392,7 +392,7 @@ static void test_broken_tx(uint64_t features)
 
 	open_used(features);
 	close_fd(&g.peer);
-	guest_turn(&g);
+	loop_turns(&g.loop);
 	driver_do(&g.d, TX, &(struct seg){ g.tx_gpa, HEADER - 1, false }, 1);
 	ok(guest_is_broken(&g), "a frame without header when nobody is there: needs reset, too");
 	last_line();
@@ -439,7 +439,7 @@ static void test_broken_waiting(void)
 	ok(guest_is_broken(&g) && taken, "a device that breaks while frames wait");
 	for (; peer_recv(&g) == 60000; came++)
 		;
-	ok(came == taken && !guest_tx_done(&g) && guest_turn(&g), "leaves them where they are");
+	ok(came == taken && !guest_tx_done(&g) && loop_turns(&g.loop), "leaves them where they are");
 	guest_close(&g);
 }
 

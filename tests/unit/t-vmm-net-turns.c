@@ -29,7 +29,7 @@ static void test_interrupts(void)
 		peer_put(&g, &h, HEADER, scratch, 60);
 	is_int(driver_irqs(&g.d), 0, "frames without buffers do not interrupt");
 	guest_rx(&g, 64, 1526);
-	guest_turn(&g);
+	loop_turns(&g.loop);
 	is_int(driver_irqs(&g.d), 3, "40 frames to the guest: three as well");
 	driver_want_irqs(&g.d, RX, false);
 	guest_rx(&g, 1, 1526);
@@ -72,7 +72,7 @@ static void test_share_tx(void)
 	guest_open(&g, 0);
 	close_fd(&g.peer);
 	guest_rx(&g, 1, 1526);
-	guest_turn(&g);
+	loop_turns(&g.loop);
 	g.d.v->kick_again = again;
 	g.d.v->interrupt = refill_tx;
 	again_calls[TX] = 0;

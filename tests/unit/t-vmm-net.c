@@ -223,7 +223,7 @@ static void test_peer_waits(uint64_t features, size_t bytes)
 	while (guest_add(&g, &h, scratch, bytes) && (sent++, driver_kick(&g.d, TX), sent < 5000));
 	taken = g.tx_done + guest_tx_done(&g);
 	ok(taken > 0 && taken < sent, "%u of %u frames are in the socket, the others wait", taken, (unsigned)sent);
-	ok(guest_turn(&g) && !guest_tx_done(&g), "and the loop is at rest");
+	ok(loop_turns(&g.loop) && !guest_tx_done(&g), "and the loop is at rest");
 	ok(peer_send_seq(&g, 1, 60) == 0 && guest_has(&g, 1, 60), "the other way is open");
 	while (peer_has(&g, got, bytes))
 		got++;
@@ -267,7 +267,7 @@ static void test_guest_waits(uint64_t features, size_t bytes)
 	while ((r = peer_send_seq(&g, sent, bytes)) == 0)
 		sent++;
 	ok(r == -EAGAIN && sent > 1, "no buffers: %u frames, and the peer waits", (unsigned)sent);
-	ok(guest_turn(&g), "and the loop is at rest");
+	ok(loop_turns(&g.loop), "and the loop is at rest");
 	ok(guest_send_seq(&g, 1, 60) && peer_has(&g, 1, 60), "the other way is open");
 	g.refill = false;
 	ok(guest_rx(&g, 1, merge ? (uint32_t)bytes + HEADER : BIG), "a buffer, for which a kick is wanted");
@@ -295,7 +295,7 @@ static void test_guest_has_too_few(uint64_t features)
 		ok(guest_rx(&g, 1, 1000), "buffer %u of 10: a kick is wanted", i + 1);
 		quiet &= !driver_used(&g.d, RX, NULL, NULL);
 	}
-	ok(quiet && guest_turn(&g), "nothing comes in parts");
+	ok(quiet && loop_turns(&g.loop), "nothing comes in parts");
 	ok(guest_rx(&g, 1, 1000), "the last one");
 	is_int(g.d.q[RX].ring_used->idx, 10, "fills all ten, which waits for the next");
 	ok(guest_recv(&g) == 9988 && frame_is(g.frame, 1, 9988), "the frame");
@@ -389,13 +389,13 @@ static void test_peer_goes(uint64_t features)
 	peer_send_seq(&g, 2, 60000);
 	driver_ack(&g.d);
 	close_fd(&g.peer);
-	ok(guest_turn(&g), "the peer goes: the loop is at rest");
+	ok(loop_turns(&g.loop), "the peer goes: the loop is at rest");
 	ok(guest_has(&g, 1, 60) && guest_has(&g, 2, 60000), "its last frames come");
 	ok(!guest_link_is_up(&g), "the link is down");
 	ok(driver_ack(&g.d) & VIRTIO_MMIO_INT_CONFIG, "and the guest hears of it");
 	ok(driver_read(&g.d, VIRTIO_MMIO_CONFIG_GENERATION) != generation, "in a new configuration");
 	ok(guest_send_seq(&g, 1, 60) && guest_send_seq(&g, 2, 65550), "frames are taken all the same");
-	ok(!guest_is_broken(&g) && guest_turn(&g), "and that is all");
+	ok(!guest_is_broken(&g) && loop_turns(&g.loop), "and that is all");
 	guest_start(&g, features);
 	ok(!guest_link_is_up(&g) && guest_send_seq(&g, 1, 60), "so it is after a reset");
 	guest_close(&g);
@@ -407,7 +407,7 @@ static void test_peer_goes_early(uint64_t features)
 	guest_open(&g, features);
 	peer_send_seq(&g, 1, 60);
 	close_fd(&g.peer);
-	ok(guest_turn(&g) && guest_link_is_up(&g), "a peer that has gone with a frame on its way: not at its end yet");
+	ok(loop_turns(&g.loop) && guest_link_is_up(&g), "a peer that has gone with a frame on its way: not at its end yet");
 	guest_rx(&g, 4, BIG);
 	ok(guest_has(&g, 1, 60) && !guest_link_is_up(&g), "the frame, then the end");
 	guest_close(&g);
@@ -415,7 +415,7 @@ static void test_peer_goes_early(uint64_t features)
 	guest_open(&g, features);
 	peer_send_seq(&g, 1, 60);
 	close_fd(&g.peer);
-	ok(guest_turn(&g) && guest_send_seq(&g, 1, 60) && !guest_link_is_up(&g), "one that sends finds the end first");
+	ok(loop_turns(&g.loop) && guest_send_seq(&g, 1, 60) && !guest_link_is_up(&g), "one that sends finds the end first");
 	guest_rx(&g, 4, BIG);
 	is_int(guest_recv(&g), -1, "and the frame is lost");
 	guest_close(&g);
@@ -423,7 +423,7 @@ static void test_peer_goes_early(uint64_t features)
 	guest_open(&g, features);
 	driver_reset(&g.d);
 	close_fd(&g.peer);
-	ok(guest_turn(&g) && !guest_link_is_up(&g), "a peer that goes while no driver is there");
+	ok(loop_turns(&g.loop) && !guest_link_is_up(&g), "a peer that goes while no driver is there");
 	guest_start(&g, features);
 	ok(!guest_link_is_up(&g) && guest_send_seq(&g, 1, 60), "is gone when one comes");
 	guest_close(&g);
@@ -446,7 +446,7 @@ static void test_peer_goes_behind(uint64_t features)
 	peer_put(&g, &h, HEADER, scratch, 60);
 	close_fd(&g.peer);
 	guest_tx_done(&g);
-	ok(g.tx_done < sent && guest_turn(&g), "frames wait for a peer that has read all and gone");
+	ok(g.tx_done < sent && loop_turns(&g.loop), "frames wait for a peer that has read all and gone");
 	ok(guest_has(&g, 1, 60) && !guest_link_is_up(&g), "its last one comes");
 	guest_close(&g);
 }
@@ -463,7 +463,7 @@ static void test_peer_goes_unread(uint64_t features)
 	guest_tx_done(&g);
 	ok(g.tx_done < sent, "a peer that has not read all");
 	close_fd(&g.peer);
-	ok(guest_turn(&g) && !guest_link_is_up(&g), "goes: the link is down");
+	ok(loop_turns(&g.loop) && !guest_link_is_up(&g), "goes: the link is down");
 	guest_tx_done(&g);
 	is_int(g.tx_done, sent, "what waited is dropped");
 	guest_close(&g);
@@ -475,7 +475,7 @@ static void test_peer_shuts(uint64_t features)
 
 	open_filled(features);
 	shutdown(g.peer, SHUT_WR);
-	ok(guest_turn(&g) && !guest_link_is_up(&g), "a peer that sends no more has gone");
+	ok(loop_turns(&g.loop) && !guest_link_is_up(&g), "a peer that sends no more has gone");
 	is_int(peer_recv(&g), 0, "and sees the end itself");
 	guest_close(&g);
 
@@ -484,15 +484,15 @@ static void test_peer_shuts(uint64_t features)
 		waits++;
 	driver_kick(&g.d, TX);
 	shutdown(g.peer, SHUT_WR);
-	ok(guest_turn(&g) && !guest_link_is_up(&g), "one that sends no more while frames wait for it, too");
+	ok(loop_turns(&g.loop) && !guest_link_is_up(&g), "one that sends no more while frames wait for it, too");
 	guest_tx_done(&g);
 	is_int(g.tx_done, waits, "they are dropped");
 	guest_close(&g);
 
 	open_filled(features);
 	shutdown(g.peer, SHUT_RD);
-	ok(guest_turn(&g) && guest_link_is_up(&g) && guest_send_seq(&g, 1, 60), "one that takes no more");
-	ok(!guest_link_is_up(&g) && guest_turn(&g), "is missed when the guest sends");
+	ok(loop_turns(&g.loop) && guest_link_is_up(&g) && guest_send_seq(&g, 1, 60), "one that takes no more");
+	ok(!guest_link_is_up(&g) && loop_turns(&g.loop), "is missed when the guest sends");
 	is_int(peer_send_seq(&g, 1, 60), -EPIPE, "and sees the end itself");
 	guest_close(&g);
 }
@@ -513,7 +513,7 @@ static void test_reset(uint64_t features)
 	taken = g.tx_done + guest_tx_done(&g);
 	ok(taken && taken < sent, "a reset while frames wait");
 	driver_reset(&g.d);
-	ok(guest_turn(&g), "the loop is at rest");
+	ok(loop_turns(&g.loop), "the loop is at rest");
 	while (peer_recv(&g) == 60000 && frame_is(g.frame, got, 60000))
 		got++;
 	is_int(got, taken, "those that were taken come to the peer, no other");
@@ -525,7 +525,7 @@ static void test_reset(uint64_t features)
 
 	guest_open(&g, F(VIRTIO_NET_F_MAC));
 	driver_reset(&g.d);
-	ok(peer_send_seq(&g, 7, FRAME_MAX) == 0 && guest_turn(&g), "offloads that the last driver did not take");
+	ok(peer_send_seq(&g, 7, FRAME_MAX) == 0 && loop_turns(&g.loop), "offloads that the last driver did not take");
 	guest_start(&g, features);
 	guest_rx(&g, 2, BIG);
 	ok(guest_has(&g, 7, FRAME_MAX), "come to the next one, which does");
@@ -534,7 +534,7 @@ static void test_reset(uint64_t features)
 	guest_open(&g, features);
 	guest_rx(&g, 2, 1000);
 	driver_reset(&g.d);
-	ok(peer_send_seq(&g, 1, 60) == 0 && guest_turn(&g), "buffers do not outlive a reset");
+	ok(peer_send_seq(&g, 1, 60) == 0 && loop_turns(&g.loop), "buffers do not outlive a reset");
 	ok(!driver_read(&g.d, VIRTIO_MMIO_STATUS), "and nobody misses them");
 	guest_close(&g);
 }

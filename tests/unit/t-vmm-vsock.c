@@ -221,7 +221,7 @@ static void test_host_credit(uint64_t features)
 	shim_write(&g, scratch, 5000);
 	ok(guest_recv(&g, &p) && p.len == 1000, "1000 bytes come");
 	is_int(guest_next(&g), 0, "and no more");
-	ok(guest_turn(&g), "and the loop is at rest");
+	ok(loop_turns(&g.loop), "and the loop is at rest");
 	g.fwd_cnt = 1;
 	guest_op(&g, CREDIT_UPDATE, 0);
 	ok(guest_recv(&g, &p) && p.op == RW && p.len == 1, "one byte of credit, one byte");
@@ -395,7 +395,7 @@ static void test_shim_closes_first(uint64_t features)
 	ok(guest_recv(&g, &p) && p.op == CREDIT_UPDATE && p.fwd_cnt == 8, "late bytes are lost and credited");
 	guest_op(&g, RST, 0);
 	is_int(guest_next(&g), 0, "RST is not answered");
-	ok(guest_turn(&g), "an fd that has hung up does not keep the loop busy");
+	ok(loop_turns(&g.loop), "an fd that has hung up does not keep the loop busy");
 	guest_op(&g, REQUEST, 0);
 	is_int(guest_next(&g), RST, "no second connection");
 	guest_close(&g);
@@ -476,7 +476,7 @@ static void test_shim_gone(uint64_t features)
 	guest_rx(&g, 8, 4096);
 	shim_write(&g, "will", 4);
 	close_fd(&g.shim);
-	ok(guest_turn(&g), "the shim goes before the guest connects");
+	ok(loop_turns(&g.loop), "the shim goes before the guest connects");
 	ok(guest_connect(&g), "the guest may connect");
 	ok(guest_recv(&g, &p) && p.op == SHUTDOWN && p.flags == RCV, "it hears that nobody listens");
 	ok(guest_recv(&g, &p) && p.op == RW && p.len == 4, "it gets what was left for it");
@@ -632,7 +632,7 @@ static void test_no_rx_buffers(uint64_t features)
 	ok(guest_op(&g, REQUEST, 0), "REQUEST without an rx buffer is taken");
 	shim_write(&g, "x", 1);
 	is_int(send_strange(100), 64, "64 answers wait, the rest of the queue does, too");
-	ok(guest_turn(&g), "and the loop is at rest");
+	ok(loop_turns(&g.loop), "and the loop is at rest");
 	guest_rx(&g, 1, 100);
 	while (guest_recv(&g, &r) && r.op == RST && r.dst_port == 9)
 		answered++;
@@ -656,7 +656,7 @@ static void test_no_rx_buffers(uint64_t features)
 static void broken(const char *what)
 {
 	ok(is_broken(), "%s: needs reset", what);
-	ok(guest_turn(&g) && shim_read(&g, scratch, 9) == 0, "the shim sees the end");
+	ok(loop_turns(&g.loop) && shim_read(&g, scratch, 9) == 0, "the shim sees the end");
 	driver_kick(&g.d, RX);
 	guest_start(&g, DRIVER_ALL);
 	guest_rx(&g, 2, 4096);

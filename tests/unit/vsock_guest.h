@@ -9,7 +9,6 @@
 #define TESTS_UNIT_VSOCK_GUEST_H
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <linux/vm_sockets.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "base/sock.h"
 #include "vmm/devices.h"
 #include "vmm/vsock_packet.h"
+#include "turns.h"
 #include "vring.h"
 
 enum { RX, TX, EVENT };
@@ -90,18 +90,6 @@ static inline void guest_close(struct guest *g)
 		close(g->shim);
 }
 
-/* Gives the device's loop turns until nothing is to be done: false if that never comes. */
-static inline bool guest_turn(struct guest *g)
-{
-	struct pollfd p = { .fd = g->loop.epfd, .events = POLLIN };
-	unsigned turns = 0;
-
-	while (poll(&p, 1, 0) > 0)
-		if (loop_once(&g->loop, 0) < 0 || ++turns > 100)
-			return false;
-	return true;
-}
-
 static inline struct vsock_packet guest_packet(struct guest *g, uint16_t op, uint32_t len)
 {
 	return (struct vsock_packet){
@@ -130,7 +118,7 @@ static inline bool guest_send(struct guest *g, const struct vsock_packet *p, con
 	if (driver_add(&g->d, TX, s, s[1].len ? 2 : 1) < 0)
 		driver_die("no room in the tx queue");
 	driver_kick(&g->d, TX);
-	guest_turn(g);
+	loop_turns(&g->loop);
 	return driver_used(&g->d, TX, NULL, NULL);
 }
 
@@ -181,7 +169,7 @@ static inline bool guest_recv(struct guest *g, struct vsock_packet *ret)
 	uint16_t head;
 	uint32_t len;
 
-	guest_turn(g);
+	loop_turns(&g->loop);
 	if (!driver_used(&g->d, RX, &head, &len))
 		return false;
 	at = driver_ptr(&g->d, g->rx_gpa[head], g->rx_bytes);
@@ -221,7 +209,7 @@ static inline ssize_t shim_read(struct guest *g, void *to, size_t n)
 
 	if (got < 0)
 		got = -errno;
-	guest_turn(g);
+	loop_turns(&g->loop);
 	return got;
 }
 
@@ -231,7 +219,7 @@ static inline ssize_t shim_write(struct guest *g, const void *from, size_t n)
 
 	if (put < 0)
 		put = -errno;
-	guest_turn(g);
+	loop_turns(&g->loop);
 	return put;
 }
 
