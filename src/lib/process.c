@@ -35,6 +35,7 @@ struct boxlite_process {
 	uint64_t start_ns;     /* of the box's start, if this process started it */
 	struct timing timing;
 	bool over;             /* the connection has ended */
+	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
 	struct proc_exit exit;
 };
@@ -108,7 +109,8 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 	case FRAME_STARTED:
 		p->started = true;
 		return 0;
-	case FRAME_TIMING:
+	case FRAME_TIMING: /* the last frame to the owner */
+		p->box_ended = true;
 		return wire_get_timing(f, &p->timing);
 	default:
 		return 0; /* READY: nothing to do here */
@@ -132,14 +134,20 @@ static void remove_box(struct boxlite_process *p)
 	}
 }
 
-/* The shim is gone. If it did not say how the process ended, nobody can. */
+/*
+ * The shim has closed the connection. After its last frame the box is nobody's, and the shim only has the end of the
+ * VM to wait for. Without that frame it has died: once it is gone, so are its locks. If it did not say how the process
+ * ended, nobody can.
+ */
 static void on_over(struct boxlite_process *p)
 {
 	int status;
 
 	p->over = true;
 	close_fd(&p->conn.fd);
-	if (p->shim.pidfd >= 0)
+	if (p->box_ended)
+		home_leave(p->home, &p->shim);
+	else if (p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
 	if (!p->ended) {
 		p->ended = true;

@@ -33,7 +33,7 @@ struct machine {
 	int agent_fd;   /* the engine's end of the agent channel */
 	int console_fd; /* the engine's end of the console: it writes */
 	int stderr_fd;  /* the engine's own complaints */
-	int report_fd;  /* an empty file for struct machine_report; engine kvm only */
+	int report_fd;  /* the engine's end of a stream socket, for struct machine_report; engine kvm only */
 	bool debug;     /* the kernel talks */
 	bool park;      /* the agent waits for the host's first bytes, and says PARKED when it does */
 };

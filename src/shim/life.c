@@ -2,9 +2,10 @@
  * The life of a box: what each event means in each state. States only go
  * forward (enum life). Every path ends in life_machine_ended(), which writes
  * exit.json and tells the clients; then the shim waits only for clients that
- * still have bytes to read, and exits. The lock goes with the process, last of
- * all, unless such a client keeps it waiting (it may be stopped): no box runs
- * for its sake, so the lock is given back before the wait.
+ * still have bytes to read, and exits. The lock is given back before that:
+ * no box runs for the sake of such a client (it may be stopped), and who sees
+ * the end of its connection can start or remove the box. Last of all, with
+ * the process, goes the machine's VM, whose end takes a while in the kernel.
  */
 #include "shim/shim.h"
 
@@ -270,15 +271,15 @@ void life_check_done(struct shim *s)
 
 	if (s->life != LIFE_DONE)
 		return;
+	if (s->lock_fd >= 0) {
+		life_release(s);
+		loop_timer_set(s->timer_watch.fd, LINGER_MS);
+	}
 	for (c = s->clients; c; c = next) {
 		next = c->next;
 		if (!conn_wants_write(&c->conn))
 			client_drop(c);
 	}
-	if (!s->clients) {
+	if (!s->clients)
 		loop_stop(&s->loop);
-	} else if (s->lock_fd >= 0) {
-		life_release(s);
-		loop_timer_set(s->timer_watch.fd, LINGER_MS);
-	}
 }

@@ -175,7 +175,7 @@ void machine_has_agent(struct shim *s)
 
 /* The engine's ends of the machine's connections, and ours. */
 struct ends {
-	int agent, console, complaints, monitor;
+	int agent, console, complaints, monitor, report;
 	int near_agent, near_monitor;
 };
 
@@ -185,6 +185,7 @@ static void close_ends(struct ends *e)
 	close_fd(&e->console);
 	close_fd(&e->complaints);
 	close_fd(&e->monitor);
+	close_fd(&e->report);
 	close_fd(&e->near_agent);
 	close_fd(&e->near_monitor);
 }
@@ -200,6 +201,12 @@ static int open_ends(struct shim *s, struct ends *e, struct error *err)
 	if (r == 0) {
 		e->near_agent = pair[0];
 		e->agent = pair[1];
+		r = sock_pair(pair);
+	}
+	if (r == 0) {
+		close_fd(&s->report_fd);
+		s->report_fd = pair[0];
+		e->report = pair[1];
 		if (s->way != WAY_BOOT)
 			r = sock_pair(pair);
 	}
@@ -225,7 +232,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 		.agent_fd = e->agent,
 		.console_fd = e->console,
 		.stderr_fd = e->complaints,
-		.report_fd = s->report_fd,
+		.report_fd = e->report,
 		.debug = s->spec.debug,
 		.park = s->way == WAY_PARK,
 	};
@@ -260,7 +267,7 @@ static int open_memory(struct shim *s, struct error *err)
 
 static int start(struct shim *s, struct error *err)
 {
-	struct ends e = { -1, -1, -1, -1, -1, -1 };
+	struct ends e = { -1, -1, -1, -1, -1, -1, -1 };
 	int r = open_ends(s, &e, err);
 
 	loop_timer_set(s->timer_watch.fd, s->way == WAY_RESTORE ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
@@ -278,12 +285,15 @@ static int start(struct shim *s, struct error *err)
 	return r;
 }
 
-/* The engine's times, if it has written any. They are only shown: nothing depends on them. */
+/* What the engine has said, if anything; its end is closed, so this waits for nothing. The times are only shown: nothing
+ * depends on them. */
 void machine_read_report(struct shim *s)
 {
 	struct machine_report r;
+	size_t nfds = 0;
 
-	if (s->report_fd < 0 || pread(s->report_fd, &r, sizeof(r), 0) != sizeof(r))
+	if (s->report_fd < 0 || s->vm_fd >= 0 ||
+	    sock_recv_fds(s->report_fd, &r, sizeof(r), &s->vm_fd, 1, &nfds) != sizeof(r))
 		return;
 	s->timing.at[TIMING_VMM] = r.main_ns;
 	s->timing.at[TIMING_GUEST] = r.run_ns;
@@ -318,9 +328,6 @@ int machine_start(struct shim *s, struct error *err)
 
 	s->way = s->spec.template_key ? WAY_PARK : s->spec.from_template ? WAY_RESTORE : WAY_BOOT;
 	s->has_template = s->way != WAY_BOOT;
-	s->report_fd = memfd_create("report", MFD_CLOEXEC);
-	if (s->report_fd < 0)
-		return error_sys(err, "cannot make a file for the engine's report");
 	r = start(s, err);
 	if (r == 0 || s->way == WAY_BOOT)
 		return r;

@@ -139,6 +139,7 @@ int main(void)
 		.memory_fd = -1,
 		.state_fd = -1,
 		.report_fd = -1,
+		.vm_fd = -1,
 		.agent = { .fd = -1 },
 		.early = { .max = AGENT_OUT_MAX },
 		.agent_watch = { .fd = -1 },

@@ -93,7 +93,8 @@ struct shim {
 	uint32_t next_agent_id;
 
 	struct timing timing; /* stamped where it happens */
-	int report_fd;        /* owned; where the engine says when it came how far (wire/machine.h) */
+	int report_fd;        /* owned; our end of where the engine says how far it came (wire/machine.h) */
+	int vm_fd;            /* owned; came with that, to be closed last of all */
 	struct console *console;
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/sock.h"
 #include "base/str.h"
 #include "vmm/jail_probe.h"
 #include "vmm/machine.h"
@@ -147,10 +148,11 @@ static int run_machine(void)
 	if (r == 0)
 		r = watch_ends(&v, &err);
 	report.run_ns = clock_ns();
-	/* Nobody depends on it. */
-	(void)!pwrite(VMM_FD_REPORT, &report, sizeof(report), 0);
-	if (r == 0)
+	if (r == 0) {
+		/* Nobody depends on it, or listens, if a person starts this by hand. */
+		(void)!sock_send_fds(VMM_FD_REPORT, &report, sizeof(report), &v.machine.vm.fd, 1);
 		r = machine_start(&v.machine, &err);
+	}
 	if (r == 0) {
 		r = loop_run(&v.loop);
 		status = r < 0 ? 1 : explain(&v.machine.vm);

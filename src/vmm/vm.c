@@ -28,7 +28,6 @@ static int check_kvm(int kvm_fd, unsigned ncpus, struct error *err)
 		{ KVM_CAP_USER_MEMORY, "user memory" },
 		{ KVM_CAP_SET_TSS_ADDR, "KVM_SET_TSS_ADDR" },
 		{ KVM_CAP_EXT_CPUID, "KVM_GET_SUPPORTED_CPUID" },
-		{ KVM_CAP_IRQFD, "irqfd" },
 		{ KVM_CAP_IOEVENTFD, "ioeventfd" },
 		{ KVM_CAP_IMMEDIATE_EXIT, "immediate_exit" },
 	};

@@ -17,7 +17,7 @@ enum vmm_fd {
 	VMM_FD_INITRD = 8,
 	VMM_FD_NET = 9,     /* if it has a network: seqpacket socket, one frame a message (vmm/devices.h) */
 	VMM_FD_DISK0 = 10,  /* and the next ones: disks */
-	VMM_FD_REPORT = 14, /* struct machine_report is written here, at the beginning */
+	VMM_FD_REPORT = 14, /* stream socket: struct machine_report goes there, with the VM (KVM's fd) */
 };
 
 /* The last line of boxlite-vmm's standard error when the guest's kernel has ended itself by a panic. The kernel's own
@@ -40,8 +40,13 @@ struct machine_spec {
 	uint8_t mac[MACHINE_MAC]; /* net: the guest's address, that of one station */
 };
 
-/* When the vmm came how far, in ns of CLOCK_MONOTONIC. Written once, before the guest runs. Both ends are of one build
- * on one host, so this is the file's format. */
+/*
+ * When the vmm came how far, in ns of CLOCK_MONOTONIC. Sent once, before the guest runs. Both ends are of one build
+ * on one host, so this is the message's format.
+ *
+ * With it goes a reference to the VM. KVM takes its time for the last close of a VM (20 ms of waiting for others in
+ * the kernel): whoever holds this one has that wait, and not the end of the vmm's process, which the box's end waits for.
+ */
 struct machine_report {
 	uint64_t main_ns; /* its first own instruction */
 	uint64_t run_ns;  /* before the first KVM_RUN */
