@@ -285,8 +285,8 @@ static int start(struct shim *s, struct error *err)
 	return r;
 }
 
-/* What the engine has said, if anything; its end is closed, so this waits for nothing. The times are only shown: nothing
- * depends on them. */
+/* What the engine has said, if anything; its end is closed, so this waits for nothing. The times are only shown:
+ * nothing depends on them. */
 void machine_read_report(struct shim *s)
 {
 	struct machine_report r;

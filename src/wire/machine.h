@@ -45,7 +45,8 @@ struct machine_spec {
  * on one host, so this is the message's format.
  *
  * With it goes a reference to the VM. KVM takes its time for the last close of a VM (20 ms of waiting for others in
- * the kernel): whoever holds this one has that wait, and not the end of the vmm's process, which the box's end waits for.
+ * the kernel): whoever holds this one has that wait, and not the end of the vmm's process, which the box's end waits
+ * for.
  */
 struct machine_report {
 	uint64_t main_ns; /* its first own instruction */
