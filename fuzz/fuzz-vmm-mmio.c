@@ -51,7 +51,7 @@ static void kick(struct virtio *v, unsigned queue)
 	unsigned turns = 0;
 	int r;
 
-	if (!d->started || !virtio_running(v) || queue >= v->ops->nqueues || !q->running)
+	if (!d->started || !virtio_running(v) || queue >= v->nqueues || !q->running)
 		abort();
 	/* Its answers may be written over its own ring: it could go on for ever. */
 	while ((r = virtq_pop(q, &c)) == 1 && turns++ < VIRTQ_SIZE_MAX) {
@@ -71,7 +71,7 @@ static void reset(struct virtio *v)
 	unsigned i;
 
 	container_of(v, struct dummy, v)->started = false;
-	for (i = 0; i < v->ops->nqueues; i++)
+	for (i = 0; i < v->nqueues; i++)
 		if (v->queue[i].running || v->queue[i].broken || v->queue[i].ready)
 			abort();
 }

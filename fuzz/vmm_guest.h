@@ -87,7 +87,7 @@ static inline void hostile_desc(struct hostile *h, unsigned queue, uint16_t i, u
 /* A descriptor, anything at all, and its number as a request of the queue that is returned. */
 static inline unsigned hostile_lie(struct hostile *h, struct rd *r)
 {
-	unsigned queue = rd_u8(r) % h->d.v->ops->nqueues;
+	unsigned queue = rd_u8(r) % h->d.v->nqueues;
 	uint16_t i = rd_u8(r) % h->d.q[queue].size, flags = rd_u8(r), next = rd_u8(r);
 	uint64_t gpa = rd_u32(r);
 
@@ -177,7 +177,7 @@ static inline bool hostile_is_ring(const struct hostile *h, const struct iovec *
 {
 	unsigned i;
 
-	for (i = 0; i < h->d.v->ops->nqueues; i++) {
+	for (i = 0; i < h->d.v->nqueues; i++) {
 		const struct driver_queue *q = &h->d.q[i];
 
 		if (hostile_overlaps(v, q->ring_desc, 16ULL * q->size) ||
@@ -209,7 +209,7 @@ static inline void hostile_before(struct hostile *h)
 	memcpy(h->before, hostile_memory(h), hostile_bytes(h));
 	h->ngiven = 0;
 	h->exact = true;
-	for (i = 0; i < h->d.v->ops->nqueues; i++) {
+	for (i = 0; i < h->d.v->nqueues; i++) {
 		hostile_give(h, h->d.q[i].ring_used, 6 + 8ULL * h->d.q[i].size);
 		n += hostile_walk(h, i);
 	}
@@ -238,7 +238,7 @@ static inline void hostile_check_done(const struct hostile *h, unsigned queues)
 	const struct virtio *v = h->d.v;
 	unsigned i;
 
-	for (i = 0; virtio_running(v) && !h->rings && i < v->ops->nqueues; i++)
+	for (i = 0; virtio_running(v) && !h->rings && i < v->nqueues; i++)
 		if (queues & 1U << i)
 			must(!has_request(&v->queue[i]) && v->queue[i].next_used == v->queue[i].next_avail);
 }
@@ -258,7 +258,7 @@ static inline void hostile_config(struct hostile *h, struct rd *r)
 static inline unsigned hostile_step(struct hostile *h, struct rd *r)
 {
 	uint8_t what = rd_u8(r);
-	unsigned queue = (what >> 4) % h->d.v->ops->nqueues;
+	unsigned queue = (what >> 4) % h->d.v->nqueues;
 
 	switch (what & 15) {
 	case 0: return hostile_lie(h, r);

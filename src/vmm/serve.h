@@ -9,10 +9,11 @@
 typedef uint32_t serve_fn(struct virtio *v, const struct virtq_chain *c);
 
 /*
- * A device's share of a turn. Its lock is held while it serves a queue, so that vCPUs that touch its registers wait;
- * and the loop's thread has no time for other devices. A driver that adds as fast as requests are done must not keep
- * them for ever: after a share (SERVE_REQUESTS, SERVE_MS) the rest is left to another kick, which v->kick_again asks
- * for. What bounds the time under the lock is the share and one more request, and each device bounds its requests.
+ * A device's share of a turn. Its lock is held while it serves a queue, so that vCPUs that touch its registers wait
+ * (where queues are apart, it is the queue's, and a reset waits); and the loop's thread has no time for other devices.
+ * A driver that adds as fast as requests are done must not keep them for ever: after a share (SERVE_REQUESTS, SERVE_MS)
+ * the rest is left to another kick, which v->kick_again asks for. What bounds the time under the lock is the share and
+ * one more request, and each device bounds its requests.
  */
 #define SERVE_REQUESTS VIRTQ_SIZE_MAX
 #define SERVE_MS 20

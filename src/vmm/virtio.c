@@ -36,14 +36,20 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops, const struct me
 	unsigned i;
 
 	assert(ops->nqueues <= VIRTIO_QUEUES_MAX);
-	*v = (struct virtio){ .ops = ops, .interrupt = interrupt, .interrupt_ud = ud };
+	*v = (struct virtio){ .ops = ops, .nqueues = ops->nqueues, .interrupt = interrupt, .interrupt_ud = ud };
 	pthread_mutex_init(&v->lock, NULL);
-	for (i = 0; i < ops->nqueues; i++)
+	for (i = 0; i < ops->nqueues; i++) {
+		pthread_mutex_init(&v->queue_lock[i], NULL);
 		virtq_init(&v->queue[i], mem, ops->queue_size);
+	}
 }
 
 void virtio_fini(struct virtio *v)
 {
+	unsigned i;
+
+	for (i = 0; i < v->ops->nqueues; i++)
+		pthread_mutex_destroy(&v->queue_lock[i]);
 	pthread_mutex_destroy(&v->lock);
 }
 
@@ -58,7 +64,9 @@ static void interrupt(struct virtio *v, unsigned cause)
 
 bool virtio_running(const struct virtio *v)
 {
-	return (v->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(v->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	const unsigned bits = VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	return (v->status & bits) == VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
 void virtio_notify_queue(struct virtio *v, unsigned queue)
@@ -75,17 +83,20 @@ void virtio_config_changed(struct virtio *v)
 		interrupt(v, VIRTIO_MMIO_INT_CONFIG);
 }
 
+/* Where queues are apart, several may find something at once: one of them says so. The next one that does comes after a
+ * reset, which takes all locks, so times_broken needs none of its own. */
 void virtio_broken(struct virtio *v, const char *why)
 {
-	const char *detail = NULL;
+	const char *detail = NULL, *found;
 	unsigned i;
 
-	if (v->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+	if (atomic_fetch_or(&v->status, VIRTIO_CONFIG_S_NEEDS_RESET) & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
-	v->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	for (i = 0; i < v->ops->nqueues; i++)
-		if (v->queue[i].broken)
-			detail = v->queue[i].why;
+	for (i = 0; i < v->nqueues; i++) {
+		found = virtq_why(&v->queue[i]);
+		if (found)
+			detail = found;
+	}
 	/* A guest may do it again and again: every power of two is told. */
 	v->times_broken++;
 	if (!(v->times_broken & (v->times_broken - 1)))
@@ -96,10 +107,15 @@ void virtio_broken(struct virtio *v, const char *why)
 
 void virtio_kick(struct virtio *v, unsigned queue)
 {
-	pthread_mutex_lock(&v->lock);
-	if (virtio_running(v) && queue < v->ops->nqueues && v->queue[queue].running)
+	pthread_mutex_t *lock;
+
+	if (queue >= v->nqueues)
+		return;
+	lock = v->ops->queues_apart ? &v->queue_lock[queue] : &v->lock;
+	pthread_mutex_lock(lock);
+	if (virtio_running(v) && v->queue[queue].running)
 		v->ops->kick(v, queue);
-	pthread_mutex_unlock(&v->lock);
+	pthread_mutex_unlock(lock);
 }
 
 /* --- status -------------------------------------------------------------------------------------- */
@@ -114,9 +130,10 @@ static void reset(struct virtio *v)
 {
 	unsigned i;
 
-	for (i = 0; i < v->ops->nqueues; i++)
+	for (i = 0; i < v->nqueues; i++)
 		virtq_reset(&v->queue[i]);
-	v->status = v->device_features_sel = v->driver_features_sel = v->queue_sel = 0;
+	v->status = 0;
+	v->device_features_sel = v->driver_features_sel = v->queue_sel = 0;
 	v->driver_features = 0;
 	atomic_store(&v->isr, 0);
 	if (v->ops->reset)
@@ -134,7 +151,7 @@ static void start(struct virtio *v)
 		virtio_broken(v, "DRIVER_OK before FEATURES_OK");
 		return;
 	}
-	for (i = 0; i < v->ops->nqueues; i++)
+	for (i = 0; i < v->nqueues; i++)
 		if (virtq_start(&v->queue[i], v->driver_features & EVENT_IDX,
 				v->driver_features & INDIRECT_DESC) < 0) {
 			virtio_broken(v, "a queue cannot be used");
@@ -160,6 +177,18 @@ static void set_status(struct virtio *v, uint32_t value)
 		start(v);
 }
 
+/* Waits for the requests that are being worked on, where they are not done under the lock that is held already. */
+static void write_status(struct virtio *v, uint32_t value)
+{
+	unsigned i, n = v->ops->queues_apart ? v->nqueues : 0;
+
+	for (i = 0; i < n; i++)
+		pthread_mutex_lock(&v->queue_lock[i]);
+	set_status(v, value);
+	for (i = 0; i < n; i++)
+		pthread_mutex_unlock(&v->queue_lock[i]);
+}
+
 /* --- registers ----------------------------------------------------------------------------------- */
 
 static uint32_t half(uint64_t v, uint32_t sel)
@@ -175,7 +204,7 @@ static void set_half(uint64_t *v, uint32_t sel, uint32_t value)
 /* The queue that QueueSel names; NULL if there is none. */
 static struct virtq *selected(struct virtio *v)
 {
-	return v->queue_sel < v->ops->nqueues ? &v->queue[v->queue_sel] : NULL;
+	return v->queue_sel < v->nqueues ? &v->queue[v->queue_sel] : NULL;
 }
 
 static uint32_t read_register(struct virtio *v, uint64_t offset)
@@ -233,7 +262,7 @@ static void write_register(struct virtio *v, uint64_t offset, uint32_t value)
 	case VIRTIO_MMIO_DRIVER_FEATURES: write_driver_features(v, value); break;
 	case VIRTIO_MMIO_DRIVER_FEATURES_SEL: v->driver_features_sel = value; break;
 	case VIRTIO_MMIO_QUEUE_SEL: v->queue_sel = value; break;
-	case VIRTIO_MMIO_STATUS: set_status(v, value); break;
+	case VIRTIO_MMIO_STATUS: write_status(v, value); break;
 	default: write_queue(v, offset, value); break;
 	}
 }

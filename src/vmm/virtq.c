@@ -29,8 +29,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a big-endian host mus
 static int breaks(struct virtq *q, const char *why)
 {
 	q->broken = true;
-	q->why = why;
+	__atomic_store_n(&q->why, why, __ATOMIC_RELAXED);
 	return -EBADMSG;
+}
+
+const char *virtq_why(const struct virtq *q)
+{
+	return __atomic_load_n(&q->why, __ATOMIC_RELAXED);
 }
 
 void virtq_init(struct virtq *q, const struct memory *mem, uint16_t size_max)

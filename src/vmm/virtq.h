@@ -3,7 +3,7 @@
  * copied once, the copy is checked, and the chain is bounded. A queue of a guest that lies is broken: it gives
  * nothing any more, and the device tells the driver (needs-reset).
  *
- * Not thread-safe: the device's lock is held (vmm/virtio.h).
+ * Not thread-safe, unless it says so: the device's lock is held, or the queue's (vmm/virtio.h).
  */
 #ifndef VMM_VIRTQ_H
 #define VMM_VIRTQ_H
@@ -28,7 +28,7 @@ struct virtq {
 	/* Ours. */
 	bool running;    /* virtq_start() has checked the above and they do not change */
 	bool broken;
-	const char *why; /* broken: what was wrong, for the log */
+	const char *why; /* broken: what was wrong, for the log. Atomic */
 	bool event_idx;  /* VIRTIO_RING_F_EVENT_IDX was negotiated */
 	bool indirect;   /* VIRTIO_RING_F_INDIRECT_DESC was */
 	uint16_t next_avail, next_used;
@@ -68,6 +68,9 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret) MUST_CHECK;
  * and the one before it comes back, too.
  */
 void virtq_unpop(struct virtq *q);
+
+/* What was wrong with a queue that is broken, else NULL. Any thread, but not during virtq_reset(). */
+const char *virtq_why(const struct virtq *q);
 
 /* Hands a chain back with `written` bytes in its writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);

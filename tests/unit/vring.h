@@ -262,7 +262,7 @@ static inline void driver_start_sized(struct driver *d, struct virtio *v, uint64
 	d->next_gpa = DRIVER_FIRST_GPA;
 	if (!driver_accept(d, v, (driver_offered(d) & wanted) | DRIVER_VERSION_1))
 		driver_die("the device does not accept what it offers");
-	for (i = 0; i < v->ops->nqueues; i++) {
+	for (i = 0; i < v->nqueues; i++) {
 		driver_make_queue(d, i, size);
 		driver_place_queue(d, i);
 	}
