@@ -22,11 +22,15 @@
 #include "base/log.h"
 #include "base/str.h"
 
+/* The interrupt is an edge. One that is raised while another thread has the line up would be lost, and the guest may
+ * have answered that other one already. */
 static void raise_irq(void *ud)
 {
-	const struct slot *s = ud;
+	struct slot *s = ud;
 
+	pthread_mutex_lock(&s->irq_lock);
 	vm_pulse_irq(s->vm, s->irq);
+	pthread_mutex_unlock(&s->irq_lock);
 }
 
 static void on_kick(struct watch *w, uint32_t events)
@@ -92,6 +96,7 @@ static struct slot *new_slot(struct vmm_machine *m, struct loop *l, void (*close
 		return NULL;
 	}
 	*s = (struct slot){ .vm = &m->vm, .irq = MMIO_IRQ_FIRST + m->nslots, .close = close_device, .loop = l };
+	pthread_mutex_init(&s->irq_lock, NULL);
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
 		s->kick[q] = (struct kick){ .watch = WATCH_NONE, .slot = s, .queue = q };
 	m->nslots++;
@@ -343,6 +348,7 @@ static void close_slot(struct slot *s)
 		close_watch(s->loop, &s->kick[q].watch);
 	if (s->device)
 		s->close(s->device);
+	pthread_mutex_destroy(&s->irq_lock);
 }
 
 void machine_close(struct vmm_machine *m)

@@ -22,6 +22,7 @@ struct slot {
 	void (*close)(struct virtio *v);
 	struct vm *vm;
 	unsigned irq;          /* its line */
+	pthread_mutex_t irq_lock; /* of the line */
 	struct kick kick[VIRTIO_QUEUES_MAX];
 	struct loop *loop;     /* of the thread that serves it */
 };

@@ -74,7 +74,8 @@ int vm_ioeventfd(struct vm *vm, uint64_t gpa, uint32_t value, int eventfd, struc
 
 /* Starts the vCPU threads. They end with the machine; its end is told by ended_fd. */
 int vm_start(struct vm *vm, struct error *err) MUST_CHECK;
-/* Raises an interrupt line and lowers it; any thread. */
+/* Raises an interrupt line and lowers it; any thread, but one at a time for each line: a line that is up already does
+ * not rise. */
 void vm_pulse_irq(struct vm *vm, unsigned gsi);
 void vm_stop(struct vm *vm);  /* VM_KILLED, unless it has ended; any thread */
 void vm_close(struct vm *vm); /* stops, joins all threads, releases everything; fine at any stage after vm_open() */
