@@ -1,5 +1,6 @@
 /*
- * The disk (virtio 1.2, 5.2): a raw file, requests done one after the other.
+ * The disk (virtio 1.2, 5.2): a raw file; the requests of a queue are done one after the other, those of different
+ * queues side by side (VIRTIO_BLK_F_MQ).
  *
  * A request is a header (16 bytes) and data or ranges in the readable part of a chain, data and one status
  * byte at the very end of the writable part; where descriptors begin and end means nothing (2.7.4.1). One
@@ -11,10 +12,18 @@
  * kernel may have dropped what it could not write, and a second call says that all is well: so it is not
  * asked again, and every later flush fails, too.
  *
- * A request that waits for the host's disk has the device's lock and the thread that it came by.
+ * A flush is for what was done before it on any queue: a write is pushed when pwrite(2) has returned, and fdatasync(2)
+ * is for the whole file, whoever wrote to it.
  *
- * One queue and no VIRTIO_BLK_F_MQ: all queues would wait for the same thread.
+ * Flushes of different queues take turns. The kernel tells of a write that failed once per open file: of two calls at
+ * once one gets the error, the other one success, though it was to cover that write, too. In turns, the second knows
+ * how the first ended. It need not call again if that one began after it came: many that wait share one call.
+ *
+ * A request that waits for the host's disk has its queue's lock and the thread that it came by, and nobody else's
+ * (vmm/virtio.h: queues are apart). Two requests under way at once for the same sectors have no order; a driver that
+ * wants one waits for the first.
  */
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,10 +56,13 @@ struct blk {
 	struct virtio v;
 	int fd; /* owned */
 	bool readonly;
-	bool write_through;
-	bool sync_failed;
-	int logged; /* the last reason that was logged, negative errno */
+	bool write_through; /* changes with all locks held */
 	uint64_t sectors;
+	atomic_int logged;  /* the last reason that was logged, negative errno */
+
+	pthread_mutex_t sync_lock; /* held during fdatasync(2); of the next */
+	bool sync_failed;
+	atomic_ullong syncs; /* that have begun; changes with the lock held */
 };
 
 static struct blk *blk_of(struct virtio *v)
@@ -64,9 +76,8 @@ static uint8_t status_of(struct blk *b, const char *what, int r)
 {
 	if (r >= 0)
 		return VIRTIO_BLK_S_OK;
-	if (b->logged != r)
+	if (atomic_exchange(&b->logged, r) != r)
 		log_warn("disk: cannot %s: %s", what, strerror(-r));
-	b->logged = r;
 	return VIRTIO_BLK_S_IOERR;
 }
 
@@ -75,19 +86,33 @@ static bool in_disk(const struct blk *b, uint64_t sector, uint64_t n)
 	return sector <= b->sectors && n <= b->sectors - sector;
 }
 
-static int sync_file(struct blk *b)
+/* With the lock held and no failure before. */
+static int sync_now(struct blk *b)
 {
 	int r;
 
-	if (b->sync_failed)
-		return -EIO;
-	if (b->readonly)
-		return 0;
+	atomic_fetch_add(&b->syncs, 1);
 	do
 		r = fdatasync(b->fd);
 	while (r < 0 && errno == EINTR);
 	b->sync_failed = r < 0;
 	return r < 0 ? -errno : 0;
+}
+
+static int sync_file(struct blk *b)
+{
+	unsigned long long before = atomic_load(&b->syncs);
+	int r = 0;
+
+	if (b->readonly)
+		return 0;
+	pthread_mutex_lock(&b->sync_lock);
+	if (b->sync_failed)
+		r = -EIO;
+	else if (b->syncs == before) /* else one has begun since we came, and has ended well: it was for us, too */
+		r = sync_now(b);
+	pthread_mutex_unlock(&b->sync_lock);
+	return r;
 }
 
 /* Moves all of the iovecs, which are used up, from or to the file at a byte offset: 0 or -errno. */
@@ -278,6 +303,8 @@ static uint64_t features(struct virtio *v)
 		       1ULL << VIRTIO_BLK_F_BLK_SIZE | 1ULL << VIRTIO_BLK_F_TOPOLOGY |
 		       1ULL << VIRTIO_BLK_F_FLUSH;
 
+	if (v->nqueues > 1)
+		all |= 1ULL << VIRTIO_BLK_F_MQ;
 	if (blk_of(v)->readonly)
 		return all | 1ULL << VIRTIO_BLK_F_RO;
 	return all | 1ULL << VIRTIO_BLK_F_DISCARD | 1ULL << VIRTIO_BLK_F_WRITE_ZEROES;
@@ -293,6 +320,7 @@ static void config_read(struct virtio *v, uint32_t offset, void *to, uint32_t n)
 		/* Smaller or crooked writes are possible, but make the host read first. */
 		.physical_block_exp = 3,
 		.min_io_size = htole16(4096 / SECTOR),
+		.num_queues = htole16((uint16_t)v->nqueues),
 	};
 
 	if (!blk_of(v)->readonly) {
@@ -308,21 +336,23 @@ static void config_read(struct virtio *v, uint32_t offset, void *to, uint32_t n)
 
 static const struct virtio_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
-	.nqueues = 1,
+	.nqueues = BLK_QUEUES_MAX,
 	.queue_size = VIRTQ_SIZE_MAX,
+	.queues_apart = true,
 	.features = features,
 	.start = start,
 	.kick = kick,
 	.config_read = config_read,
 };
 
-struct virtio *blk_open(int disk_fd, bool readonly, const struct memory *mem, irq_fn *irq, void *ud,
+struct virtio *blk_open(int disk_fd, bool readonly, unsigned queues, const struct memory *mem, irq_fn *irq, void *ud,
 			struct error *err)
 {
 	auto_fd int fd = disk_fd;
 	struct stat st;
 	struct blk *b;
 
+	assert(queues >= 1 && queues <= BLK_QUEUES_MAX);
 	if (fstat(fd, &st) < 0) {
 		error_sys(err, "cannot examine the disk");
 		return NULL;
@@ -339,7 +369,9 @@ struct virtio *blk_open(int disk_fd, bool readonly, const struct memory *mem, ir
 	b->fd = take_fd(&fd);
 	b->readonly = readonly;
 	b->sectors = (uint64_t)st.st_size / SECTOR;
+	pthread_mutex_init(&b->sync_lock, NULL);
 	virtio_init(&b->v, &blk_ops, mem, irq, ud);
+	b->v.nqueues = queues;
 	return &b->v;
 }
 
@@ -348,6 +380,7 @@ void blk_close(struct virtio *v)
 	if (!v)
 		return;
 	virtio_fini(v);
+	pthread_mutex_destroy(&blk_of(v)->sync_lock);
 	close_fd(&blk_of(v)->fd);
 	free(blk_of(v));
 }

@@ -1,7 +1,7 @@
 /*
  * The devices. Each is opened with fds that it owns from then on, also when that fails; serves its queues from
  * virtio_kick() and from the loop that it is given (one thread runs that loop), and is closed when no vCPU runs
- * any more.
+ * any more and no thread serves it.
  *
  * `struct virtio *` is the device for the transport; x_close() takes the same.
  *
@@ -17,9 +17,12 @@
 
 typedef void irq_fn(void *ud);
 
+#define BLK_QUEUES_MAX 4
+
 /* A raw file of whole sectors. Read-only is enforced here. Requests are done before virtio_kick() returns, or in
- * one that v->kick_again asks for. */
-struct virtio *blk_open(int fd, bool readonly, const struct memory *mem, irq_fn *irq, void *ud, struct error *err);
+ * one that v->kick_again asks for; those of 1 to BLK_QUEUES_MAX queues side by side, by as many threads that kick. */
+struct virtio *blk_open(int fd, bool readonly, unsigned queues, const struct memory *mem, irq_fn *irq, void *ud,
+			struct error *err);
 void blk_close(struct virtio *v);
 
 /* hvc0: what the guest writes goes to fd (a stream socket, a pipe); never waits for it longer than the fd's buffer:

@@ -3,7 +3,8 @@
  * guest for long. An interrupt is two ioctls and no eventfd (irqfd): for a pin of the I/O APIC, KVM hands an irqfd
  * to a kernel thread, and at the machine's end waits for a grace period of SRCU for each, 5 ms times the devices
  * (docs/decisions/011-vmm.md). The main thread's loop serves socket, network, console, entropy and balloon; each
- * disk has a thread of its own, because its requests wait for the host's disk.
+ * queue of a disk has a thread of its own, because its requests wait for the host's disk. A disk has as many queues as
+ * the guest has CPUs, BLK_QUEUES_MAX at most.
  *
  * Order of the end: the VM first (no vCPU runs any more), then the disk threads, then devices, then memory.
  */
@@ -95,10 +96,10 @@ static struct slot *new_slot(struct vmm_machine *m, struct loop *l, void (*close
 		error_set(err, -ENOSPC, "more than %d devices", MMIO_DEVICES_MAX);
 		return NULL;
 	}
-	*s = (struct slot){ .vm = &m->vm, .irq = MMIO_IRQ_FIRST + m->nslots, .close = close_device, .loop = l };
+	*s = (struct slot){ .vm = &m->vm, .irq = MMIO_IRQ_FIRST + m->nslots, .close = close_device };
 	pthread_mutex_init(&s->irq_lock, NULL);
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
-		s->kick[q] = (struct kick){ .watch = WATCH_NONE, .slot = s, .queue = q };
+		s->kick[q] = (struct kick){ .watch = WATCH_NONE, .loop = l, .slot = s, .queue = q };
 	m->nslots++;
 	return s;
 }
@@ -115,7 +116,7 @@ static int add_words(const struct vmm_machine *m, struct buf *cmdline)
 	return r;
 }
 
-/* Connects a device's queues to the VM and to its loop. */
+/* Connects a device's queues to the VM and to their loops. */
 static int wire_slot(struct vmm_machine *m, struct slot *s, struct error *err)
 {
 	unsigned index = (unsigned)(s - m->slot), q;
@@ -123,12 +124,12 @@ static int wire_slot(struct vmm_machine *m, struct slot *s, struct error *err)
 
 	s->device->kick_again = kick_again;
 	s->device->kick_again_ud = s;
-	for (q = 0; r == 0 && q < s->device->ops->nqueues; q++) {
+	for (q = 0; r == 0 && q < s->device->nqueues; q++) {
 		int fd = new_eventfd(err);
 
 		if (fd < 0)
 			return fd;
-		r = loop_add(s->loop, &s->kick[q].watch, fd, EPOLLIN, on_kick);
+		r = loop_add(s->kick[q].loop, &s->kick[q].watch, fd, EPOLLIN, on_kick);
 		if (r < 0) {
 			close(fd);
 			return error_code(err, r, "cannot watch a queue");
@@ -138,23 +139,16 @@ static int wire_slot(struct vmm_machine *m, struct slot *s, struct error *err)
 	return r;
 }
 
-static int add_disk(struct vmm_machine *m, int fd, bool readonly, struct error *err)
+/* The next thread for a queue of a disk, which is not started yet. */
+static int new_disk_thread(struct vmm_machine *m, struct loop **ret, struct error *err)
 {
-	struct disk_thread *t = &m->disk[m->ndisks];
-	struct slot *s;
+	struct disk_thread *t = &m->disk_thread[m->ndisk_threads];
 	int stop, r = loop_init(&t->loop);
 
 	if (r < 0)
 		return error_code(err, r, "cannot make an event loop");
-	t->open = true;
 	t->stop = WATCH_NONE;
-	m->ndisks++;
-	s = new_slot(m, &t->loop, blk_close, err);
-	if (!s)
-		return -ENOMEM;
-	s->device = blk_open(fd, readonly, &m->mem, raise_irq, s, err);
-	if (!s->device)
-		return -EIO;
+	m->ndisk_threads++;
 	stop = new_eventfd(err);
 	if (stop < 0)
 		return stop;
@@ -163,7 +157,24 @@ static int add_disk(struct vmm_machine *m, int fd, bool readonly, struct error *
 		close(stop);
 		return error_code(err, r, "cannot watch a disk's end");
 	}
+	*ret = &t->loop;
 	return 0;
+}
+
+static int add_disk(struct vmm_machine *m, int fd, bool readonly, unsigned queues, struct error *err)
+{
+	struct slot *s = new_slot(m, NULL, blk_close, err);
+	unsigned q;
+	int r = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->device = blk_open(fd, readonly, queues, &m->mem, raise_irq, s, err);
+	if (!s->device)
+		return -EIO;
+	for (q = 0; r == 0 && q < queues; q++)
+		r = new_disk_thread(m, &s->kick[q].loop, err);
+	return r;
 }
 
 static int add_net(struct vmm_machine *m, const uint8_t mac[MACHINE_MAC], struct error *err)
@@ -222,7 +233,7 @@ static int add_devices(struct vmm_machine *m, const struct machine_spec *spec, s
 	int r = 0;
 
 	for (i = 0; r == 0 && i < spec->ndisks; i++)
-		r = add_disk(m, VMM_FD_DISK0 + (int)i, spec->readonly[i], err);
+		r = add_disk(m, VMM_FD_DISK0 + (int)i, spec->readonly[i], MIN(spec->cpus, BLK_QUEUES_MAX), err);
 	if (r == 0)
 		r = add_device(m, open_vsock, vsock_close, err);
 	if (r == 0 && spec->net)
@@ -311,12 +322,13 @@ int machine_start(struct vmm_machine *m, struct error *err)
 {
 	unsigned i;
 
-	for (i = 0; i < m->ndisks; i++) {
-		int r = -pthread_create(&m->disk[i].thread, NULL, serve_disk, &m->disk[i]);
+	for (i = 0; i < m->ndisk_threads; i++) {
+		struct disk_thread *t = &m->disk_thread[i];
+		int r = -pthread_create(&t->thread, NULL, serve_disk, t);
 
 		if (r < 0)
 			return error_code(err, r, "cannot start a thread");
-		m->disk[i].started = true;
+		t->started = true;
 	}
 	return vm_start(&m->vm, err);
 }
@@ -329,15 +341,18 @@ static void close_watch(struct loop *l, struct watch *w)
 	close_fd(&fd);
 }
 
-static void stop_disk(struct disk_thread *t)
+/* All are told before the first is waited for: what they are doing, they end together. */
+static void stop_disks(struct vmm_machine *m)
 {
 	uint64_t one = 1;
+	unsigned i;
 
-	if (!t->started)
-		return;
-	if (write(t->stop.fd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(t->thread, NULL);
-	t->started = false;
+	for (i = 0; i < m->ndisk_threads; i++)
+		if (m->disk_thread[i].started && write(m->disk_thread[i].stop.fd, &one, sizeof(one)) < 0)
+			abort(); /* cannot be: its counter is 0 */
+	for (i = 0; i < m->ndisk_threads; i++)
+		if (m->disk_thread[i].started)
+			pthread_join(m->disk_thread[i].thread, NULL);
 }
 
 static void close_slot(struct slot *s)
@@ -345,7 +360,7 @@ static void close_slot(struct slot *s)
 	unsigned q;
 
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
-		close_watch(s->loop, &s->kick[q].watch);
+		close_watch(s->kick[q].loop, &s->kick[q].watch);
 	if (s->device)
 		s->close(s->device);
 	pthread_mutex_destroy(&s->irq_lock);
@@ -357,13 +372,12 @@ void machine_close(struct vmm_machine *m)
 
 	if (m->vm_is_open)
 		vm_close(&m->vm);
-	for (i = 0; i < m->ndisks; i++)
-		stop_disk(&m->disk[i]);
+	stop_disks(m);
 	for (i = 0; i < m->nslots; i++)
 		close_slot(&m->slot[i]);
-	for (i = 0; i < m->ndisks; i++) {
-		close_watch(&m->disk[i].loop, &m->disk[i].stop);
-		loop_fini(&m->disk[i].loop);
+	for (i = 0; i < m->ndisk_threads; i++) {
+		close_watch(&m->disk_thread[i].loop, &m->disk_thread[i].stop);
+		loop_fini(&m->disk_thread[i].loop);
 	}
 	mem_close(&m->mem);
 }

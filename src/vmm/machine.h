@@ -12,6 +12,7 @@ struct slot;
 
 struct kick {
 	struct watch watch; /* on an owned eventfd, which the guest's QueueNotify writes */
+	struct loop *loop;  /* of the thread that serves the queue */
 	struct slot *slot;
 	unsigned queue;
 };
@@ -24,15 +25,14 @@ struct slot {
 	unsigned irq;          /* its line */
 	pthread_mutex_t irq_lock; /* of the line */
 	struct kick kick[VIRTIO_QUEUES_MAX];
-	struct loop *loop;     /* of the thread that serves it */
 };
 
-/* A thread that serves one disk: a request is done before the next is taken, and nobody else waits for it. */
+/* A thread that serves one queue of a disk: a request is done before the next is taken, and no other queue waits. */
 struct disk_thread {
 	struct loop loop;
 	pthread_t thread;
 	struct watch stop; /* on an owned eventfd */
-	bool open, started;
+	bool started;
 };
 
 struct vmm_machine {
@@ -41,8 +41,8 @@ struct vmm_machine {
 	struct loop *loop; /* borrowed; serves all devices but disks */
 	struct slot slot[MMIO_DEVICES_MAX];
 	unsigned nslots;
-	struct disk_thread disk[MACHINE_DISKS_MAX];
-	unsigned ndisks;
+	struct disk_thread disk_thread[MACHINE_DISKS_MAX * BLK_QUEUES_MAX];
+	unsigned ndisk_threads;
 	bool vm_is_open;
 };
 

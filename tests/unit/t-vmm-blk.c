@@ -21,6 +21,7 @@
 static struct driver d;
 static struct virtio *v;
 static int file = -1; /* ours of the disk's file */
+static unsigned queues = 1;
 
 static uint8_t *at(uint64_t gpa)
 {
@@ -82,7 +83,7 @@ static void open_fd(int fd, bool readonly, uint64_t wanted)
 
 	file = fd;
 	driver_memory(&d, 8 * MIB);
-	v = blk_open(fcntl(fd, F_DUPFD_CLOEXEC, 0), readonly, &d.mem, driver_irq, &d, &err);
+	v = blk_open(fcntl(fd, F_DUPFD_CLOEXEC, 0), readonly, queues, &d.mem, driver_irq, &d, &err);
 	if (!v)
 		driver_die(err.text);
 	driver_start(&d, v, wanted);
@@ -154,11 +155,11 @@ static void test_open(void)
 	if (odd < 0 || ftruncate(odd, 1000) < 0 || pipe2(p, O_CLOEXEC) < 0)
 		abort();
 	driver_memory(&d, MIB);
-	ok(!blk_open(dup(odd), false, &d.mem, driver_irq, &d, &err), "a file of 1000 bytes is no disk");
+	ok(!blk_open(dup(odd), false, 1, &d.mem, driver_irq, &d, &err), "a file of 1000 bytes is no disk");
 	is_str(err.text, "the disk is not a file of whole sectors of 512 bytes", "and it is said why");
-	ok(!blk_open(p[0], false, &d.mem, driver_irq, &d, &err), "nor is a pipe");
+	ok(!blk_open(p[0], false, 1, &d.mem, driver_irq, &d, &err), "nor is a pipe");
 	is_int(fcntl(p[0], F_GETFD), -1, "an fd is gone also when opening fails");
-	ok(!blk_open(-1, false, &d.mem, driver_irq, &d, &err), "nor is nothing");
+	ok(!blk_open(-1, false, 1, &d.mem, driver_irq, &d, &err), "nor is nothing");
 	is_str(err.text, "cannot examine the disk: Bad file descriptor", "and it is said why");
 	close(p[1]);
 	close(lowest);
@@ -190,6 +191,27 @@ static void test_features(void)
 	is_int(driver_offered(&d) & device, base | F(VIRTIO_BLK_F_RO), "features of a read-only disk");
 	is_int(driver_config(&d, offsetof(struct virtio_blk_config, max_discard_sectors), 4), 0, "no discard");
 	close_disk();
+}
+
+static void test_queues(void)
+{
+	open_disk(false, DRIVER_ALL);
+	ok(!(driver_offered(&d) & F(VIRTIO_BLK_F_MQ)), "a disk of one queue does not speak of queues");
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	is_int(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 0, "and has no other");
+	close_disk();
+	queues = 3;
+	open_disk(true, DRIVER_ALL);
+	ok(driver_offered(&d) & F(VIRTIO_BLK_F_MQ), "one of three does");
+	is_int(driver_config(&d, offsetof(struct virtio_blk_config, num_queues), 2), 3, "num_queues");
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 2);
+	is_int(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 256, "it has the third");
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 3);
+	is_int(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 0, "and no fourth");
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 3);
+	ok(!is_broken() && flush() == 0, "a kick of which is nothing");
+	close_disk();
+	queues = 1;
 }
 
 static void test_transfer(void)
@@ -591,7 +613,7 @@ static void test_share(void)
 
 	file = make_file();
 	driver_memory(&d, 8 * MIB);
-	v = blk_open(fcntl(file, F_DUPFD_CLOEXEC, 0), false, &d.mem, refill, &d, NULL);
+	v = blk_open(fcntl(file, F_DUPFD_CLOEXEC, 0), false, 1, &d.mem, refill, &d, NULL);
 	v->kick_again = again;
 	driver_start(&d, v, 0);
 	hostile = true;
@@ -617,6 +639,7 @@ int main(void)
 	signal(SIGXFSZ, SIG_IGN);
 	test_open();
 	test_features();
+	test_queues();
 	test_transfer();
 	test_bounds();
 	test_framing();
