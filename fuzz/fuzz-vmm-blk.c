@@ -1,8 +1,9 @@
 /*
  * A hostile guest of a disk: any bytes as requests, in any framing, some of them with broken rings.
  *
- * Input: a byte of options (see below), 64 bytes for the beginning of the data area, then requests: type, sector
- * (signed), bits that make it 2^56 times that and the header writable, and the pieces of hostile_chain().
+ * Input: a byte of options (see below; its bits 5 and 6: how many queues, less one), 64 bytes for the beginning of the
+ * data area, then requests: type, sector (signed), bits (1: the sector is 2^56 times that; 2: the header is writable;
+ * 4: nobody kicks; from bit 4 on: the queue), and the pieces of hostile_chain().
  *
  * The disk's file is longer than the disk: what is behind its end must stay as it is, as must a read-only disk.
  */
@@ -16,7 +17,8 @@
 #define DISK_BYTES 8192
 #define FILE_BYTES 16384
 #define QUEUE 64
-#define LOW_BYTES (64 * KIB)
+#define RINGS_BYTES (12 * KIB) /* of a queue */
+#define LOW_BYTES (64 * KIB)   /* with those of one */
 
 enum { READONLY = 1, FLUSH = 2, INDIRECT = 4, EVENT_IDX = 8, HUGE_AVAIL = 16 };
 
@@ -28,25 +30,33 @@ static uint64_t features_of(unsigned options)
 	       (options & EVENT_IDX ? DRIVER_EVENT_IDX : 0);
 }
 
+static unsigned queues_of(unsigned options)
+{
+	return (options >> 5) % BLK_QUEUES_MAX + 1;
+}
+
 /* One request: false when the input is at its end. */
 static bool do_request(struct hostile *h, uint64_t headers, struct rd *r, unsigned options)
 {
-	struct driver_queue *q = &h->d.q[0];
-	uint64_t gpa = headers + q->avail_idx % QUEUE * sizeof(struct virtio_blk_outhdr);
-	uint8_t type = rd_u8(r), nearly = rd_u8(r), far = rd_u8(r);
+	uint8_t type = rd_u8(r), nearly = rd_u8(r), bits = rd_u8(r);
+	unsigned queue = (bits >> 4) % h->d.v->nqueues;
+	struct driver_queue *q = &h->d.q[queue];
+	uint64_t gpa = headers + (queue * QUEUE + q->avail_idx % QUEUE) * sizeof(struct virtio_blk_outhdr);
 	uint64_t sector = (uint64_t)(int64_t)(int8_t)nearly;
-	struct virtio_blk_outhdr header = { .type = type, .sector = far & 1 ? sector << 56 : sector };
+	struct virtio_blk_outhdr header = { .type = type, .sector = bits & 1 ? sector << 56 : sector };
 
 	if (r->bad)
 		return false;
 	memcpy(driver_ptr(&h->d, gpa, sizeof(header)), &header, sizeof(header));
-	hostile_chain(h, 0, &(struct seg){ gpa, sizeof(header), far & 2 }, r);
+	hostile_chain(h, queue, &(struct seg){ gpa, sizeof(header), bits & 2 }, r);
 	if (options & HUGE_AVAIL)
 		q->ring_avail->idx += 4000;
+	if (bits & 4)
+		return !r->bad;
 	hostile_before(h);
-	driver_write(&h->d, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	driver_write(&h->d, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
 	hostile_after(h);
-	hostile_check_done(h, 1);
+	hostile_check_done(h, 1U << queue);
 	return !r->bad;
 }
 
@@ -82,7 +92,7 @@ static void grow_file(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rd r = rd_over(data, size);
-	unsigned options = rd_u8(&r);
+	unsigned options = rd_u8(&r), queues = queues_of(options);
 	const uint8_t *content = rd_bytes(&r, 64);
 	uint64_t headers;
 	struct hostile h;
@@ -91,12 +101,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!content)
 		return 0;
 	make_file();
-	hostile_open(&h, LOW_BYTES, false);
-	v = blk_open(fcntl(file, F_DUPFD_CLOEXEC, 0), options & READONLY, &h.d.mem, driver_irq, &h.d, NULL);
+	hostile_open(&h, LOW_BYTES + (queues - 1) * RINGS_BYTES, false);
+	v = blk_open(fcntl(file, F_DUPFD_CLOEXEC, 0), options & READONLY, queues, &h.d.mem, driver_irq, &h.d,
+		     NULL);
 	must(v);
 	grow_file();
 	hostile_start(&h, v, features_of(options), QUEUE);
-	headers = driver_alloc(&h.d, QUEUE * sizeof(struct virtio_blk_outhdr));
+	headers = driver_alloc(&h.d, queues * QUEUE * sizeof(struct virtio_blk_outhdr));
 	h.area = h.d.next_gpa;
 	memcpy(driver_ptr(&h.d, h.area, 64), content, 64);
 	while (do_request(&h, headers, &r, options))
