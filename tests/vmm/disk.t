@@ -22,7 +22,12 @@ is $? 1 "(a single wrong byte would have been found)"
 for n in 1 2 3 4; do truncate -s ${n}M disk$n; done
 vm --disk disk1 --disk disk2:ro --disk disk3 --disk disk4 disks
 results "four disks"
-is "${OUT//$'\n'/, }" "vda 2048, vdb 4096, vdc 6144, vdd 8192, end" "are there in their order"
+is "${OUT//$'\n'/, }" "vda 2048 1, vdb 4096 1, vdc 6144 1, vdd 8192 1, end" "are there in their order"
+vm --cpus 5 --disk disk1 --disk disk2:ro --disk disk3 --disk disk4 disks
+results "four disks of five CPUs"
+is "${OUT//$'\n'/, }" "vda 2048 4, vdb 4096 4, vdc 6144 4, vdd 8192 4, end" "have four queues each"
+vm --cpus 3 --disk disk1 disks
+is "${OUT//$'\n'/, }" "vda 2048 3, end" "one of three CPUs has three"
 vm --disk disk1 --disk disk2 --disk disk3 --disk disk4 --disk disk1 disks
 ended 1 'malformed description of a machine' "five are too many"
 truncate -s 1000 crooked

@@ -10,6 +10,7 @@
 #include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define WRITERS 4
 #define WRITES 150 /* of each of them */
 #define DEEP 64 /* requests at once */
+#define QUEUES_MAX 4 /* of a disk */
 #define SEED 0x626f786c697465ULL
 
 struct disk {
@@ -258,6 +260,17 @@ static void write_deep(struct disk *d)
 	check_all(d, d->direct, "many requests at once");
 }
 
+/* From now on this process runs on one CPU: its requests go by the queue that is for it. */
+static void stay_on_cpu(int i)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)(i % sysconf(_SC_NPROCESSORS_ONLN)), &one);
+	if (sched_setaffinity(0, sizeof(one), &one) < 0)
+		give_up("a CPU is chosen");
+}
+
 /* The work of one of the writers, in its own part of the disk. */
 static bool write_part(struct disk *d, uint64_t from, uint64_t n)
 {
@@ -284,6 +297,7 @@ static void write_together(struct disk *d)
 		pid_t pid = live ? fork() : -1;
 
 		if (pid == 0) {
+			stay_on_cpu(i);
 			d->seed ^= (uint64_t)i << 32;
 			_exit(write_part(d, (uint64_t)i * part, part) ? 0 : 1);
 		}
@@ -346,8 +360,22 @@ static void check_queue(const char *name, const char *want)
 	check(strcmp(read_text(path), want) == 0, "%s is %s", name, want);
 }
 
+static long count_queues(char disk)
+{
+	char path[64];
+	long n = -1;
+
+	do
+		snprintf(path, sizeof(path), "/sys/block/vd%c/mq/%ld", disk, ++n);
+	while (access(path, F_OK) == 0);
+	return n;
+}
+
 static void check_properties(void)
 {
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	check(count_queues('a') == MIN(cpus, QUEUES_MAX), "%ld CPUs have %ld queues", cpus, count_queues('a'));
 	check_queue("serial", "boxlite");
 	check_queue("ro", "0");
 	check_queue("queue/logical_block_size", "512");
@@ -470,6 +498,7 @@ void test_readonly(void)
 	check(reads_pattern(direct, buf), "and what is there stays");
 }
 
+/* Name, sectors, queues. */
 void list_disks(void)
 {
 	char path[64];
@@ -477,6 +506,6 @@ void list_disks(void)
 	for (char c = 'a'; c <= 'z'; c++) {
 		snprintf(path, sizeof(path), "/sys/block/vd%c/size", c);
 		if (access(path, F_OK) == 0)
-			say("vd%c %s", c, read_text(path));
+			say("vd%c %s %ld", c, read_text(path), count_queues(c));
 	}
 }
