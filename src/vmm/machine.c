@@ -6,7 +6,8 @@
  * queue of a disk has a thread of its own, because its requests wait for the host's disk. A disk has as many queues as
  * the guest has CPUs, BLK_QUEUES_MAX at most.
  *
- * Order of the end: the VM first (no vCPU runs any more), then the disk threads, then devices, then memory.
+ * Order of the end: the disk threads first, whose interrupts need the VM; then the VM (no vCPU runs any more), then
+ * devices, which close their files, then memory. vCPUs that run a little longer find nobody who answers.
  */
 #include "vmm/machine.h"
 
@@ -370,9 +371,9 @@ void machine_close(struct vmm_machine *m)
 {
 	unsigned i;
 
+	stop_disks(m);
 	if (m->vm_is_open)
 		vm_close(&m->vm);
-	stop_disks(m);
 	for (i = 0; i < m->nslots; i++)
 		close_slot(&m->slot[i]);
 	for (i = 0; i < m->ndisk_threads; i++) {
