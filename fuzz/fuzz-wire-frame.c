@@ -41,7 +41,7 @@ static void decode(const struct frame *f)
 		abort();
 	if (wire_get_timing(f, &timing) == 0 && timing.at[TIMING_END] > INT64_MAX)
 		abort();
-	if (wire_get_ready(f, &since) == 0 && since > INT64_MAX)
+	if (wire_get_ready(f, &since, &timing.kernel) == 0 && (since > INT64_MAX || timing.kernel.n > TIMING_PARTS_MAX))
 		abort();
 	if (wire_get_started(f, &v) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
 	    wire_get_error(f, text) < 0)

@@ -220,6 +220,7 @@ int boxlite_box_has_tty(const struct boxlite_box *box);    /* 1: its main proces
 struct boxlite_start_options {
 	size_t size;
 	unsigned short rows, cols; /* of the terminal; 0: 24 x 80 */
+	int trace_kernel; /* 1: for boxlite_timing.parts, at the price of some ms. Since 0.1 */
 };
 
 /*
@@ -329,6 +330,11 @@ int boxlite_process_started(const struct boxlite_process *p);
  * Where the time of a box went, in nanoseconds: one stretch after the other, from boxlite_box_start() to the end of
  * its machine. 0: it did not come so far. How the part of the guest is divided is what the guest says.
  */
+struct boxlite_timing_part {
+	const char *name; /* of a function of the kernel, or in brackets a sum of others */
+	uint64_t ns;
+};
+
 struct boxlite_timing {
 	size_t size;      /* sizeof(struct boxlite_timing) */
 	uint64_t setup;   /* until the engine's program is started: files, the shim */
@@ -337,6 +343,10 @@ struct boxlite_timing {
 	uint64_t agent;   /* until the main process runs */
 	uint64_t process; /* until it has ended */
 	uint64_t end;     /* until the machine is gone: unmounting, power-off */
+	/* With trace_kernel: what the kernel's boot consisted of, before its initcalls, the longest of them, the
+	 * others. They do not add up to `kernel`: it goes on where it waits for one. Borrowed from the process. */
+	const struct boxlite_timing_part *parts;
+	size_t nparts;
 };
 
 /* Of a main process that boxlite_box_start() gave, once boxlite_process_ended(): 0; else -EAGAIN. -ENODATA: not a

@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/initcalls.h"
 #include "agent/net.h"
 #include "agent/park.h"
 #include "agent/power.h"
@@ -110,6 +111,8 @@ static int open_channel(struct session *s, bool *ret_park, struct error *err)
 	log_init("boxlite-agent", option(text, "boxlite.debug", flag, sizeof(flag)) ? LOG_DEBUG : LOG_WARN);
 	log_debug("started");
 	*ret_park = option(text, "boxlite.park", flag, sizeof(flag));
+	if (option(text, "initcall_debug", flag, sizeof(flag)))
+		initcalls_read(&s->kernel);
 	if (!option(text, "boxlite.channel", where, sizeof(where)))
 		memcpy(where, CHANNEL_DEFAULT, sizeof(CHANNEL_DEFAULT));
 	return channel_open(&s->channel, where, err);

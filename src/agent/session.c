@@ -54,7 +54,7 @@ static int on_boot(struct session *s, const struct frame *f, struct error *err)
 	s->procs.hostname = s->boot.hostname;
 	s->phase = SESSION_SERVING;
 	log_debug("ready");
-	return wire_put_ready(&s->channel.out, clock_ns() - s->started_ns);
+	return wire_put_ready(&s->channel.out, clock_ns() - s->started_ns, &s->kernel);
 }
 
 static void stop(struct session *s, uint32_t grace_ms)

@@ -4,6 +4,7 @@
 
 #include "agent/proc.h"
 #include "wire/boot.h"
+#include "wire/timing.h"
 
 enum session_phase {
 	SESSION_GREETING, /* HELLO has been sent, the host's has not come */
@@ -19,6 +20,7 @@ struct session {
 	enum session_phase phase;
 	struct boot_spec boot;
 	uint64_t started_ns;      /* the agent's first instruction, by the guest's CLOCK_MONOTONIC */
+	struct timing_parts kernel; /* how long its parts took; n 0: nobody asked */
 	int timer;                /* owned timerfd: the grace of SHUTDOWN */
 	struct watch timer_watch;
 	struct error failure;     /* what went wrong in a callback, which cannot return it */

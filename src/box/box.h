@@ -30,9 +30,15 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 /* A fresh random id (BOX_ID_LEN hex digits and NUL). */
 int box_new_id(char out[BOX_ID_LEN + 1], struct error *err) MUST_CHECK;
 
+/* What is of one start and not of the box. */
+struct box_start {
+	uint16_t rows, cols; /* of the main process's terminal */
+	bool trace_kernel;
+};
+
 /* Starts the shim of a box. *ret_sock is the control connection: SPEC is sent, HELLO follows from the
  * caller's side. *ret_shim is the shim. -EALREADY: it runs. */
-int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
+int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err) MUST_CHECK;
 
 /* 1 running, 0 not, -errno. */

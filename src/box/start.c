@@ -75,15 +75,16 @@ static int open_parts(struct home *h, const struct db_box *b, struct parts *p, s
 	return 0;
 }
 
-static int read_spec(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols,
-		     struct box_spec *ret, struct error *err)
+static int read_spec(struct home *h, const struct db_box *b, const struct box_start *how, struct box_spec *ret,
+		     struct error *err)
 {
 	int r = box_spec_parse(b->spec, ret, err);
 
 	if (r < 0)
 		return r;
-	ret->main.rows = rows;
-	ret->main.cols = cols;
+	ret->main.rows = how->rows;
+	ret->main.cols = how->cols;
+	ret->trace_kernel = how->trace_kernel;
 	ret->attach = true;
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);
@@ -115,7 +116,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	return spawn_start(&s, ret, err);
 }
 
-int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t cols, int *ret_sock,
+int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
 	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1 };
@@ -123,7 +124,7 @@ int box_start(struct home *h, const struct db_box *b, uint16_t rows, uint16_t co
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
 
-	r = read_spec(h, b, rows, cols, &spec, err);
+	r = read_spec(h, b, how, &spec, err);
 	if (r == 0)
 		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)

@@ -169,8 +169,8 @@ int template_choose(const struct home *h, struct box_spec *spec, int kernel_fd, 
 	int fd;
 
 	/* KVM's clocks do not stop with the machine, and its boot is short. Who debugs wants to see the boot. */
-	if (h->no_templates || !str_eq(spec->engine, "qemu") || !str_eq(spec->accel, "tcg") || !spec->tsc_khz || spec->debug ||
-	    spec->memory_bytes > TEMPLATE_MEMORY_MAX)
+	if (h->no_templates || !str_eq(spec->engine, "qemu") || !str_eq(spec->accel, "tcg") || !spec->tsc_khz ||
+	    spec->debug || spec->trace_kernel || spec->memory_bytes > TEMPLATE_MEMORY_MAX)
 		return 0;
 	key = make_key(h, spec, kernel_fd, initrd_fd);
 	if (!key)

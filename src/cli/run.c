@@ -18,7 +18,7 @@ struct run_options {
 	struct boxlite_box_options box;
 	struct strv env;
 	const char *entrypoint[2];
-	bool interactive, tty, quiet, plain_http, timing;
+	bool interactive, tty, quiet, plain_http, timing, trace_kernel;
 	struct run_timing t;
 };
 
@@ -36,7 +36,7 @@ static const char run_help[] =
 	"  --rm                     remove the box when the command has ended\n"
 	"  --engine auto|kvm|qemu   what runs the machine (auto)\n"
 	"  --plain-http             the registry speaks http, if the image must be pulled\n"
-	"  --timing                 at the end, on standard error: where the time went\n"
+	"  --timing[=kernel]        at the end, on standard error: where the time went; the kernel's in parts\n"
 	"  -q, --quiet              no progress while pulling\n";
 
 enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING };
@@ -77,6 +77,15 @@ static int check_terminal(const char *command, bool tty, bool interactive)
 		       : cli_usage(command, "-t wants a terminal, and standard input is none: leave -t out");
 }
 
+static int set_timing(struct run_options *o, const char *of)
+{
+	if (of && !str_eq(of, "kernel"))
+		return cli_usage("run", "--timing=%s: only the kernel's time has parts, --timing=kernel", of);
+	o->timing = true;
+	o->trace_kernel = of != NULL;
+	return 0;
+}
+
 /* One option of run: 0, or the exit code. */
 static int take_option(struct run_options *o, int opt, char **argv)
 {
@@ -102,7 +111,7 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_RM: o->box.auto_remove = 1; return 0;
 	case OPT_ENGINE: o->box.engine = optarg; return 0;
 	case OPT_PLAIN_HTTP: o->plain_http = true; return 0;
-	case OPT_TIMING: o->timing = true; return 0;
+	case OPT_TIMING: return set_timing(o, optarg);
 	default: return cli_usage("run", "unknown option %s, or one without its value", argv[optind - 1]);
 	}
 }
@@ -125,7 +134,7 @@ static int parse_run(struct run_options *o, int argc, char **argv)
 		{ "rm", no_argument, NULL, OPT_RM },
 		{ "engine", required_argument, NULL, OPT_ENGINE },
 		{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
-		{ "timing", no_argument, NULL, OPT_TIMING },
+		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -154,7 +163,7 @@ static int finish(const struct global *g, struct boxlite_box *box, struct boxlit
 
 	started = boxlite_process_started(p);
 	if (t)
-		t->complete = boxlite_process_timing(p, &t->box) == 0;
+		timing_keep(t, p);
 	boxlite_process_close(p);
 	if (g->debug && status == EXIT_BOXLITE)
 		logs_print(boxlite_box_folder(box));
@@ -177,6 +186,7 @@ static int run_box(const struct global *g, struct boxlite *b, struct run_options
 	if (boxlite_box_create(b, &o->box, &box, &err) < 0)
 		return cli_fail(&err);
 	o->t.created = clock_ns();
+	start.trace_kernel = o->trace_kernel;
 	if (o->tty)
 		attach_window_size(&start.rows, &start.cols);
 	if (boxlite_box_start(box, &start, &p, &err) < 0) {
@@ -201,7 +211,7 @@ int cmd_run(const struct global *g, int argc, char **argv)
 	struct boxlite *b;
 	int r;
 
-	o.t = (struct run_timing){ .begin = clock_ns(), .box = BOXLITE_OPTIONS(boxlite_timing) };
+	o.t = (struct run_timing){ .begin = clock_ns() };
 	r = parse_run(&o, argc, argv);
 
 	if (r >= 0) {

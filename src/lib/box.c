@@ -160,6 +160,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 {
 	struct boxlite_start_options none = BOXLITE_OPTIONS(boxlite_start_options), o;
 	struct child shim = CHILD_NONE;
+	struct box_start how;
 	struct buf opening = BUF_INIT(4 * KIB);
 	struct error e = { 0 };
 	uint64_t start_ns = clock_ns();
@@ -167,7 +168,8 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 
 	if (r < 0)
 		return r;
-	r = box_start(box->home, &box->row, o.rows, o.cols, &sock, &shim, &e);
+	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0 };
+	r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
 	if (r == 0)
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)

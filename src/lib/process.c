@@ -34,6 +34,7 @@ struct boxlite_process {
 	bool hello, started, stdin_closed;
 	uint64_t start_ns;     /* of the box's start, if this process started it */
 	struct timing timing;
+	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
@@ -80,6 +81,16 @@ static int on_data(struct boxlite_process *p, const struct frame *f)
 	return buf_append(&p->output[ch], f->payload, f->len); /* -ENOBUFS: more than its credit */
 }
 
+static int on_timing(struct boxlite_process *p, const struct frame *f)
+{
+	const struct timing_parts *k = &p->timing.kernel;
+	int r = wire_get_timing(f, &p->timing);
+
+	for (unsigned i = 0; r == 0 && i < k->n; i++)
+		p->parts[i] = (struct boxlite_timing_part){ k->part[i].name, k->part[i].ns };
+	return r;
+}
+
 static int on_frame(struct boxlite_process *p, const struct frame *f, struct error *err)
 {
 	uint32_t more;
@@ -111,7 +122,7 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 		return 0;
 	case FRAME_TIMING: /* the last frame to the owner */
 		p->box_ended = true;
-		return wire_get_timing(f, &p->timing);
+		return on_timing(p, f);
 	default:
 		return 0; /* READY: nothing to do here */
 	}
@@ -309,6 +320,8 @@ PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlit
 	t.agent = stretch(&last, at[TIMING_MAIN]);
 	t.process = stretch(&last, at[TIMING_EXIT]);
 	t.end = stretch(&last, at[TIMING_END]);
+	t.parts = p->parts;
+	t.nparts = p->timing.kernel.n;
 	memcpy(out, &t, MIN(out->size, sizeof(t)));
 	return 0;
 }

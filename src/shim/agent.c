@@ -55,7 +55,7 @@ static void frame_on_connection(struct shim *s, const struct frame *f)
 		greet(s, f);
 		break;
 	case FRAME_READY:
-		if (wire_get_ready(f, &since_start) < 0)
+		if (wire_get_ready(f, &since_start, &s->timing.kernel) < 0)
 			life_fail(s, "the guest broke the protocol: malformed READY");
 		else
 			life_ready(s, since_start);

@@ -35,6 +35,7 @@ struct machine {
 	int stderr_fd;  /* the engine's own complaints */
 	int report_fd;  /* the engine's end of a stream socket, for struct machine_report; engine kvm only */
 	bool debug;     /* the kernel talks */
+	bool trace;     /* it notes how long its parts take to initialise */
 	bool park;      /* the agent waits for the host's first bytes, and says PARKED when it does */
 };
 

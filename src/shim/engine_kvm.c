@@ -14,7 +14,7 @@
 #include "base/io.h"
 
 /* The words of kernel/cmdline; where each is explained. A guest of KVM has its clocks: it is told no frequency. */
-#define CMDLINE "console=hvc0 %s panic=-1 reboot=k,panic_warm noreplace-smp swiotlb=noforce boxlite.channel=vsock:2:1%s"
+#define CMDLINE "console=hvc0 %s panic=-1 reboot=k,panic_warm noreplace-smp swiotlb=noforce boxlite.channel=vsock:2:1%s%s"
 
 static int put_spec(struct buf *out, const struct machine *m)
 {
@@ -30,7 +30,7 @@ static int put_spec(struct buf *out, const struct machine *m)
 	for (i = 0; i < m->ndisks; i++)
 		spec.readonly[i] = m->disks[i].readonly;
 	if (asprintf(&spec.cmdline, CMDLINE, m->debug ? "loglevel=7 earlyprintk=serial,ttyS0" : "quiet",
-		     m->debug ? " boxlite.debug" : "") < 0)
+		     m->debug ? " boxlite.debug" : "", m->trace ? " initcall_debug" : "") < 0)
 		return -ENOMEM;
 	r = wire_put_machine(out, &spec);
 	machine_spec_fini(&spec);

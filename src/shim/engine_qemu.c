@@ -40,9 +40,9 @@ static int add_cmdline(struct strv *args, const struct box_spec *s, const struct
 	if (tcg && s->tsc_khz)
 		snprintf(clock, sizeof(clock), " tsc=reliable tsc_early_khz=%u lapic_timer_khz=1000000 lpj=%u keep_initmem",
 			 s->tsc_khz, s->tsc_khz * JIFFY_MS);
-	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce%s%s%s",
+	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce%s%s%s%s",
 			 m->debug ? "loglevel=7" : "quiet", clock, m->debug ? " boxlite.debug" : "",
-			 m->park ? " boxlite.park" : "");
+			 m->park ? " boxlite.park" : "", m->trace ? " initcall_debug" : "");
 }
 
 #define ADD(...) (r = r < 0 ? r : strv_addf(args, __VA_ARGS__))

@@ -234,6 +234,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 		.stderr_fd = e->complaints,
 		.report_fd = e->report,
 		.debug = s->spec.debug,
+		.trace = s->spec.trace_kernel,
 		.park = s->way == WAY_PARK,
 	};
 	int r = s->engine->start(&s->spec, &m, &s->machine, err);

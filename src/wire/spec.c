@@ -24,13 +24,13 @@ json_t *box_spec_to_json(const struct box_spec *s)
 
 	if (!process)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
+	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
 			 "hostname", s->hostname, "engine", s->engine, "engine_program", s->engine_program,
 			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
 			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
 			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
 			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
-			 s->detached, "debug", s->debug, "main", process);
+			 s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel, "main", process);
 }
 
 static int copy(const json_t *j, const char *key, char **ret, bool *bad)
@@ -57,6 +57,7 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	s.attach = json_get_bool(j, "attach", false, &bad);
 	s.detached = json_get_bool(j, "detached", false, &bad);
 	s.debug = json_get_bool(j, "debug", false, &bad);
+	s.trace_kernel = json_get_bool(j, "trace_kernel", false, &bad);
 	s.from_template = json_get_bool(j, "from_template", false, &bad);
 	if (copy(j, "id", &s.id, &bad) < 0 || copy(j, "hostname", &s.hostname, &bad) < 0 ||
 	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||

@@ -43,6 +43,7 @@ struct box_spec {
 	bool attach;            /* the control connection is attached to the main process, on its stream 1 */
 	bool detached;          /* the box outlives the control connection */
 	bool debug;             /* verbose logs */
+	bool trace_kernel;      /* of one start, not of the box: the kernel notes what its boot consists of */
 	struct proc_spec main;
 };
 

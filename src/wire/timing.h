@@ -3,7 +3,8 @@
  * ended: {stage: ns, ...}. All times are of the host's CLOCK_MONOTONIC, in the order of enum timing_stage; 0: the box
  * did not come so far, or its engine cannot tell.
  *
- * The guest's part is what the guest says (READY: {"since_start": ns}) and no more than a claim.
+ * The guest's part is what the guest says (READY: {"since_start": ns, "kernel": parts}) and no more than a claim.
+ * Parts are [[name, ns], ...] of the kernel's boot, in READY and TIMING, when the owner has asked for them.
  */
 #ifndef WIRE_TIMING_H
 #define WIRE_TIMING_H
@@ -24,15 +25,29 @@ enum timing_stage {
 	TIMING_STAGES,
 };
 
+#define TIMING_PARTS_MAX 16
+#define TIMING_PART_NAME 48 /* with its end */
+
+/* Names are printable ASCII. */
+struct timing_parts {
+	unsigned n;
+	struct timing_part {
+		char name[TIMING_PART_NAME];
+		uint64_t ns;
+	} part[TIMING_PARTS_MAX];
+};
+
 struct timing {
 	uint64_t at[TIMING_STAGES];
+	struct timing_parts kernel; /* n 0: nobody asked */
 };
 
 int wire_put_timing(struct buf *out, const struct timing *t) MUST_CHECK;
 int wire_get_timing(const struct frame *f, struct timing *ret) MUST_CHECK; /* 0 or -EBADMSG */
 
 /* READY of the agent. since_start: ns since its first instruction. */
-int wire_put_ready(struct buf *out, uint64_t since_start) MUST_CHECK;
-int wire_get_ready(const struct frame *f, uint64_t *ret_since_start) MUST_CHECK; /* 0 or -EBADMSG */
+int wire_put_ready(struct buf *out, uint64_t since_start, const struct timing_parts *kernel) MUST_CHECK;
+int wire_get_ready(const struct frame *f, uint64_t *ret_since_start,
+		   struct timing_parts *ret_kernel) MUST_CHECK; /* 0 or -EBADMSG */
 
 #endif

@@ -182,6 +182,11 @@ is "$(awk '$3 != "ms" { print "not a row: " $0 }
   END { print (sum - total < 0.1 && total - sum < 0.1 ? "whole" : sum " of " total)
     print (seen ~ /^ open create set-up( machine)?( kernel)? agent command end clean-up$/ ? "in order" : seen) }' err)" \
   $'whole\nin order' "of all stages"
+run --timing=kernel bb true
+like "$ERR" $'\nkernel +[^\n]*\n  - +[0-9.]+ ms  \\(before the initcalls\\)\n(  - +[0-9.]+ ms  [a-z0-9_]+\n){5}' \
+  "--timing=kernel has the kernel's parts"
+like "$ERR" '\(the other initcalls\)'$'\n''agent ' "and what is left"
+run --timing=disk bb true; is "$ST" 125 "nothing else has parts"
 run --timing bb /no/such; is "$ST" 127 "a box that fails"
 like "$ERR" 'total +[0-9]' "has one, too"
 nothing_left "nothing is left" now

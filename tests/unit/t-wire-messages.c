@@ -248,7 +248,20 @@ static void test_machine(void)
 
 static void test_timing(void)
 {
-	struct timing t = { .at = { [TIMING_SHIM] = 1, [TIMING_GUEST] = 1ULL << 62, [TIMING_END] = 3 } }, got;
+	struct timing t = {
+		.at = { [TIMING_SHIM] = 1, [TIMING_GUEST] = 1ULL << 62, [TIMING_END] = 3 },
+		.kernel = { 2, { { "inet_init", 5 }, { "(others)", 0 } } },
+	}, got;
+	static const char *const bad_parts[] = {
+		"{\"kernel\":{}}", "{\"kernel\":[1]}", "{\"kernel\":[[\"a\",-1]]}", "{\"kernel\":[[\"a\",1,2]]}",
+		"{\"kernel\":[[\"a\\n\",1]]}", "{\"kernel\":[[\"\u00e9\",1]]}",
+		"{\"kernel\":[[\"0123456789012345678901234567890123456789012345678\",1]]}",
+		"{\"kernel\":[[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],"
+		"[\"\",1],"
+		"[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1],[\"\",1]]}",
+	};
+	struct timing_parts parts;
+	size_t i;
 	static const char bad[] = "{\"shim\":-1}", worse[] = "{\"since_start\":\"0\"}";
 	struct buf b = BUF_INIT(64 * KIB);
 	uint64_t since = 7;
@@ -260,14 +273,21 @@ static void test_timing(void)
 	ok(frame_put(&b, FRAME_TIMING, 0, 0, bad, sizeof(bad) - 1) == 0 && frame_peek(&b, &f) == 1 &&
 		   wire_get_timing(&f, &got) == -EBADMSG, "not before the beginning of time");
 	buf_consume(&b, buf_len(&b));
-	ok(wire_put_ready(&b, 12345) == 0 && frame_peek(&b, &f) == 1 && wire_get_ready(&f, &since) == 0 &&
-		   since == 12345, "READY says how long the agent runs");
+	ok(wire_put_ready(&b, 12345, &t.kernel) == 0 && frame_peek(&b, &f) == 1 &&
+		   wire_get_ready(&f, &since, &parts) == 0 && since == 12345 &&
+		   !memcmp(&parts, &t.kernel, sizeof(parts)),
+	   "READY says how long the agent runs, and of what the kernel's boot consisted");
 	buf_consume(&b, buf_len(&b));
-	ok(wire_put_empty(&b, FRAME_READY, 0) == 0 && frame_peek(&b, &f) == 1 && wire_get_ready(&f, &since) == 0 &&
-		   since == 0, "or not");
+	ok(wire_put_empty(&b, FRAME_READY, 0) == 0 && frame_peek(&b, &f) == 1 &&
+		   wire_get_ready(&f, &since, &parts) == 0 && since == 0 && parts.n == 0, "or not");
 	buf_consume(&b, buf_len(&b));
 	ok(frame_put(&b, FRAME_READY, 0, 0, worse, sizeof(worse) - 1) == 0 && frame_peek(&b, &f) == 1 &&
-		   wire_get_ready(&f, &since) == -EBADMSG, "but no text");
+		   wire_get_ready(&f, &since, &parts) == -EBADMSG, "but no text");
+	for (i = 0; i < ARRAY_SIZE(bad_parts); i++) {
+		buf_consume(&b, buf_len(&b));
+		ok(frame_put(&b, FRAME_READY, 0, 0, bad_parts[i], strlen(bad_parts[i])) == 0 &&
+			   frame_peek(&b, &f) == 1 && wire_get_ready(&f, &since, &parts) == -EBADMSG, "no parts: %s", bad_parts[i]);
+	}
 	buf_fini(&b);
 }
 

@@ -1,0 +1,84 @@
+/*
+ * A kernel with initcall_debug on its command line says of each initcall that it begins and how long it took, in
+ * records of /dev/kmsg (Documentation/ABI/testing/dev-kmsg):
+ *
+ *	7,217,54321,-;calling  inet_init+0x0/0x310 @ 1
+ *	7,218,56012,c;initcall inet_init+0x0/0x310 returned 0 after 1690 usecs
+ *
+ * The third number is the time in us. Kept are what came before the first initcall, the longest ones, longest first,
+ * and in the last place the sum of all others.
+ */
+#include "agent/initcalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+
+#define BEFORE "(before the initcalls)"
+#define OTHERS "(the other initcalls)"
+#define US 1000ULL
+
+static void name_part(struct timing_part *p, const char *name, int len)
+{
+	snprintf(p->name, sizeof(p->name), "%.*s", len, name);
+}
+
+/* parts: [0] BEFORE, then by length, and OTHERS in the last place there is. What falls out of the others' order goes
+ * into it. */
+static void add(struct timing_parts *t, const char *name, int len, uint64_t ns)
+{
+	struct timing_part *last = &t->part[TIMING_PARTS_MAX - 1], p = { .ns = ns };
+	unsigned at;
+
+	name_part(&p, name, len);
+	for (at = 1; at < t->n && at < TIMING_PARTS_MAX - 1 && t->part[at].ns >= ns; at++)
+		;
+	if (t->n == TIMING_PARTS_MAX) {
+		last->ns += at < TIMING_PARTS_MAX - 1 ? last[-1].ns : ns;
+	} else if (t->n == TIMING_PARTS_MAX - 1) {
+		*last = (struct timing_part){ .name = OTHERS, .ns = at < t->n ? last[-1].ns : ns };
+		t->n++;
+	} else {
+		t->n++;
+	}
+	if (at == TIMING_PARTS_MAX - 1)
+		return;
+	memmove(&t->part[at + 1], &t->part[at], (MIN(t->n, TIMING_PARTS_MAX - 1) - at - 1) * sizeof(p));
+	t->part[at] = p;
+}
+
+void initcalls_add(struct timing_parts *t, const char *record)
+{
+	const char *text = strchr(record, ';');
+	char name[TIMING_PART_NAME] = "";
+	unsigned long long at_us, took_us;
+
+	if (!text || sscanf(record, "%*u,%*u,%llu", &at_us) != 1)
+		return;
+	text++;
+	if (t->n == 0 && strncmp(text, "calling  ", 9) == 0) {
+		t->part[0] = (struct timing_part){ .name = BEFORE, .ns = at_us * US };
+		t->n = 1;
+	} else if (t->n && sscanf(text, "initcall %47[^+ ]%*s returned %*d after %llu usecs", name, &took_us) == 2) {
+		add(t, name, (int)strlen(name), took_us * US);
+	}
+}
+
+void initcalls_read(struct timing_parts *t)
+{
+	auto_fd int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char record[8192 + 1];
+	ssize_t n;
+
+	/* One record a read. EPIPE: some were overwritten before. */
+	while (fd >= 0 && ((n = read(fd, record, sizeof(record) - 1)) > 0 || (n < 0 && errno == EPIPE))) {
+		if (n < 0)
+			continue;
+		record[n] = 0;
+		initcalls_add(t, record);
+	}
+}
