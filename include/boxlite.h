@@ -220,13 +220,14 @@ int boxlite_box_has_tty(const struct boxlite_box *box);    /* 1: its main proces
 struct boxlite_start_options {
 	size_t size;
 	unsigned short rows, cols; /* of the terminal; 0: 24 x 80 */
-	int trace_kernel; /* 1: for boxlite_timing.parts, at the price of some ms. Since 0.1 */
+	int trace_kernel; /* 1: for boxlite_timing.parts, at the price of some ms */
+	int detach;       /* 1: the box goes on when *out is closed, or this process ends */
 };
 
 /*
  * Starts the box and its main process, attached: *out is the main process. It
  * does not wait for the guest. Closing *out before the main process has ended
- * stops the box in order.
+ * stops the box in order, unless it is detached.
  * Errors: -EALREADY it runs. A box that cannot start says so in the exit of *out. Since 0.1.
  */
 int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_options *o,
@@ -237,6 +238,51 @@ int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error *err);
 
 /* Waits until it does not run. Since 0.1. */
 int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err);
+
+struct boxlite_stop_options {
+	size_t size;
+	unsigned grace_ms; /* between SIGTERM and SIGKILL; 0: what the box was made with */
+	int at_once;       /* 1: no grace */
+};
+
+/*
+ * Ends a box in order, whoever has started it: SIGTERM to the main process,
+ * SIGKILL to all after the grace, file systems unmounted, machine off. Blocks
+ * until it does not run; 0 if it did not. `o` may be NULL. Since 0.1.
+ */
+int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *o, struct boxlite_error *err);
+
+/* A signal to the main process; its end is the box's end. It is delivered, or waits for the process to run, when this
+ * returns. Errors: -ENOTCONN the box does not run, -EINVAL no such signal. Since 0.1. */
+int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite_error *err);
+
+/* Gives it a (new) name. Errors: -EEXIST the name is taken, -EINVAL. Since 0.1. */
+int boxlite_box_rename(struct boxlite_box *box, const char *name, struct boxlite_error *err);
+
+/*
+ * The output of the main process is kept, of all starts, 16 MiB at most, the
+ * oldest goes; unless the box goes with its owner (auto_remove, not detached).
+ */
+struct boxlite_log_entry {
+	int channel;      /* BOXLITE_STDOUT, BOXLITE_STDERR; a terminal has the first only */
+	int64_t time_ns;  /* since 1970, when it came */
+	const void *data; /* a piece as it came, not a line */
+	size_t len;
+};
+
+typedef int boxlite_log_fn(const struct boxlite_log_entry *e, void *ud); /* other than 0 stops */
+
+struct boxlite_logs_options {
+	size_t size;
+	int follow;       /* 1: then waits for more, until the box has ended */
+	int64_t since_ns; /* nothing that came before; 0: from the beginning */
+	long tail;        /* the last so many lines; 0: all */
+	int cancel_fd;    /* an fd whose readability cancels (-ECANCELED); 0 or -1: none */
+};
+
+/* Calls fn for each piece of output; returns what it returned last. `o` may be NULL. Since 0.1. */
+int boxlite_box_logs(struct boxlite_box *box, const struct boxlite_logs_options *o, boxlite_log_fn *fn, void *ud,
+		     struct boxlite_error *err);
 
 /* Removes a box and its disk. `force`: a running one is killed first.
  * Errors: -EBUSY it runs. Since 0.1. */
@@ -270,6 +316,9 @@ struct boxlite_box_info {
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */
+
+/* Calls fn once, for this box as it is now; returns what that returned. Errors: -ENOENT it was removed. Since 0.1. */
+int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *ud, struct boxlite_error *err);
 
 /* Calls fn for each box, newest first. Since 0.1. */
 int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err);

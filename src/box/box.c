@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +137,21 @@ static int add_row(struct home *h, const struct box_request *q, const struct db_
 	return db_box_add(h->db, row, err);
 }
 
+static int check_name(const char *name, struct error *err)
+{
+	if (name_is_valid(name))
+		return 0;
+	return error_set(err, -EINVAL,
+			 "'%s' is not a name: letters, digits, '_', '.', '-', at most 63, and the first a letter or digit", name);
+}
+
+int box_rename(struct home *h, const char *id, const char *name, struct error *err)
+{
+	int r = check_name(name, err);
+
+	return r < 0 ? r : db_box_rename(h->db, id, name, err);
+}
+
 int box_create(struct home *h, const struct box_request *q, struct db_box *ret, int *ret_maker, struct error *err)
 {
 	struct db_image image = DB_IMAGE_INIT;
@@ -144,11 +160,9 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 	auto_fd int lock = -1, gc = -1, maker = -1;
 	int r = 0;
 
-	if (q->name && !name_is_valid(q->name))
-		return error_set(err, -EINVAL,
-				 "'%s' is not a name: letters, digits, '_', '.', '-', at most 63, and the first a letter or digit",
-				 q->name);
-	r = check_limits(q->spec, err);
+	r = q->name ? check_name(q->name, err) : 0;
+	if (r == 0)
+		r = check_limits(q->spec, err);
 	if (r < 0)
 		return r;
 	/* Shared: the image cannot be collected between the look-up and our row. */
@@ -268,8 +282,9 @@ static int connect_locked(struct home *h, const char *id)
 	}
 }
 
-/* Ends a running box: kindly asked, with no grace. Its lock tells when. */
-static int stop_now(struct home *h, const char *id, struct error *err)
+/* Sends one message to the shim of a box that runs, starts or ends: 1; 0 it does not run (any more), -errno. The
+ * connection must live until the shim has read it: *ret_fd. */
+static int tell_shim(struct home *h, const char *id, struct buf *message, int *ret_fd, struct error *err)
 {
 	auto_buf struct buf out = BUF_INIT(4 * KIB);
 	int fd = connect_locked(h, id), r;
@@ -278,15 +293,53 @@ static int stop_now(struct home *h, const char *id, struct error *err)
 		return fd == -ENOTCONN ? 0 : error_code(err, fd, "cannot reach box %s", id);
 	r = wire_put_hello(&out, "client");
 	if (r == 0)
-		r = wire_put_shutdown(&out, 0);
+		r = buf_append(&out, buf_data(message), buf_len(message));
 	if (r == 0)
 		r = sock_send_fds(fd, buf_data(&out), buf_len(&out), NULL, 0);
-	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
-		r = box_wait(h, id, err);
-	else
-		error_code(err, r, "cannot stop box %s", id);
-	close(fd);
-	return r;
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
+		close(fd);
+		return error_code(err, r, "cannot reach box %s", id);
+	}
+	*ret_fd = fd;
+	return 1;
+}
+
+int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)
+{
+	auto_buf struct buf message = BUF_INIT(KIB);
+	auto_fd int fd = -1;
+	int r = wire_put_shutdown(&message, grace_ms);
+
+	if (r < 0)
+		return error_nomem(err);
+	r = tell_shim(h, id, &message, &fd, err);
+	return r == 1 ? box_wait(h, id, err) : r;
+}
+
+/* The shim closes a connection whose end it sees after it has done what came before. */
+static void wait_until_read(int fd)
+{
+	char dropped[4096];
+
+	shutdown(fd, SHUT_WR);
+	while (read(fd, dropped, sizeof(dropped)) > 0)
+		;
+}
+
+int box_signal(struct home *h, const char *id, int signo, struct error *err)
+{
+	auto_buf struct buf message = BUF_INIT(KIB);
+	auto_fd int fd = -1;
+	int r = wire_put_signal(&message, 0, signo);
+
+	if (r < 0)
+		return error_nomem(err);
+	r = tell_shim(h, id, &message, &fd, err);
+	if (r == 0)
+		return error_set(err, -ENOTCONN, "box %s does not run", id);
+	if (r == 1)
+		wait_until_read(fd);
+	return r < 0 ? r : 0;
 }
 
 int box_remove(struct home *h, const char *id, bool force, struct error *err)
@@ -301,7 +354,7 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 		if (lock == -EWOULDBLOCK && !force)
 			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", id);
 		if (lock == -EWOULDBLOCK) {
-			r = stop_now(h, id, err);
+			r = box_stop(h, id, 0, err);
 			if (r < 0)
 				return r;
 			lock = box_lock_take(box, "lock", BOX_LOCK_WAIT);

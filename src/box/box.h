@@ -34,6 +34,7 @@ int box_new_id(char out[BOX_ID_LEN + 1], struct error *err) MUST_CHECK;
 struct box_start {
 	uint16_t rows, cols; /* of the main process's terminal */
 	bool trace_kernel;
+	bool detached; /* the box outlives its starter */
 };
 
 /* Starts the shim of a box. *ret_sock is the control connection: SPEC is sent, HELLO follows from the
@@ -44,8 +45,18 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 /* 1 running, 0 not, -errno. */
 int box_is_running(struct home *h, const char *id, struct error *err);
 
+/* -EINVAL not a name, -EEXIST taken. */
+int box_rename(struct home *h, const char *id, const char *name, struct error *err) MUST_CHECK;
+
 /* Blocks until it does not run. */
 int box_wait(struct home *h, const char *id, struct error *err);
+
+/* Ends it in order: SIGTERM to the main process, SIGKILL after the grace, unmount. Blocks until it does not run; fine
+ * if it did not. */
+int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err) MUST_CHECK;
+
+/* A signal to its main process. -ENOTCONN: it does not run. */
+int box_signal(struct home *h, const char *id, int signo, struct error *err) MUST_CHECK;
 
 /* Connects to the shim of a running box: fd or -ENOTCONN. */
 int box_connect(struct home *h, const char *id, struct error *err);

@@ -340,6 +340,12 @@ static int read_box(sqlite3_stmt *st, struct db_box *ret, struct error *err)
 	return 0;
 }
 
+static int name_is_taken(const char *name, struct error *err)
+{
+	return error_set(err, -EEXIST, "a box is called '%s' already: choose another name, or remove it: boxlite rm %s", name,
+			 name);
+}
+
 int db_box_add(struct db *db, const struct db_box *b, struct error *err)
 {
 	sqlite3_stmt *st;
@@ -355,11 +361,20 @@ int db_box_add(struct db *db, const struct db_box *b, struct error *err)
 	sqlite3_bind_int64(st, 6, b->created_at);
 	sqlite3_bind_int(st, 7, b->auto_remove);
 	r = run(db, st, err);
-	if (r == -EEXIST && b->name)
-		return error_set(err, -EEXIST,
-				 "a box is called '%s' already: choose another name, or remove it: boxlite rm %s", b->name,
-				 b->name);
-	return r;
+	return r == -EEXIST && b->name ? name_is_taken(b->name, err) : r;
+}
+
+int db_box_rename(struct db *db, const char *id, const char *name, struct error *err)
+{
+	sqlite3_stmt *st;
+	int r = prepare(db, "UPDATE boxes SET name = ? WHERE id = ?", &st, err);
+
+	if (r < 0)
+		return r;
+	bind_text(st, 1, name);
+	bind_text(st, 2, id);
+	r = run(db, st, err);
+	return r == -EEXIST ? name_is_taken(name, err) : r;
 }
 
 int db_box_get(struct db *db, const char *id_or_name, struct db_box *ret, struct error *err)

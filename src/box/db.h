@@ -57,6 +57,8 @@ int db_box_add(struct db *db, const struct db_box *b, struct error *err) MUST_CH
 /* By whole id, name, or unique prefix of an id: -ENOENT, -ENOTUNIQ. */
 int db_box_get(struct db *db, const char *id_or_name, struct db_box *ret, struct error *err) MUST_CHECK;
 int db_box_delete(struct db *db, const char *id, struct error *err) MUST_CHECK;
+/* -EEXIST: the name is taken. Without such an id nothing happens. */
+int db_box_rename(struct db *db, const char *id, const char *name, struct error *err) MUST_CHECK;
 int db_box_each(struct db *db, db_box_fn *fn, void *ud, struct error *err);
 
 #endif

@@ -85,6 +85,7 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 	ret->main.rows = how->rows;
 	ret->main.cols = how->cols;
 	ret->trace_kernel = how->trace_kernel;
+	ret->detached = how->detached;
 	ret->attach = true;
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);

@@ -201,6 +201,27 @@ static int step(struct attach *a, struct boxlite_error *err)
 	return fds[0].revents ? boxlite_process_dispatch(a->p, err) : 0;
 }
 
+int attach_until_started(struct boxlite_process *p)
+{
+	struct boxlite_error err = { 0 };
+	struct boxlite_exit e;
+
+	while (!boxlite_process_started(p)) {
+		struct pollfd pfd = { .fd = boxlite_process_fd(p), .events = boxlite_process_events(p) };
+
+		if (boxlite_process_ended(p, &e)) {
+			if (*e.error)
+				cli_failf("%s", e.error);
+			return e.status ? e.status : EXIT_BOXLITE;
+		}
+		if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
+			return cli_failf("cannot wait: %s", strerror(errno));
+		if (boxlite_process_dispatch(p, &err) < 0)
+			return cli_fail(&err);
+	}
+	return 0;
+}
+
 int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd)
 {
 	struct attach a = {

@@ -29,6 +29,13 @@ struct command {
 };
 
 int cmd_run(const struct global *g, int argc, char **argv);
+int cmd_create(const struct global *g, int argc, char **argv);
+int cmd_stop(const struct global *g, int argc, char **argv);
+int cmd_kill(const struct global *g, int argc, char **argv);
+int cmd_restart(const struct global *g, int argc, char **argv);
+int cmd_wait(const struct global *g, int argc, char **argv);
+int cmd_rename(const struct global *g, int argc, char **argv);
+int cmd_logs(const struct global *g, int argc, char **argv);
 int cmd_start(const struct global *g, int argc, char **argv);
 int cmd_exec(const struct global *g, int argc, char **argv);
 int cmd_ps(const struct global *g, int argc, char **argv);
@@ -68,6 +75,8 @@ int cli_pull(struct boxlite *b, const char *reference, bool quiet, bool plain_ht
 
 /* attach.c: moves bytes and signals between a process and this terminal until it has ended. Returns the exit code. */
 int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd);
+/* Until it runs: 0; or it never will: says why and returns the exit code. */
+int attach_until_started(struct boxlite_process *p);
 void attach_window_size(unsigned short *rows, unsigned short *cols); /* of the terminal, or 0 */
 
 /* table.c: what lists have in common */

@@ -15,7 +15,14 @@
 
 static const struct command commands[] = {
 	{ "run", cmd_run, "run [OPTIONS] IMAGE [COMMAND [ARG...]]", "run a command in a new box" },
-	{ "start", cmd_start, "start [-i] BOX", "start a box again, attached" },
+	{ "create", cmd_create, "create [OPTIONS] IMAGE [COMMAND [ARG...]]", "make a box that is started later" },
+	{ "start", cmd_start, "start [-ai] BOX...", "start boxes" },
+	{ "stop", cmd_stop, "stop [-t SECONDS] BOX...", "end boxes in order" },
+	{ "restart", cmd_restart, "restart [-t SECONDS] BOX...", "stop boxes and start them again" },
+	{ "kill", cmd_kill, "kill [-s SIGNAL] BOX...", "send a signal to the commands of boxes" },
+	{ "wait", cmd_wait, "wait BOX...", "wait until boxes have ended, and print their exit status" },
+	{ "logs", cmd_logs, "logs [-ft] [-n N] [--since TIME] BOX", "print what the command of a box has written" },
+	{ "rename", cmd_rename, "rename BOX NAME", "give a box another name" },
 	{ "exec", cmd_exec, "exec [OPTIONS] BOX COMMAND [ARG...]", "run one more command in a running box" },
 	{ "ps", cmd_ps, "ps [-a] [-q] [--format table|json]", "list boxes" },
 	{ "rm", cmd_rm, "rm [-f] BOX...", "remove boxes and their disks" },

@@ -168,7 +168,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 
 	if (r < 0)
 		return r;
-	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0 };
+	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0, o.detach != 0 };
 	r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
 	if (r == 0)
 		r = wire_put_hello(&opening, "library");
@@ -259,4 +259,18 @@ PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, str
 	int r = db_box_each(b->home->db, on_box, &l, &e);
 
 	return r < 0 ? lib_fail(err, &e, r) : r;
+}
+
+PUBLIC int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
+{
+	struct list l = { .home = box->home, .fn = fn, .ud = ud };
+	struct db_box row = { 0 };
+	struct error e = { 0 };
+	int r = db_box_get(box->home->db, box->row.id, &row, &e); /* it may have another name by now */
+
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	r = on_box(&row, &l);
+	db_box_fini(&row);
+	return r;
 }

@@ -130,6 +130,9 @@ static int handle_frame(struct client *c, const struct frame *f)
 			return -EBADMSG;
 		life_stop(c->shim, grace);
 		return 0;
+	case FRAME_SIGNAL:
+		st = f->stream ? stream_of_client(c, f->stream) : stream_of_agent(c->shim, MAIN_STREAM);
+		return st ? stream_from_client(st, c->shim, f) : 0;
 	default:
 		st = f->stream ? stream_of_client(c, f->stream) : NULL;
 		/* Frames for a process that has just ended cross its EXIT on the way: not an error. */

@@ -262,6 +262,7 @@ void life_release(struct shim *s)
 	unlinkat(s->box_fd, "run/box.sock", 0);
 	console_close(s->console);
 	s->console = NULL;
+	output_close(s);
 	close_fd(&s->lock_fd);
 }
 

@@ -113,6 +113,7 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	s->engine = engine_find(s->spec.engine, err);
 	if (!s->engine)
 		return -EINVAL;
+	output_open(s);
 	st = stream_add(s, s->spec.attach && !creator->dropped ? creator : NULL, SPEC_ATTACH_STREAM);
 	if (!st)
 		return error_nomem(err);
@@ -140,6 +141,7 @@ int main(void)
 		.state_fd = -1,
 		.report_fd = -1,
 		.vm_fd = -1,
+		.output_fd = -1,
 		.agent = { .fd = -1 },
 		.early = { .max = AGENT_OUT_MAX },
 		.agent_watch = { .fd = -1 },

@@ -96,6 +96,9 @@ struct shim {
 	int report_fd;        /* owned; our end of where the engine says how far it came (wire/machine.h) */
 	int vm_fd;            /* owned; came with that, to be closed last of all */
 	struct console *console;
+	int output_fd;         /* owned; the log of the main process's output, -1: none */
+	uint64_t output_bytes; /* in it */
+	bool output_lost;      /* some could not be written */
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
 	uint32_t grace_ms; /* of LIFE_STOPPING */
@@ -124,6 +127,11 @@ void machine_read_report(struct shim *s); /* once the machine has ended: its par
 void machine_give_up(struct shim *s, const char *what, const char *why); /* unless WAY_BOOT: another is booted */
 void machine_blames_template(struct shim *s); /* it failed before READY, and may have come from one */
 bool machine_boots_again(struct shim *s); /* it has ended before HELLO: true if another takes its place */
+
+/* output.c: the log of the main process's output */
+void output_open(struct shim *s);
+void output_add(struct shim *s, enum frame_channel ch, const void *data, uint32_t len);
+void output_close(struct shim *s);
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);

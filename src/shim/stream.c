@@ -83,6 +83,8 @@ static void data_from_agent(struct stream *st, struct shim *s, const struct fram
 		return;
 	}
 	st->credit[ch] -= f->len;
+	if (st->agent_id == MAIN_STREAM)
+		output_add(s, ch, f->payload, f->len);
 	if (!st->client)
 		credit_dropped(st, s, ch);
 	else if (frame_put(&st->client->conn.out, f->type, f->flags, st->client_id, f->payload, f->len) < 0)

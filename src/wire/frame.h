@@ -59,7 +59,7 @@ enum frame_type {
 	FRAME_STARTED = 17, /* back: {pid} */
 	FRAME_DATA = 18,    /* both ways: raw bytes of the channel in the flags */
 	FRAME_CREDIT = 19,  /* both ways: u32, more bytes of the channel in the flags may be sent */
-	FRAME_SIGNAL = 20,  /* towards the agent: {signal} */
+	FRAME_SIGNAL = 20,  /* towards the agent: {signal}. Of a client on stream 0: for the main process */
 	FRAME_RESIZE = 21,  /* towards the agent: {rows, cols} */
 	FRAME_EXIT = 22,    /* back, last of the stream: see wire/proc.h */
 	FRAME_ATTACH = 23,  /* client -> shim: join the box's main process on this stream */

@@ -134,11 +134,11 @@ pid_of() { "$TOP/tests/lib/reaper.py" --list | sed -n "s/ $1.*//p"; }
 machine_pid() { pid_of '\(qemu\|boxlite-vmm\)'; }
 
 # nothing_left NAME: no process, box, folder or half-made file. Processes may take a moment to go
-# after a kill -9; `now` as second argument gives them none.
+# after a kill -9; `now` as second argument gives them one second, for a shim that has only a VM of KVM to close.
 nothing_left() {
 	local left
 	if [ "${2:-}" = now ]; then
-		left=$("$TOP/tests/lib/reaper.py" --list)
+		left=$("$TOP/tests/lib/reaper.py" --wait 1)
 	else
 		left=$("$TOP/tests/lib/reaper.py" --wait 30)
 	fi

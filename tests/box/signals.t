@@ -101,7 +101,7 @@ like "$ERR" "^boxlite: the box's shim ended without a word; see its log/shim\.lo
 is "$("$TOP/tests/lib/reaper.py" --wait 10)" "" "the machine ends with the shim"
 # Nobody wrote down how it ended.
 is "$(box_status box)" "failed 125" "ps knows that it does not run"
-bl start box < /dev/null > /dev/null & 
+bl start -a box < /dev/null > /dev/null & 
 wait_for is_running box; ok $? "it can be started again"
 "$B" rm -f box > /dev/null; wait $!
 nothing_left "and removed while it runs"
@@ -113,7 +113,7 @@ finish
 is "$ST" 125 "the machine is killed: boxlite fails"
 like "$ERR" '^boxlite: [^'$'\n'']*killed by signal 9' "and names the signal"
 is "$(box_status box)" "failed 125" "ps says so, too"
-bl start box < /dev/null > /dev/null &
+bl start -a box < /dev/null > /dev/null &
 wait_for is_running box; ok $? "it can be started again"
 "$B" rm -f box > /dev/null; wait $!
 

@@ -26,7 +26,7 @@ bl run --name a bb sh -c 'dd if=/dev/zero of=/dev/shm/x bs=1M count=200 2>/dev/n
 result 7 "" "a box that writes to its memory"
 is "$(how a) $(sha256sum < "$(template)")" "restored $before" "does not change it"
 bl run --name a bb sh -c 'echo kept > /kept; sync'; result 0 "" "a box that is kept"
-bl start a; result 0 "" "and started again"
+bl start -a a; result 0 "" "and started again"
 "$B" rm a > /dev/null
 
 # --- what must differ from the template ---------------------------------------------------------------------------

@@ -33,7 +33,7 @@ bl load -q --name mine "$T/layout"; result 0 $'docker.io/library/mine:latest\n' 
 bl run --rm mine id -u; result 0 $'0\n' "run: root in the box"
 bl run --name kept mine sh -c 'cat /f 2>/dev/null; echo more >> /f; chown 12:34 /f; stat -c %u:%g /f; exit 6'
 result 6 $'12:34\n' "with all its ids"
-bl start kept; result 6 $'more\n12:34\n' "start"
+bl start -a kept; result 6 $'more\n12:34\n' "start"
 e2fsck -fn "$BOXLITE_HOME/boxes/$(box_id kept)/disk.img" > fsck 2>&1; ok $? "its disk is clean"
 "$B" run --name long mine sh -c 'echo ready; exec tail -f /etc/group' > long 2>&1 & pid=$!
 wait_for grep -q staff long

@@ -1,0 +1,210 @@
+/* stop, kill, restart, wait, rename */
+#include <ctype.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+struct action {
+	const char *command;
+	int (*act)(const struct action *a, struct boxlite_box *box, struct boxlite_error *err);
+	bool quiet; /* it prints something of its own instead of the name */
+	struct boxlite_stop_options stop;
+	int signo;
+};
+
+/* All are tried; one that fails makes the whole fail. */
+static int each(const struct action *a, const struct global *g, int n, char **names)
+{
+	struct boxlite_error err;
+	struct boxlite_box *box;
+	struct boxlite *b;
+	int r, status;
+
+	if (n == 0)
+		return cli_usage(a->command, "which box?");
+	status = cli_open(g, &b);
+	if (status)
+		return status;
+	for (; n; n--, names++) {
+		if (boxlite_box_open(b, *names, &box, &err) < 0) {
+			status = cli_fail(&err);
+			continue;
+		}
+		r = a->act(a, box, &err);
+		boxlite_box_close(box);
+		if (r < 0)
+			status = cli_fail(&err);
+		else if (!a->quiet)
+			printf("%s\n", *names);
+	}
+	boxlite_close(b);
+	return status;
+}
+
+/* --- stop, restart ---------------------------------------------------------------------------- */
+
+static int stop(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	return boxlite_box_stop(box, &a->stop, err);
+}
+
+static int restart(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	struct boxlite_start_options start = BOXLITE_OPTIONS(boxlite_start_options);
+	struct boxlite_process *p;
+	int r = boxlite_box_stop(box, &a->stop, err);
+
+	start.detach = 1;
+	if (r == 0)
+		r = boxlite_box_start(box, &start, &p, err);
+	if (r < 0)
+		return r;
+	if (attach_until_started(p)) {
+		snprintf(err->text, sizeof(err->text), "box %s did not start again", boxlite_box_id(box));
+		r = -1;
+	}
+	boxlite_process_close(p);
+	return r;
+}
+
+static int take_grace(struct action *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "time", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	};
+	uint64_t seconds;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+t:h", options, NULL)) != -1) {
+		switch (opt) {
+		case 't':
+			if (str_parse_u64(optarg, 86400, &seconds) < 0)
+				return cli_usage(a->command, "'%s' is not a number of seconds", optarg);
+			a->stop.grace_ms = (unsigned)seconds * 1000;
+			a->stop.at_once = seconds == 0;
+			break;
+		case 'h':
+			return cli_help(a->command, "  -t, --time SECONDS   between SIGTERM and SIGKILL (what the box was made with: 10)\n");
+		default: return cli_usage(a->command, "unknown option %s, or one without its value", argv[optind - 1]);
+		}
+	}
+	return -1;
+}
+
+int cmd_stop(const struct global *g, int argc, char **argv)
+{
+	struct action a = { .command = "stop", .act = stop, .stop = BOXLITE_OPTIONS(boxlite_stop_options) };
+	int r = take_grace(&a, argc, argv);
+
+	return r >= 0 ? r : each(&a, g, argc - optind, argv + optind);
+}
+
+int cmd_restart(const struct global *g, int argc, char **argv)
+{
+	struct action a = { .command = "restart", .act = restart, .stop = BOXLITE_OPTIONS(boxlite_stop_options) };
+	int r = take_grace(&a, argc, argv);
+
+	return r >= 0 ? r : each(&a, g, argc - optind, argv + optind);
+}
+
+/* --- kill -------------------------------------------------------------------------------------- */
+
+/* "9", "KILL", "SIGKILL", "sigkill": its number, or 0. */
+static int signal_number(const char *text)
+{
+	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	uint64_t n;
+	int i;
+
+	if (str_parse_u64(text, SIGRTMAX, &n) == 0)
+		return (int)n;
+	for (i = 1; i < SIGRTMIN; i++)
+		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), name) == 0)
+			return i;
+	return 0;
+}
+
+/* After SIGKILL the box is over when this returns, as one would think. */
+static int send_signal(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	int r = boxlite_box_signal(box, a->signo, err);
+
+	return r == 0 && a->signo == SIGKILL ? boxlite_box_wait(box, err) : r;
+}
+
+int cmd_kill(const struct global *g, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "signal", required_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	};
+	struct action a = { .command = "kill", .act = send_signal, .signo = SIGKILL };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+s:h", options, NULL)) != -1) {
+		switch (opt) {
+		case 's':
+			a.signo = signal_number(optarg);
+			if (!a.signo)
+				return cli_usage("kill", "no signal is called '%s'", optarg);
+			break;
+		case 'h': return cli_help("kill", "  -s, --signal SIGNAL   name or number (KILL)\n");
+		default: return cli_usage("kill", "unknown option %s, or one without its value", argv[optind - 1]);
+		}
+	}
+	return each(&a, g, argc - optind, argv + optind);
+}
+
+/* --- wait, rename ------------------------------------------------------------------------------- */
+
+static int print_status(const struct boxlite_box_info *i, void *ud)
+{
+	(void)ud;
+	printf("%d\n", i->ended ? i->exit.status : 0);
+	return 0;
+}
+
+static int wait_for(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	int r = boxlite_box_wait(box, err);
+
+	(void)a;
+	return r < 0 ? r : boxlite_box_info(box, print_status, NULL, err);
+}
+
+int cmd_wait(const struct global *g, int argc, char **argv)
+{
+	struct action a = { .command = "wait", .act = wait_for, .quiet = true };
+
+	if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help")))
+		return cli_help("wait", "Prints the exit status of each, in this order.\n");
+	return each(&a, g, argc - 1, argv + 1);
+}
+
+int cmd_rename(const struct global *g, int argc, char **argv)
+{
+	struct boxlite_error err;
+	struct boxlite_box *box;
+	struct boxlite *b;
+	int r;
+
+	if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help")))
+		return cli_help("rename", NULL);
+	if (argc != 3)
+		return cli_usage("rename", "which box, and how is it to be called?");
+	r = cli_open(g, &b);
+	if (r)
+		return r;
+	if (boxlite_box_open(b, argv[1], &box, &err) < 0) {
+		r = cli_fail(&err);
+	} else {
+		r = boxlite_box_rename(box, argv[2], &err) < 0 ? cli_fail(&err) : 0;
+		boxlite_box_close(box);
+	}
+	boxlite_close(b);
+	return r;
+}

@@ -1,0 +1,157 @@
+/* logs: what a box's main process has written. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+#define NS 1000000000LL
+
+struct output {
+	bool timestamps;
+	bool in_line[3]; /* of a channel: what was printed last did not end a line */
+};
+
+static const char logs_help[] =
+	"  -f, --follow         wait for more, until the box has ended\n"
+	"  -n, --tail N         the last N lines (all)\n"
+	"  -t, --timestamps     before each line, when it began\n"
+	"  --since TIME         nothing before: 2026-11-27T10:00:00Z, seconds since 1970, or an age such as 90s, 5m, 2h\n";
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * NS + now.tv_nsec;
+}
+
+static void print_time(FILE *to, int64_t ns)
+{
+	time_t seconds = (time_t)(ns / NS);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	fprintf(to, "%s.%09lldZ ", text, (long long)(ns % NS));
+}
+
+static int print_entry(const struct boxlite_log_entry *e, void *ud)
+{
+	FILE *to = e->channel == BOXLITE_STDERR ? stderr : stdout;
+	struct output *o = ud;
+	const char *p = e->data, *end = p + e->len, *next;
+
+	while (o->timestamps && p < end) {
+		if (!o->in_line[e->channel])
+			print_time(to, e->time_ns);
+		next = memchr(p, '\n', (size_t)(end - p));
+		o->in_line[e->channel] = !next;
+		next = next ? next + 1 : end;
+		fwrite(p, 1, (size_t)(next - p), to);
+		p = next;
+	}
+	fwrite(p, 1, (size_t)(end - p), to);
+	fflush(to);
+	return ferror(to) ? -EPIPE : 0;
+}
+
+static bool parse_age(const char *text, int64_t *ret_ns)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	char *end;
+	long n = strtol(text, &end, 10);
+	size_t i;
+
+	for (i = 0; end != text && n >= 0 && n < 1000000 && i < sizeof(units) / sizeof(units[0]); i++)
+		if (*end == units[i].unit && !end[1]) {
+			*ret_ns = now_ns() - n * units[i].seconds * NS;
+			return true;
+		}
+	return false;
+}
+
+static bool parse_time(const char *text, int64_t *ret_ns)
+{
+	struct tm tm = { 0 };
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t seconds;
+
+	if (rest && (str_eq(rest, "Z") || !*rest)) {
+		*ret_ns = (int64_t)timegm(&tm) * NS;
+		return true;
+	}
+	if (str_parse_u64(text, INT64_MAX / NS, &seconds) == 0) {
+		*ret_ns = (int64_t)seconds * NS;
+		return true;
+	}
+	return parse_age(text, ret_ns);
+}
+
+static int print_logs(const struct global *g, const char *name, struct boxlite_logs_options *q, struct output *o)
+{
+	struct boxlite_error err;
+	struct boxlite_box *box;
+	struct boxlite *b;
+	int r = cli_open(g, &b);
+
+	if (r)
+		return r;
+	if (boxlite_box_open(b, name, &box, &err) < 0) {
+		r = cli_fail(&err);
+	} else {
+		err.code = 0;
+		r = boxlite_box_logs(box, q, print_entry, o, &err);
+		if (r < 0) /* nobody reads it any more: nothing to say */
+			r = err.code ? cli_fail(&err) : EXIT_BOXLITE;
+		boxlite_box_close(box);
+	}
+	boxlite_close(b);
+	return r;
+}
+
+int cmd_logs(const struct global *g, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "follow", no_argument, NULL, 'f' },	  { "tail", required_argument, NULL, 'n' },
+		{ "timestamps", no_argument, NULL, 't' }, { "since", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },	  { 0 },
+	};
+	struct boxlite_logs_options q = BOXLITE_OPTIONS(boxlite_logs_options);
+	struct output o = { 0 };
+	uint64_t n;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+fn:th", options, NULL)) != -1) {
+		switch (opt) {
+		case 'f': q.follow = 1; break;
+		case 't': o.timestamps = true; break;
+		case 'n':
+			if (str_eq(optarg, "all"))
+				break;
+			if (str_parse_u64(optarg, INT32_MAX, &n) < 0)
+				return cli_usage("logs", "'%s' is not a number of lines", optarg);
+			q.tail = (long)n;
+			if (n == 0) /* what is there by now is not wanted */
+				q.since_ns = now_ns();
+			break;
+		case 's':
+			if (!parse_time(optarg, &q.since_ns))
+				return cli_usage("logs", "'%s' is not a time", optarg);
+			break;
+		case 'h': return cli_help("logs", logs_help);
+		default: return cli_usage("logs", "unknown option %s, or one without its value", argv[optind - 1]);
+		}
+	}
+	if (argc - optind != 1)
+		return cli_usage("logs", "which box?");
+	return print_logs(g, argv[optind], &q, &o);
+}

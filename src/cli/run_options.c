@@ -1,0 +1,157 @@
+#include "cli/run_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char run_help[] =
+	"  -d, --detach             leave it running, and print its id\n"
+	"  --timing[=kernel]        at the end, on standard error: where the time went; the kernel's in parts\n";
+
+static const char create_help[] =
+	"  -i, --interactive        connect standard input\n"
+	"  -t, --tty                give the command a terminal\n"
+	"  -e, --env NAME[=VALUE]   set a variable; without a value: this shell's\n"
+	"  -w, --workdir DIR        folder to start in\n"
+	"  -u, --user USER[:GROUP]  user by name or number\n"
+	"  --entrypoint PROGRAM     instead of the image's; \"\" for none\n"
+	"  --cpus N                 virtual CPUs (1)\n"
+	"  --memory SIZE            memory, such as 512m or 2g; a bare number is MiB (1g)\n"
+	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
+	"  --name NAME              a name for the box\n"
+	"  --rm                     remove the box when the command has ended\n"
+	"  --engine auto|kvm|qemu   what runs the machine (auto)\n"
+	"  --plain-http             the registry speaks http, if the image must be pulled\n"
+	"  -q, --quiet              no progress while pulling\n";
+
+enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING };
+
+int cli_add_env(struct strv *env, const char *text)
+{
+	const char *value = strchr(text, '=') ? NULL : getenv(text);
+
+	if (*text == '=' || !*text)
+		return -EINVAL;
+	if (strchr(text, '='))
+		return strv_add(env, text);
+	/* Unset here: unset there, whatever the image says; as docker. */
+	return value ? strv_addf(env, "%s=%s", text, value) : strv_add(env, text);
+}
+
+static int set_size(const char *command, const char *what, const char *text, uint64_t unit, uint64_t *ret)
+{
+	if (str_parse_size(text, unit, ret) < 0 || *ret == 0)
+		return cli_usage(command, "'%s' is not a %s: a number and k, m, g or t", text, what);
+	return 0;
+}
+
+static int set_cpus(const struct run_options *o, const char *text, unsigned *ret)
+{
+	uint64_t n;
+
+	if (str_parse_u64(text, 1024, &n) < 0 || n == 0)
+		return cli_usage(o->command, "'%s' is not a number of cpus", text);
+	*ret = (unsigned)n;
+	return 0;
+}
+
+int cli_check_terminal(const char *command, bool tty, bool interactive)
+{
+	return !tty || !interactive || isatty(STDIN_FILENO)
+		       ? 0
+		       : cli_usage(command, "-t wants a terminal, and standard input is none: leave -t out");
+}
+
+static int set_timing(struct run_options *o, const char *of)
+{
+	if (of && !str_eq(of, "kernel"))
+		return cli_usage(o->command, "--timing=%s: only the kernel's time has parts, --timing=kernel", of);
+	o->timing = true;
+	o->trace_kernel = of != NULL;
+	return 0;
+}
+
+/* One option of run: 0, or the exit code. */
+static int unknown(const struct run_options *o, char **argv)
+{
+	return cli_usage(o->command, "unknown option %s, or one without its value", argv[optind - 1]);
+}
+
+static int help(const struct run_options *o)
+{
+	int r = cli_help(o->command, create_help);
+
+	if (o->is_run)
+		fputs(run_help, stdout);
+	return r;
+}
+
+static int take_option(struct run_options *o, int opt, char **argv)
+{
+	int r;
+
+	switch (opt) {
+	case 'i': o->interactive = true; return 0;
+	case 't': o->tty = true; return 0;
+	case 'q': o->quiet = true; return 0;
+	case 'e':
+		r = cli_add_env(&o->env, optarg);
+		return r < 0 ? cli_usage(o->command, "'%s' is not a variable", optarg) : 0;
+	case 'w': o->box.workdir = optarg; return 0;
+	case 'u': o->box.user = optarg; return 0;
+	case OPT_ENTRYPOINT:
+		o->entrypoint[0] = *optarg ? optarg : NULL;
+		o->box.entrypoint = o->entrypoint;
+		return 0;
+	case OPT_CPUS: return set_cpus(o, optarg, &o->box.cpus);
+	case OPT_MEMORY: return set_size(o->command, "memory size", optarg, MIB, &o->box.memory_bytes);
+	case OPT_DISK: return set_size(o->command, "disk size", optarg, GIB, &o->box.disk_bytes);
+	case OPT_NAME: o->box.name = optarg; return 0;
+	case OPT_RM: o->box.auto_remove = 1; return 0;
+	case OPT_ENGINE: o->box.engine = optarg; return 0;
+	case OPT_PLAIN_HTTP: o->plain_http = true; return 0;
+	case OPT_TIMING: return o->is_run ? set_timing(o, optarg) : unknown(o, argv);
+	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
+	default: return unknown(o, argv);
+	}
+}
+
+int run_options_parse(struct run_options *o, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "detach", no_argument, NULL, 'd' },
+		{ "interactive", no_argument, NULL, 'i' },
+		{ "tty", no_argument, NULL, 't' },
+		{ "env", required_argument, NULL, 'e' },
+		{ "workdir", required_argument, NULL, 'w' },
+		{ "user", required_argument, NULL, 'u' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "entrypoint", required_argument, NULL, OPT_ENTRYPOINT },
+		{ "cpus", required_argument, NULL, OPT_CPUS },
+		{ "memory", required_argument, NULL, OPT_MEMORY },
+		{ "disk-size", required_argument, NULL, OPT_DISK },
+		{ "name", required_argument, NULL, OPT_NAME },
+		{ "rm", no_argument, NULL, OPT_RM },
+		{ "engine", required_argument, NULL, OPT_ENGINE },
+		{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
+		{ "timing", optional_argument, NULL, OPT_TIMING },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int opt, r;
+
+	while ((opt = getopt_long(argc, argv, "+dite:w:u:qm:h", options, NULL)) != -1) {
+		if (opt == 'h')
+			return help(o);
+		r = take_option(o, opt == 'm' ? OPT_MEMORY : opt, argv);
+		if (r)
+			return r;
+	}
+	if (optind == argc)
+		return cli_usage(o->command, "which image?");
+	r = cli_check_terminal(o->command, o->tty, o->interactive);
+	return r ? r : -1;
+}

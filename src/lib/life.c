@@ -1,0 +1,83 @@
+/* What can be done to a box from outside, whoever has started it. */
+#include <errno.h>
+#include <signal.h>
+
+#include "box/output.h"
+#include "lib/lib.h"
+
+PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *opts, struct boxlite_error *err)
+{
+	struct boxlite_stop_options none = BOXLITE_OPTIONS(boxlite_stop_options), o;
+	struct box_spec spec = BOX_SPEC_INIT;
+	struct error e = { 0 };
+	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
+
+	if (r < 0)
+		return r;
+	r = box_spec_parse(box->row.spec, &spec, &e);
+	if (r == 0)
+		r = box_stop(box->home, box->row.id, o.at_once ? 0 : o.grace_ms ? o.grace_ms : spec.stop_grace_ms, &e);
+	box_spec_fini(&spec);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = 0;
+
+	if (signo < 1 || signo > SIGRTMAX)
+		r = error_set(&e, -EINVAL, "there is no signal %d", signo);
+	if (r == 0)
+		r = box_signal(box->home, box->row.id, signo, &e);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_rename(struct boxlite_box *box, const char *name, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = name ? box_rename(box->home, box->row.id, name, &e) : error_set(&e, -EINVAL, "no name was given");
+
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+/* --- logs ------------------------------------------------------------------------------------- */
+
+struct logs {
+	boxlite_log_fn *fn;
+	void *ud;
+};
+
+static int on_record(const struct logrec *r, const char *data, void *ud)
+{
+	const struct logs *l = ud;
+	struct boxlite_log_entry e = {
+		.channel = r->channel == CHANNEL_STDERR ? BOXLITE_STDERR : BOXLITE_STDOUT,
+		.time_ns = (int64_t)r->time_ns,
+		.data = data,
+		.len = r->len,
+	};
+
+	return l->fn(&e, l->ud);
+}
+
+PUBLIC int boxlite_box_logs(struct boxlite_box *box, const struct boxlite_logs_options *opts, boxlite_log_fn *fn,
+			    void *ud, struct boxlite_error *err)
+{
+	struct boxlite_logs_options none = BOXLITE_OPTIONS(boxlite_logs_options), o;
+	struct logs l = { fn, ud };
+	struct error e = { 0 };
+	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
+	struct output_query q;
+
+	if (r < 0)
+		return r;
+	q = (struct output_query){
+		.follow = o.follow != 0,
+		.since_ns = o.since_ns > 0 ? (uint64_t)o.since_ns : 0,
+		.tail = o.tail > 0 ? o.tail : -1,
+		.cancel_fd = o.cancel_fd > 0 ? o.cancel_fd : -1,
+	};
+	r = output_read(box->home, box->row.id, &q, on_record, &l, &e);
+	return r < 0 && e.code ? lib_fail(err, &e, r) : r;
+}
