@@ -1,7 +1,8 @@
 /*
  * A hostile guest of the balloon: pages that it names, in any way, may become zero, whole; no other byte changes.
  *
- * In what it names it may name its own rings and lists, which are zero then: page 0 may be named by each of them.
+ * In what it names it may name its own rings, which are zero then: page 0 may be named by each of them. Where it names
+ * pages of the list itself, of which the device may not have read all, the rest may name any page.
  */
 #include <linux/virtio_balloon.h>
 
@@ -15,6 +16,16 @@
 
 enum { INFLATEQ, DEFLATEQ, REPORTINGQ };
 
+static bool is_of_list(const struct virtq_chain *c, const void *page)
+{
+	unsigned i;
+
+	for (i = 0; i < c->nreadable; i++)
+		if (hostile_overlaps(&c->readable[i], page, PAGE))
+			return true;
+	return false;
+}
+
 static void give_named(struct hostile *h)
 {
 	struct virtq q = h->d.v->queue[INFLATEQ];
@@ -25,8 +36,12 @@ static void give_named(struct hostile *h)
 	hostile_give(h, hostile_memory(h), PAGE);
 	while (virtq_pop(&q, &c) == 1)
 		for (i = 0; i < PAGES_MAX && virtq_read(&c, i * sizeof(pfn), &pfn, sizeof(pfn)) == sizeof(pfn); i++)
-			if (pfn < hostile_bytes(h) / PAGE)
-				hostile_give(h, hostile_memory(h) + (size_t)pfn * PAGE, PAGE);
+			if (pfn < hostile_bytes(h) / PAGE) {
+				void *page = hostile_memory(h) + (size_t)pfn * PAGE;
+
+				hostile_give(h, page, PAGE);
+				h->exact &= !is_of_list(&c, page);
+			}
 }
 
 static bool is_used_ring(const struct hostile *h, size_t page)
