@@ -71,7 +71,7 @@ struct passwd_line {
 /* name:password:uid:gid:comment:home:shell */
 static bool parse_passwd(struct text line, struct passwd_line *ret)
 {
-	struct text f[FIELDS_MAX];
+	struct text f[FIELDS_MAX] = { 0 }; /* fields that a line lacks are empty */
 
 	if (split(line, f, 7) < 6 || f[0].n == 0 || !parse_id(f[2], &ret->uid) || !parse_id(f[3], &ret->gid))
 		return false;
@@ -106,7 +106,7 @@ struct group_line {
 /* name:password:gid:members */
 static bool parse_group(struct text line, struct group_line *ret)
 {
-	struct text f[FIELDS_MAX];
+	struct text f[FIELDS_MAX] = { 0 }; /* fields that a line lacks are empty */
 
 	if (split(line, f, 4) < 3 || f[0].n == 0 || !parse_id(f[2], &ret->gid))
 		return false;

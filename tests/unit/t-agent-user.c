@@ -21,6 +21,7 @@ static const char group[] = "root:x:0:root\n"
 			    "prefix:x:51:alicex,xalice\n"
 			    "alice:x:1000:alice\n"
 			    "empty:x:52:\n"
+			    "three:x:54\n"
 			    "end:x:53:,alice";
 
 static int resolve(const char *spec, struct user *u, struct error *err)
