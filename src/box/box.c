@@ -206,14 +206,15 @@ int box_is_running(struct home *h, const char *id, struct error *err)
 
 int box_wait(struct home *h, const char *id, struct error *err)
 {
-	auto_fd int box = open_box(h, id), lock = -1;
+	auto_fd int box = open_box(h, id);
+	int r;
 
 	if (box == -ENOENT)
 		return 0;
 	if (box < 0)
 		return error_code(err, box, "cannot open box %s", id);
-	lock = box_lock_take(box, "lock", BOX_LOCK_WAIT);
-	return lock < 0 && lock != -ENOENT ? error_code(err, lock, "cannot wait for box %s", id) : 0;
+	r = box_lock_await(box, "lock");
+	return r < 0 && r != -ENOENT ? error_code(err, r, "cannot wait for box %s", id) : 0;
 }
 
 int box_connect(struct home *h, const char *id, struct error *err)
@@ -282,6 +283,14 @@ static int connect_locked(struct home *h, const char *id)
 	}
 }
 
+/* A shim greets whom it takes as a client; with too many of them it closes the connection instead. */
+static bool is_greeted(int fd)
+{
+	char first;
+
+	return recv(fd, &first, 1, MSG_PEEK) == 1;
+}
+
 /* Sends one message to the shim of a box that runs, starts or ends: 1; 0 it does not run (any more), -errno. The
  * connection must live until the shim has read it: *ret_fd. */
 static int tell_shim(struct home *h, const char *id, struct buf *message, int *ret_fd, struct error *err)
@@ -296,12 +305,15 @@ static int tell_shim(struct home *h, const char *id, struct buf *message, int *r
 		r = buf_append(&out, buf_data(message), buf_len(message));
 	if (r == 0)
 		r = sock_send_fds(fd, buf_data(&out), buf_len(&out), NULL, 0);
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
-		close(fd);
-		return error_code(err, r, "cannot reach box %s", id);
+	if (r == 0 && is_greeted(fd)) {
+		*ret_fd = fd;
+		return 1;
 	}
-	*ret_fd = fd;
-	return 1;
+	close(fd);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return error_code(err, r, "cannot reach box %s", id);
+	r = box_is_running(h, id, err);
+	return r == 1 ? error_set(err, -EBUSY, "box %s has too many clients, or is just ending: try again", id) : r;
 }
 
 int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)

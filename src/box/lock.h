@@ -16,6 +16,9 @@ enum { BOX_LOCK_CREATE = 1, BOX_LOCK_WAIT = 2 };
  * is being removed), -errno. CREATE is for the box's maker: a folder that is being emptied must not get a new file. */
 int box_lock_take(int box_fd, const char *name, unsigned flags) MUST_CHECK;
 
+/* Waits until nobody has it, without taking it: 0, -ENOENT, -errno. */
+int box_lock_await(int box_fd, const char *name) MUST_CHECK;
+
 /* Whether somebody has it: 1, 0 (also without such a file), -errno. */
 int box_lock_held(int box_fd, const char *name) MUST_CHECK;
 

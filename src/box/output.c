@@ -52,14 +52,21 @@ static int open_file(struct reader *l, const char *name)
 	return 1;
 }
 
-/* 1 a file to read is open, 0 there is none beyond the one that was read. */
+/* 1 a file to read is open, 0 there is none beyond the one that was read. The current one is looked at last, and taken
+ * if the old one is the same as before then: none has come between. */
 static int open_next(struct reader *l)
 {
-	ino_t old = inode_of(l, LOGREC_OLD);
+	ino_t read = l->inode, old;
+	int e;
 
-	if (old && old != l->inode)
-		return open_file(l, LOGREC_OLD);
-	return open_file(l, LOGREC_FILE);
+	for (;;) {
+		old = inode_of(l, LOGREC_OLD);
+		if (old && old != read)
+			return open_file(l, LOGREC_OLD);
+		e = open_file(l, LOGREC_FILE);
+		if (e <= 0 || inode_of(l, LOGREC_OLD) == old)
+			return e;
+	}
 }
 
 /* 1, 0 at the end or before a record that is being written, -errno. */
@@ -173,17 +180,23 @@ static int watch_box(int box)
 	return take_fd(&fd);
 }
 
-static int pass_on(const struct reader *l, struct logrec *r, struct lines *lines, uint64_t skip, output_fn *fn,
-		   void *ud)
+/* Who wants the output, and what they said last. */
+struct sink {
+	output_fn *fn;
+	void *ud;
+	int said;
+};
+
+static void pass_on(const struct reader *l, struct logrec *r, struct lines *lines, uint64_t skip, struct sink *to)
 {
 	const char *from = count_lines(lines, r, l->data, skip);
 
 	r->len -= (uint32_t)(from - l->data);
-	return r->len ? fn(r, from, ud) : 0;
+	if (r->len)
+		to->said = to->fn(r, from, to->ud);
 }
 
-static int read_all(struct home *h, const char *id, int box, int events, const struct output_query *q, output_fn *fn,
-		    void *ud)
+static int read_all(struct home *h, const char *id, int box, int events, const struct output_query *q, struct sink *to)
 {
 	struct reader l = READER(box);
 	struct logrec r;
@@ -191,23 +204,26 @@ static int read_all(struct home *h, const char *id, int box, int events, const s
 	uint64_t skip = 0;
 	int more = 1, e = q->tail < 0 ? 0 : lines_before(box, q, &skip);
 
-	while (e == 0 && more > 0) {
+	while (e == 0 && more > 0 && !to->said) {
 		/* Asked before the look: what is there once the box has ended is all. */
 		more = q->follow ? more_may_come(h, id, box) : 0;
-		if (more < 0)
-			e = more;
-		while (e == 0 && (e = next_record(&l, &r)) == 1)
-			e = r.time_ns >= q->since_ns ? pass_on(&l, &r, &lines, skip, fn, ud) : 0;
-		if (e == 0 && more)
+		e = MIN(more, 0);
+		while (e == 0 && !to->said && (e = next_record(&l, &r)) == 1) {
+			e = 0;
+			if (r.time_ns >= q->since_ns)
+				pass_on(&l, &r, &lines, skip, to);
+		}
+		if (e == 0 && more && !to->said)
 			e = wait_for_event(events, q->cancel_fd);
 	}
 	close_fd(&l.fd);
 	return e;
 }
 
-int output_read(struct home *h, const char *id, const struct output_query *q, output_fn *fn, void *ud,
+int output_read(struct home *h, const char *id, const struct output_query *q, output_fn *fn, void *ud, int *ret,
 		struct error *err)
 {
+	struct sink to = { fn, ud, 0 };
 	auto_fd int box = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC), events = -1;
 	int e;
 
@@ -216,10 +232,11 @@ int output_read(struct home *h, const char *id, const struct output_query *q, ou
 	events = q->follow ? watch_box(box) : -1;
 	if (q->follow && events < 0)
 		return error_code(err, events, "cannot watch box %s", id);
-	e = read_all(h, id, box, events, q, fn, ud);
+	e = read_all(h, id, box, events, q, &to);
+	*ret = to.said;
 	if (e == -EBADMSG)
 		return error_set(err, e, "the log of box %s is damaged", id);
 	if (e == -ECANCELED)
 		return error_set(err, e, "cancelled");
-	return e < 0 ? error_code(err, e, "cannot read the log of box %s", id) : e;
+	return e < 0 ? error_code(err, e, "cannot read the log of box %s", id) : 0;
 }

@@ -5,7 +5,7 @@
 #include "box/home.h"
 #include "wire/logrec.h"
 
-/* A piece of output as it came; data is borrowed. A return other than 0 stops and is returned. */
+/* A piece of output as it came; data is borrowed. A return other than 0 stops. */
 typedef int output_fn(const struct logrec *r, const char *data, void *ud);
 
 struct output_query {
@@ -15,7 +15,8 @@ struct output_query {
 	int cancel_fd;     /* becomes readable: -ECANCELED; -1: none */
 };
 
-int output_read(struct home *h, const char *id, const struct output_query *q, output_fn *fn, void *ud,
+/* 0 or -errno; *ret is what fn returned last. */
+int output_read(struct home *h, const char *id, const struct output_query *q, output_fn *fn, void *ud, int *ret,
 		struct error *err) MUST_CHECK;
 
 #endif

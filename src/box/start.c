@@ -68,6 +68,9 @@ static int open_parts(struct home *h, const struct db_box *b, struct parts *p, s
 	p->disk = openat(p->box, "disk.img", O_RDWR | O_CLOEXEC);
 	if (p->disk < 0)
 		return error_sys(err, "cannot open the disk of box %s", b->id);
+	/* It ended without a sync, and its owner is about to remove it, or the next boxlite_open() is. */
+	if (b->auto_remove && faccessat(p->box, "log/shim.log", F_OK, 0) == 0)
+		return error_set(err, -EPERM, "box %s goes with its command (--rm): it is not started again", b->id);
 	p->log = openat(p->box, "log/shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (p->log < 0)
 		return error_sys(err, "cannot open the log of box %s", b->id);

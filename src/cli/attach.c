@@ -201,6 +201,13 @@ static int step(struct attach *a, struct boxlite_error *err)
 	return fds[0].revents ? boxlite_process_dispatch(a->p, err) : 0;
 }
 
+static void discard(struct boxlite_process *p, int channel)
+{
+	const void *data;
+
+	boxlite_process_consume(p, channel, boxlite_process_output(p, channel, &data));
+}
+
 int attach_until_started(struct boxlite_process *p)
 {
 	struct boxlite_error err = { 0 };
@@ -209,6 +216,9 @@ int attach_until_started(struct boxlite_process *p)
 	while (!boxlite_process_started(p)) {
 		struct pollfd pfd = { .fd = boxlite_process_fd(p), .events = boxlite_process_events(p) };
 
+		/* It is in the log, for whoever wants it. */
+		discard(p, BOXLITE_STDOUT);
+		discard(p, BOXLITE_STDERR);
 		if (boxlite_process_ended(p, &e)) {
 			if (*e.error)
 				cli_failf("%s", e.error);

@@ -9,6 +9,7 @@
 
 static const char run_help[] =
 	"  -d, --detach             leave it running, and print its id\n"
+	"  --rm                     remove the box when the command has ended\n"
 	"  --timing[=kernel]        at the end, on standard error: where the time went; the kernel's in parts\n";
 
 static const char create_help[] =
@@ -22,7 +23,6 @@ static const char create_help[] =
 	"  --memory SIZE            memory, such as 512m or 2g; a bare number is MiB (1g)\n"
 	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
 	"  --name NAME              a name for the box\n"
-	"  --rm                     remove the box when the command has ended\n"
 	"  --engine auto|kvm|qemu   what runs the machine (auto)\n"
 	"  --plain-http             the registry speaks http, if the image must be pulled\n"
 	"  -q, --quiet              no progress while pulling\n";
@@ -110,7 +110,7 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_MEMORY: return set_size(o->command, "memory size", optarg, MIB, &o->box.memory_bytes);
 	case OPT_DISK: return set_size(o->command, "disk size", optarg, GIB, &o->box.disk_bytes);
 	case OPT_NAME: o->box.name = optarg; return 0;
-	case OPT_RM: o->box.auto_remove = 1; return 0;
+	case OPT_RM: o->box.auto_remove = 1; return o->is_run ? 0 : unknown(o, argv);
 	case OPT_ENGINE: o->box.engine = optarg; return 0;
 	case OPT_PLAIN_HTTP: o->plain_http = true; return 0;
 	case OPT_TIMING: return o->is_run ? set_timing(o, optarg) : unknown(o, argv);

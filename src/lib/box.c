@@ -175,7 +175,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r == 0)
 		r = lib_process_new(box->home, sock, &shim, &opening, out, &e);
 	if (r == 0)
-		lib_process_started_at(*out, start_ns);
+		lib_process_starts_box(*out, start_ns, how.detached);
 	if (r == 0 && box->row.auto_remove) {
 		lib_process_removes(*out, box->row.id, has_debug(box));
 		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */

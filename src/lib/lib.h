@@ -34,8 +34,8 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
 
-/* p is the main process of a box whose start began at start_ns (base/clock.h). */
-void lib_process_started_at(struct boxlite_process *p, uint64_t start_ns);
+/* p is the main process of a box whose start began at start_ns (base/clock.h); detached: that outlives p. */
+void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached);
 
 /* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
 void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed);

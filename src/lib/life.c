@@ -69,6 +69,7 @@ PUBLIC int boxlite_box_logs(struct boxlite_box *box, const struct boxlite_logs_o
 	struct error e = { 0 };
 	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 	struct output_query q;
+	int said;
 
 	if (r < 0)
 		return r;
@@ -78,6 +79,6 @@ PUBLIC int boxlite_box_logs(struct boxlite_box *box, const struct boxlite_logs_o
 		.tail = o.tail > 0 ? o.tail : -1,
 		.cancel_fd = o.cancel_fd > 0 ? o.cancel_fd : -1,
 	};
-	r = output_read(box->home, box->row.id, &q, on_record, &l, &e);
-	return r < 0 && e.code ? lib_fail(err, &e, r) : r;
+	r = output_read(box->home, box->row.id, &q, on_record, &l, &said, &e);
+	return r < 0 ? lib_fail(err, &e, r) : said;
 }

@@ -35,6 +35,7 @@ struct boxlite_process {
 	uint64_t start_ns;     /* of the box's start, if this process started it */
 	struct timing timing;
 	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
+	bool detached;         /* the box goes on without us */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
@@ -146,20 +147,21 @@ static void remove_box(struct boxlite_process *p)
 }
 
 /*
- * The shim has closed the connection. After its last frame the box is nobody's, and the shim only has the end of the
- * VM to wait for. Without that frame it has died: once it is gone, so are its locks. If it did not say how the process
+ * The connection is over. After its last frame the box is nobody's, and the shim only has the end of the VM to wait
+ * for. A shim that has closed it without that frame has died: once it is gone, so are its locks. (Or it does not want
+ * us any more; the one of a detached box, which goes on then, is not waited for.) If it did not say how the process
  * ended, nobody can.
  */
-static void on_over(struct boxlite_process *p)
+static void on_over(struct boxlite_process *p, bool closed_by_shim)
 {
 	int status;
 
 	p->over = true;
 	close_fd(&p->conn.fd);
-	if (p->box_ended)
-		home_leave(p->home, &p->shim);
-	else if (p->shim.pidfd >= 0)
+	if (!p->box_ended && closed_by_shim && !p->detached && p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
+	else
+		home_leave(p->home, &p->shim);
 	if (!p->ended) {
 		p->ended = true;
 		p->exit.kind = PROC_LOST;
@@ -200,11 +202,11 @@ PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_er
 	if (r < 0) {
 		if (!e.code)
 			error_set(&e, r, "the shim broke the protocol");
-		on_over(p);
+		on_over(p, false);
 		return lib_fail(err, &e, r);
 	}
 	if (got < 0)
-		on_over(p);
+		on_over(p, true);
 	return 0;
 }
 
@@ -288,9 +290,10 @@ PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 	return p->started;
 }
 
-void lib_process_started_at(struct boxlite_process *p, uint64_t start_ns)
+void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached)
 {
 	p->start_ns = start_ns;
+	p->detached = detached;
 }
 
 /* From the last stage that was reached to this one: 0 if it was not reached. Claims of a guest may lie outside. */

@@ -99,8 +99,10 @@ static int attach_main(struct client *c, const struct frame *f)
 	if (!st || st->client) {
 		struct proc_exit e = { .kind = PROC_LOST, .error = "another client is attached" };
 
-		if (!st)
+		if (!st && c->shim->main_ended)
 			e = c->shim->main_exit;
+		else if (!st)
+			e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
 		return wire_put_exit(&c->conn.out, f->stream, &e);
 	}
 	st->client = c;

@@ -33,6 +33,7 @@ struct machine {
 	int agent_fd;   /* the engine's end of the agent channel */
 	int console_fd; /* the engine's end of the console: it writes */
 	int stderr_fd;  /* the engine's own complaints */
+	int lock_fd;    /* the box's lock: held by the engine, too, which does nothing with it */
 	int report_fd;  /* the engine's end of a stream socket, for struct machine_report; engine kvm only */
 	bool debug;     /* the kernel talks */
 	bool trace;     /* it notes how long its parts take to initialise */

@@ -53,14 +53,15 @@ static int kvm_start(const struct box_spec *s, const struct machine *m, struct c
 {
 	static const char *const argv[] = { "boxlite-vmm", NULL };
 	auto_fd int spec = write_spec(m);
-	struct spawn_fd fds[8 + MACHINE_DISKS_MAX] = {
+	struct spawn_fd fds[9 + MACHINE_DISKS_MAX] = {
 		{ spec, VMM_FD_SPEC },          { SHIM_FD_KVM, VMM_FD_KVM },
 		{ m->agent_fd, VMM_FD_AGENT },  { m->console_fd, VMM_FD_CONSOLE },
 		{ m->kernel_fd, VMM_FD_KERNEL }, { m->initrd_fd, VMM_FD_INITRD },
 		{ m->stderr_fd, STDERR_FILENO }, { m->report_fd, VMM_FD_REPORT },
+		{ m->lock_fd, VMM_FD_LOCK },
 	};
 	struct spawn spawn = {
-		.path = s->engine_program, .argv = argv, .fds = fds, .nfds = 8, .die_with_parent = true,
+		.path = s->engine_program, .argv = argv, .fds = fds, .nfds = 9, .die_with_parent = true,
 	};
 	size_t i;
 

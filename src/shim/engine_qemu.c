@@ -22,6 +22,7 @@ enum {
 	QEMU_FD_MEMORY = 7,
 	/* QEMU_FD_STATE = 8 */
 	QEMU_FD_MONITOR = 9,
+	QEMU_FD_LOCK = 15, /* not used: held */
 	QEMU_FD_DISK0 = 10,
 };
 
@@ -149,7 +150,7 @@ static int qemu_start(const struct box_spec *s, const struct machine *m, struct 
 {
 	bool tcg = !str_eq(s->accel, "kvm");
 	auto_strv struct strv args = STRV_INIT(ARGS_MAX);
-	struct spawn_fd fds[8 + MACHINE_DISKS_MAX];
+	struct spawn_fd fds[9 + MACHINE_DISKS_MAX];
 	struct spawn spawn = { .path = s->engine_program, .fds = fds, .die_with_parent = true };
 	size_t i;
 	int r;
@@ -164,6 +165,7 @@ static int qemu_start(const struct box_spec *s, const struct machine *m, struct 
 	map_fd(&spawn, fds, m->state_fd, QEMU_FD_STATE);
 	map_fd(&spawn, fds, m->monitor_fd, QEMU_FD_MONITOR);
 	map_fd(&spawn, fds, m->stderr_fd, STDERR_FILENO);
+	map_fd(&spawn, fds, m->lock_fd, QEMU_FD_LOCK);
 	for (i = 0; i < m->ndisks; i++)
 		map_fd(&spawn, fds, m->disks[i].fd, QEMU_FD_DISK0 + (int)i);
 	r = strv_add(&args, "qemu-system-x86_64");

@@ -232,6 +232,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 		.agent_fd = e->agent,
 		.console_fd = e->console,
 		.stderr_fd = e->complaints,
+		.lock_fd = s->lock_fd,
 		.report_fd = e->report,
 		.debug = s->spec.debug,
 		.trace = s->spec.trace_kernel,

@@ -117,7 +117,11 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	st = stream_add(s, s->spec.attach && !creator->dropped ? creator : NULL, SPEC_ATTACH_STREAM);
 	if (!st)
 		return error_nomem(err);
-	return machine_start(s, err);
+	r = machine_start(s, err);
+	/* Its starter is gone: nobody gives it an input any more. */
+	if (r == 0 && creator->dropped)
+		stream_orphan(st, s);
+	return r;
 }
 
 /* It never ran: the creator learns why in the way it learns of any other end. */

@@ -67,7 +67,8 @@ static int begin_anew(struct shim *s)
 {
 	auto_fd int fd = -1;
 
-	if (renameat(s->box_fd, LOGREC_FILE, s->box_fd, LOGREC_OLD) < 0)
+	/* ENOENT: it was renamed, and no new one could be made then. */
+	if (renameat(s->box_fd, LOGREC_FILE, s->box_fd, LOGREC_OLD) < 0 && errno != ENOENT)
 		return -errno;
 	fd = open_log(s, O_TRUNC);
 	if (fd < 0)

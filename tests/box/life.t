@@ -75,11 +75,25 @@ bl wait made; result 0 $'0\n' "wait of it"
 bl start -a made; result 4 $'made\n' "start -a: output and status"
 bl start -a made one; fails 125 "one box at a time" "one terminal has one box"
 bl create -d bb true; fails 125 "unknown option" "create has nothing to detach"
+bl create --rm bb true; fails 125 "unknown option" "and nothing that goes"
 
 # --- one that goes ---------------------------------------------------------------------------------------------------
 bl run -d --rm --name gone bb sh -c "$polite"; is "$ST" 0 "run -d --rm"
+bl start gone; fails 125 "runs already" "it runs"
 bl stop gone; result 0 $'gone\n' "is stopped"
 is "$(box_id gone)" "" "and is away for the next command"
+
+bl run --rm --name owned bb true & wait $! # nothing of it is left for the next
+"$B" run --rm --name owned bb sh -c "$polite" > /dev/null & pid=$!
+wait_for is_running owned
+bl restart owned; is "$ST$OUT" 125 "restart of one that goes with its command"
+wait $pid; is "$(box_id owned)" "" "which it does"
+
+# Who waits is not in the way of who starts.
+bl run -d --name busy bb sh -c "$polite"
+for i in 1 2 3 4 5 6; do timeout 60 "$B" wait busy > /dev/null & done
+bl restart busy; result 0 $'busy\n' "restart beside those who wait"
+bl kill busy; wait
 
 # Its starter is killed at any moment: the box is none the worse.
 for delay in 0 0.01 0.03 0.1; do
