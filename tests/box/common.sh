@@ -107,9 +107,9 @@ image() {
 # Makes image "bb" once for all: from then on BOXLITE_HOME has it.
 make_home() { image bb "$@" || { ok 1 "image bb is made"; tap_done; exit 1; }; }
 
-# wait_for COMMAND...: until it succeeds; for states that have no event to wait for. 1 after 30 s.
+# wait_for COMMAND...: until it succeeds; for states that have no event to wait for. 1 after WAIT_LIMIT (30) s.
 wait_for() {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + ${WAIT_LIMIT:-30}))
 	until "$@"; do
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.05

@@ -30,7 +30,7 @@ for ((i = 1; i <= boxes; i++)); do
 	timeout -k 5 "$BOX_LIMIT" "$B" run --rm -i --memory 192m --name b$i bb sh -c "$work" <&"$fd" > out.$i 2> err.$i &
 	pids[i]=$!
 done
-wait_for are_up
+WAIT_LIMIT=$((30 + 5 * boxes)) wait_for are_up
 ok $? "$boxes boxes are up at once" || diag "$(cat out.* err.* | head -20)"
 is "$("$B" ps -q | wc -l)" "$boxes" "ps shows all of them"
 for ((i = 1; i <= boxes; i++)); do echo $((i * 1000)) >&"${inputs[i]}"; done
