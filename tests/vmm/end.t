@@ -68,7 +68,7 @@ for n in 1 2 5 32; do
 	results "a machine with $n CPUs"
 	like "$OUT" "^cpus $n"$'\n' "  has as many"
 done
-for m in 64:below 3136:both\ sides 4096:above; do
+for m in 64:below 3136:below 4096:both\ sides; do
 	vm --memory ${m%:*} memory
 	results "a machine with ${m%:*} MiB"
 	like "$OUT" $'\n'"${m#*:}"$'\n' "  with pages where they should be: ${m#*:}"

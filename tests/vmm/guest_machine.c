@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
+#define LARGE (2 * MIB)
 #define LOW_END (3 * GIB) /* src/vmm/layout.h: the hole begins */
 #define HIGH_BEGIN (4 * GIB)
 
@@ -48,32 +49,36 @@ static uint64_t physical(int pagemap, const void *page)
 }
 
 /*
- * Says how much memory there is, and takes three quarters of what is free: each page holds what was put there. In a
- * machine with a little memory above the hole these are pages of both sides, for the kernel begins with the upper.
+ * Says how much memory there is, and takes seven eighths of what is free, in large pages: each holds at its ends what
+ * was put there. In a machine with a GiB above the hole these are pages of both sides, for the kernel begins below.
  */
 void test_memory(void)
 {
 	uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * PAGE, lowest = UINT64_MAX, highest = 0, good = 0;
-	size_t bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * PAGE / 4 * 3, pages = MIN(bytes, 160 * MIB) / PAGE;
+	size_t n = (size_t)sysconf(_SC_AVPHYS_PAGES) * PAGE / 8 * 7 / LARGE;
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint8_t *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, n * LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (pagemap < 0 || p == MAP_FAILED)
 		give_up("memory can be taken");
+	madvise(p, n * LARGE, MADV_HUGEPAGE);
+	if (madvise(p, n * LARGE, MADV_POPULATE_WRITE) < 0)
+		give_up("memory can be used");
 	say("memory %llu MiB", (unsigned long long)(total / MIB));
-	for (size_t i = 0; i < pages; i++) {
-		uint64_t at;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t at = physical(pagemap, p + i * LARGE);
 
-		memcpy(p + i * PAGE, &i, sizeof(i));
-		at = physical(pagemap, p + i * PAGE);
+		memcpy(p + i * LARGE, &i, sizeof(i));
+		memcpy(p + (i + 1) * LARGE - sizeof(i), &i, sizeof(i));
 		lowest = MIN(lowest, at);
 		highest = MAX(highest, at);
 		if (at == 0 || (at >= LOW_END && at < HIGH_BEGIN))
 			give_up("page %zu is at 0x%llx, where no memory is", i, (unsigned long long)at);
 	}
-	for (size_t i = 0; i < pages; i++)
-		good += memcmp(p + i * PAGE, &i, sizeof(i)) == 0;
-	check(good == pages, "every page holds what was put there");
+	for (size_t i = 0; i < n; i++)
+		good += !memcmp(p + i * LARGE, &i, sizeof(i)) &&
+			!memcmp(p + (i + 1) * LARGE - sizeof(i), &i, sizeof(i));
+	check(good == n, "every page holds what was put there");
 	say("%s", lowest < LOW_END && highest >= HIGH_BEGIN ? "both sides" : highest < LOW_END ? "below" : "above");
 }
 
