@@ -375,15 +375,15 @@ void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsi
 /* 1 once the program was executed; stays 0 if it never was. Since 0.1. */
 int boxlite_process_started(const struct boxlite_process *p);
 
-/*
- * Where the time of a box went, in nanoseconds: one stretch after the other, from boxlite_box_start() to the end of
- * its machine. 0: it did not come so far. How the part of the guest is divided is what the guest says.
- */
 struct boxlite_timing_part {
 	const char *name; /* of a function of the kernel, or in brackets a sum of others */
 	uint64_t ns;
 };
 
+/*
+ * Where the time of a box went, in nanoseconds: one stretch after the other, from boxlite_box_start() to the end of
+ * its machine. 0: it did not come so far. How the part of the guest is divided is what the guest says.
+ */
 struct boxlite_timing {
 	size_t size;      /* sizeof(struct boxlite_timing) */
 	uint64_t setup;   /* until the engine's program is started: files, the shim */

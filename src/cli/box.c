@@ -1,5 +1,4 @@
-/* ps, rm */
-#include <getopt.h>
+/* ps */
 #include <stdio.h>
 #include <string.h>
 
@@ -82,49 +81,4 @@ int cmd_ps(const struct global *g, int argc, char **argv)
 		printf("%s]\n", l.n ? "\n" : "");
 	boxlite_close(b);
 	return r < 0 ? cli_fail(&err) : 0;
-}
-
-static int remove_one(struct boxlite *b, const char *name, bool force)
-{
-	struct boxlite_box *box;
-	struct boxlite_error err;
-	int r;
-
-	if (boxlite_box_open(b, name, &box, &err) < 0)
-		return cli_fail(&err);
-	r = boxlite_box_remove(box, force, &err);
-	boxlite_box_close(box);
-	if (r < 0)
-		return cli_fail(&err);
-	printf("%s\n", name);
-	return 0;
-}
-
-int cmd_rm(const struct global *g, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "force", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' }, { 0 }
-	};
-	bool force = false;
-	struct boxlite *b;
-	int opt, r;
-
-	while ((opt = getopt_long(argc, argv, "+fh", options, NULL)) != -1) {
-		switch (opt) {
-		case 'f': force = true; break;
-		case 'h': return cli_help("rm", "  -f, --force   a running box is stopped first\n");
-		default: return cli_usage("rm", "unknown option %s", argv[optind - 1]);
-		}
-	}
-	if (optind == argc)
-		return cli_usage("rm", "which box?");
-	r = cli_open(g, &b);
-	if (r)
-		return r;
-	/* All are tried; one that fails makes the whole fail. */
-	for (; optind < argc; optind++)
-		if (remove_one(b, argv[optind], force) != 0)
-			r = EXIT_BOXLITE;
-	boxlite_close(b);
-	return r;
 }

@@ -1,4 +1,4 @@
-/* stop, kill, restart, wait, rename */
+/* stop, kill, restart, wait, rename, rm */
 #include <ctype.h>
 #include <getopt.h>
 #include <signal.h>
@@ -15,6 +15,8 @@ struct action {
 	bool quiet; /* it prints something of its own instead of the name */
 	struct boxlite_stop_options stop;
 	int signo;
+	bool force;
+	const char *name;
 };
 
 /* All are tried; one that fails makes the whole fail. */
@@ -185,26 +187,44 @@ int cmd_wait(const struct global *g, int argc, char **argv)
 	return each(&a, g, argc - 1, argv + 1);
 }
 
+static int rename_box(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	return boxlite_box_rename(box, a->name, err);
+}
+
 int cmd_rename(const struct global *g, int argc, char **argv)
 {
-	struct boxlite_error err;
-	struct boxlite_box *box;
-	struct boxlite *b;
-	int r;
+	struct action a = { .command = "rename", .act = rename_box, .quiet = true };
 
 	if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help")))
 		return cli_help("rename", NULL);
 	if (argc != 3)
 		return cli_usage("rename", "which box, and how is it to be called?");
-	r = cli_open(g, &b);
-	if (r)
-		return r;
-	if (boxlite_box_open(b, argv[1], &box, &err) < 0) {
-		r = cli_fail(&err);
-	} else {
-		r = boxlite_box_rename(box, argv[2], &err) < 0 ? cli_fail(&err) : 0;
-		boxlite_box_close(box);
+	a.name = argv[2];
+	return each(&a, g, 1, argv + 1);
+}
+
+/* --- rm ------------------------------------------------------------------------------------------ */
+
+static int remove_box(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
+{
+	return boxlite_box_remove(box, a->force, err);
+}
+
+int cmd_rm(const struct global *g, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "force", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	};
+	struct action a = { .command = "rm", .act = remove_box };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+fh", options, NULL)) != -1) {
+		switch (opt) {
+		case 'f': a.force = true; break;
+		case 'h': return cli_help("rm", "  -f, --force   a running box is stopped first\n");
+		default: return cli_usage("rm", "unknown option %s", argv[optind - 1]);
+		}
 	}
-	boxlite_close(b);
-	return r;
+	return each(&a, g, argc - optind, argv + optind);
 }

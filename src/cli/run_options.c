@@ -74,7 +74,6 @@ static int set_timing(struct run_options *o, const char *of)
 	return 0;
 }
 
-/* One option of run: 0, or the exit code. */
 static int unknown(const struct run_options *o, char **argv)
 {
 	return cli_usage(o->command, "unknown option %s, or one without its value", argv[optind - 1]);
@@ -89,6 +88,7 @@ static int help(const struct run_options *o)
 	return r;
 }
 
+/* One option: 0, or the exit code. */
 static int take_option(struct run_options *o, int opt, char **argv)
 {
 	int r;

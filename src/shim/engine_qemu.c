@@ -22,8 +22,8 @@ enum {
 	QEMU_FD_MEMORY = 7,
 	/* QEMU_FD_STATE = 8 */
 	QEMU_FD_MONITOR = 9,
-	QEMU_FD_LOCK = 15, /* not used: held */
 	QEMU_FD_DISK0 = 10,
+	QEMU_FD_LOCK = 15, /* not used: held */
 };
 
 #define ARGS_MAX 128

@@ -17,8 +17,8 @@ enum vmm_fd {
 	VMM_FD_INITRD = 8,
 	VMM_FD_NET = 9,     /* if it has a network: seqpacket socket, one frame a message (vmm/devices.h) */
 	VMM_FD_DISK0 = 10,  /* and the next ones: disks */
-	VMM_FD_LOCK = 15,   /* the box's lock: while this process is there the box runs, even if its shim was killed */
 	VMM_FD_REPORT = 14, /* stream socket: struct machine_report goes there, with the VM (KVM's fd) */
+	VMM_FD_LOCK = 15,   /* the box's lock: while this process is there the box runs, even if its shim was killed */
 };
 
 /* The last line of boxlite-vmm's standard error when the guest's kernel has ended itself by a panic. The kernel's own
