@@ -16,12 +16,19 @@ minbase_make() {
 	tar -C "$1/root" --sort=name --numeric-owner --xattrs --xattrs-include='*' --format=pax -cf "$1/tar" .
 }
 
+# minbase_file: prints where the tar is kept; minbase_cached: whether it is there.
+minbase_file() {
+	local hash
+	hash=$( (echo "$MINBASE_SUITE $MINBASE_PACKAGES"; declare -f minbase_make) | sha256sum | cut -c1-16)
+	echo "${BOXLITE_BUILD_CACHE:-$HOME/.cache/boxlite-build}/minbase-$hash.tar"
+}
+minbase_cached() { [ -f "$(minbase_file)" ]; }
+
 # minbase_tar: prints the path of the tar, after making it if need be (a minute or two; root only).
 # Two that want it at once wait for one another. What debootstrap said is printed if it fails.
 minbase_tar() (
-	cache=${BOXLITE_BUILD_CACHE:-$HOME/.cache/boxlite-build}
-	hash=$( (echo "$MINBASE_SUITE $MINBASE_PACKAGES"; declare -f minbase_make) | sha256sum | cut -c1-16)
-	tar=$cache/minbase-$hash.tar
+	tar=$(minbase_file)
+	cache=${tar%/*}
 	mkdir -p "$cache" && exec 9> "$cache/minbase.lock" && flock 9 || exit 1
 	if [ ! -f "$tar" ]; then
 		work=$(mktemp -d "$cache/minbase.XXXXXX") || exit 1
