@@ -20,7 +20,9 @@ static void decode(const struct frame *f)
 	char text[ERROR_TEXT_MAX];
 	uint16_t rows, cols;
 	uint64_t since;
+	struct proc_started started;
 	uint32_t n;
+	bool input;
 	int v;
 
 	if (wire_get_start(f, &spec, &err) == 0)
@@ -43,7 +45,9 @@ static void decode(const struct frame *f)
 		abort();
 	if (wire_get_ready(f, &since, &timing.kernel) == 0 && (since > INT64_MAX || timing.kernel.n > TIMING_PARTS_MAX))
 		abort();
-	if (wire_get_started(f, &v) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
+	if (wire_get_attach(f, &n, &input) == 0 && f->len == 0)
+		abort();
+	if (wire_get_started(f, &started) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
 	    wire_get_error(f, text) < 0)
 		return;
 }

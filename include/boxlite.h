@@ -302,8 +302,10 @@ struct boxlite_exit {
 	int kind;     /* enum boxlite_exit_kind */
 	int code;     /* of BOXLITE_EXITED */
 	int signal;   /* of BOXLITE_SIGNALLED */
-	int status;   /* as a shell says it: code, 128 + signal, 127, 126, 125 */
+	int status;   /* as a shell and timeout(1) say it: code, 128 + signal, 124, 127, 126, 125 */
 	const char *error; /* one line, "" if there is none; borrowed from what gave it */
+	int timed_out;     /* 1: killed by SIGKILL, because its time was over */
+	uint64_t duration_ns; /* it ran so long, by the box's clock; 0: it never did, or nobody knows */
 };
 
 struct boxlite_box_info {
@@ -333,11 +335,34 @@ struct boxlite_exec_options {
 	const char *user;        /* NULL: the box's */
 	int tty, stdin_open;
 	unsigned short rows, cols;
+	unsigned timeout_ms;     /* after so long it is killed, and all that it has started; 0: never */
+	int detach;              /* 1: closing *out, or the end of this process, leaves its input open, and its end is
+				    kept for boxlite_box_attach() (of the last 64 that ended so). 0: its input ends
+				    then. It goes on in both cases */
 };
 
-/* Starts one more process in a running box. Errors: -ENOTCONN the box does not run. Since 0.1. */
+/*
+ * Starts one more process in a running box. In a box that is just starting it waits for the main process to run; if
+ * that never does, the exit says so. Errors: -ENOTCONN the box does not run, -EINVAL no argv. Since 0.1.
+ */
 int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *o,
 		     struct boxlite_process **out, struct boxlite_error *err);
+
+struct boxlite_attach_options {
+	size_t size;
+	unsigned exec; /* what boxlite_process_exec() said, also in another program; 0: the main process */
+	int input;     /* 1: boxlite_process_write() is to work; one at a time may have that */
+	unsigned short rows, cols; /* a terminal is to have this size from now on; 0: as it is */
+};
+
+/*
+ * Joins a process that is there, started by whomever: what it writes from now on, and before that the last of what it
+ * has written (up to 128 KiB). Any number of programs may watch one process; it waits for the slowest reader. Closing
+ * *out leaves it alone. That there is no such exec (any more), or that another one gives its input, is said by the
+ * exit, of kind BOXLITE_LOST. `o` may be NULL. Errors: -ENOTCONN the box does not run. Since 0.1.
+ */
+int boxlite_box_attach(struct boxlite_box *box, const struct boxlite_attach_options *o,
+		       struct boxlite_process **out, struct boxlite_error *err);
 
 enum boxlite_channel { BOXLITE_STDOUT = 1, BOXLITE_STDERR = 2 };
 
@@ -359,8 +384,9 @@ size_t boxlite_process_output(const struct boxlite_process *p, int channel, cons
 void boxlite_process_consume(struct boxlite_process *p, int channel, size_t n);
 
 /*
- * Says that nobody will read the channel any more; what waits there is dropped. The process meets a
- * broken pipe when it writes again (SIGPIPE, or EPIPE if it ignores that); a terminal hangs up. Since 0.1.
+ * Says that nobody will read the channel any more; what waits there is dropped. If this program has started the
+ * process and no other is attached to it, it meets a broken pipe when it writes again (SIGPIPE, or EPIPE if it ignores
+ * that), and a terminal hangs up. Since 0.1.
  */
 void boxlite_process_close_output(struct boxlite_process *p, int channel);
 
@@ -374,6 +400,13 @@ void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsi
 
 /* 1 once the program was executed; stays 0 if it never was. Since 0.1. */
 int boxlite_process_started(const struct boxlite_process *p);
+
+/* The number of an exec in its box, for boxlite_box_attach(): known once it has started; 0: not yet, or a main
+ * process. Since 0.1. */
+unsigned boxlite_process_exec(const struct boxlite_process *p);
+
+/* Once it has started: 1 if it has a terminal. Since 0.1. */
+int boxlite_process_has_tty(const struct boxlite_process *p);
 
 struct boxlite_timing_part {
 	const char *name; /* of a function of the kernel, or in brackets a sum of others */

@@ -13,6 +13,8 @@
  *	                | report `failed`                      (reaped)
  *	                +------------------------------------> ended --> EXIT
  *
+ * An exec that comes before the main process runs waits for that, as what it joins is not there.
+ *
  * A terminal is its process' from STARTED on: what is typed before that waits in the stream, because a ^C would
  * find no foreground group that it is meant for.
  *
@@ -33,6 +35,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -46,6 +49,7 @@
 #include "agent/signals.h"
 #include "agent/tty.h"
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/sock.h"
@@ -53,6 +57,7 @@
 static void child_ready(struct watch *w, uint32_t events);
 static void reports_ready(struct watch *w, uint32_t events);
 static void attach_terminal(struct proc *p);
+static void time_is_up(struct watch *w, uint32_t events);
 
 int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err)
 {
@@ -217,8 +222,8 @@ static bool may_start(const struct procs *ps, const struct proc_spec *spec, stru
 		kind = PROC_LOST;
 	} else if (spec->main && ps->had_main) {
 		why = "the box has a main process already";
-	} else if (!spec->main && !(ps->main && ps->main->running)) {
-		why = "the box's main process does not run yet";
+	} else if (!spec->main && !ps->main) {
+		why = "the box has no main process yet";
 	} else if (ps->n == PROCS_MAX) {
 		why = "too many processes are running in the box";
 	}
@@ -245,23 +250,74 @@ static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct pro
 	p->is_main = spec->main;
 	p->rows = spec->rows;
 	p->cols = spec->cols;
-	p->pidfd = p->reports = p->terminal = -1;
-	p->reports_watch = WATCH_NONE;
+	p->pidfd = p->reports = p->terminal = p->timer = -1;
+	p->reports_watch = p->timer_watch = WATCH_NONE;
 	p->cgroup = CGROUP_BOX;
 	stream_init(&p->stream, stream, ps->to, ps->loop);
 	return p;
 }
 
+static void stop_waiting(struct proc *p)
+{
+	if (!p->waits)
+		return;
+	proc_spec_fini(p->waits);
+	free(p->waits);
+	p->waits = NULL;
+}
+
 static void proc_free(struct proc *p)
 {
 	loop_remove(p->set->loop, &p->reports_watch);
+	loop_remove(p->set->loop, &p->timer_watch);
+	close_fd(&p->timer);
 	close_fd(&p->reports);
 	close_fd(&p->terminal);
 	close_fd(&p->pidfd);
 	stream_fini(&p->stream);
 	if (p->cgroup != CGROUP_BOX)
 		cgroup_release(p->cgroup);
+	stop_waiting(p);
 	free(p);
+}
+
+/* It may be past exec or not when the time is up: a child that hangs before it is killed just so. */
+static int limit_time(struct proc *p, uint32_t ms, struct error *err)
+{
+	int r;
+
+	if (ms == 0)
+		return 0;
+	r = p->timer = loop_timer_fd();
+	if (r >= 0)
+		r = loop_add(p->set->loop, &p->timer_watch, p->timer, EPOLLIN, time_is_up);
+	if (r < 0)
+		return error_code(err, r, "cannot limit the time of a process");
+	loop_timer_set(p->timer, ms);
+	return 0;
+}
+
+/* Gives p its process. */
+static int launch(struct proc *p, struct proc_spec *spec, struct error *err)
+{
+	int r = spec->main ? 0 : cgroup_new(&p->cgroup, err);
+
+	if (r == 0)
+		r = start(p, spec, err);
+	if (r == 0)
+		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid, spec->argv.v[0]);
+	return r;
+}
+
+/* The main process is on its way: it makes the namespaces that others join. */
+static int wait_for_main(struct proc *p, struct proc_spec *spec, struct error *err)
+{
+	p->waits = malloc(sizeof(*p->waits));
+	if (!p->waits)
+		return error_nomem(err);
+	*p->waits = *spec;
+	*spec = PROC_SPEC_INIT;
+	return 0;
 }
 
 int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct error *err)
@@ -278,11 +334,13 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 	p = proc_new(ps, stream, spec);
 	if (!p)
 		return error_nomem(err);
-	r = spec->main ? 0 : cgroup_new(&p->cgroup, &why);
-	if (r == 0)
-		r = start(p, spec, &why);
+	e.kind = proc_end_unprepared(spec);
+	r = limit_time(p, spec->timeout_ms, &why);
+	if (r == 0 && !spec->main && !ps->main->running)
+		r = wait_for_main(p, spec, &why);
+	else if (r == 0)
+		r = launch(p, spec, &why);
 	if (r < 0) {
-		e.kind = proc_end_unprepared(spec);
 		memcpy(e.error, why.text, sizeof(e.error));
 		proc_free(p);
 		return refuse(ps, stream, &e);
@@ -290,12 +348,40 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 	p->next = ps->list;
 	ps->list = p;
 	ps->n++;
-	if (spec->main) {
+	if (p->is_main) {
 		ps->main = p;
 		ps->had_main = true;
 	}
-	log_debug("stream %u: pid %d for %s", stream, p->pid, spec->argv.v[0]);
 	return 0;
+}
+
+/* One that waits never runs: procs_settle() says so. */
+static void give_up(struct proc *p, enum proc_end kind, int signo, const char *why)
+{
+	stop_waiting(p);
+	p->exit.kind = kind;
+	p->exit.signal = (uint8_t)signo;
+	snprintf(p->exit.error, sizeof(p->exit.error), "%s", why);
+	p->ended = true;
+	stream_end(&p->stream);
+}
+
+/* The main process runs, or never will. */
+static void end_waits(struct procs *ps)
+{
+	struct error why = { 0 };
+	struct proc *p;
+
+	for (p = ps->list; p; p = p->next) {
+		if (!p->waits)
+			continue;
+		if (!procs_main_alive(ps))
+			give_up(p, PROC_LOST, 0, "the box's main process has ended");
+		else if (launch(p, p->waits, &why) < 0)
+			give_up(p, PROC_CANNOT_RUN, 0, why.text);
+		else
+			stop_waiting(p);
+	}
 }
 
 /* --- reports of the child ------------------------------------------------------------------- */
@@ -338,11 +424,14 @@ static void reports_end(struct proc *p)
 	if (*p->exit.error || !p->box_pid)
 		return;
 	p->running = true;
+	p->started_ns = clock_ns();
 	if (p->terminal >= 0)
 		attach_terminal(p);
 	log_debug("stream %u runs", p->stream.id);
-	if (wire_put_started(&p->set->to->out, p->stream.id, p->box_pid) < 0)
+	if (wire_put_started(&p->set->to->out, p->stream.id, &(struct proc_started){ .pid = p->box_pid }) < 0)
 		p->set->to->lost = true;
+	if (p->is_main)
+		end_waits(p->set);
 }
 
 static void reports_ready(struct watch *w, uint32_t events)
@@ -365,6 +454,8 @@ static void proc_ended(struct proc *p, int status)
 			;
 		reports_end(p);
 	}
+	if (*p->exit.error || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		p->exit.timed_out = false; /* its own end was faster */
 	if (!*p->exit.error) {
 		if (WIFSIGNALED(status)) {
 			int signo = WTERMSIG(status);
@@ -376,8 +467,13 @@ static void proc_ended(struct proc *p, int status)
 			p->exit.code = (uint8_t)WEXITSTATUS(status);
 		}
 	}
+	if (p->started_ns)
+		p->exit.duration_ns = clock_ns() - p->started_ns;
+	loop_remove(p->set->loop, &p->timer_watch);
 	log_debug("stream %u: pid %d ended, status %#x", p->stream.id, p->pid, status);
 	stream_end(&p->stream);
+	if (p->is_main)
+		end_waits(p->set);
 }
 
 static void child_ready(struct watch *w, uint32_t events)
@@ -437,6 +533,10 @@ void proc_signal(struct proc *p, int signo)
 {
 	if (p->ended)
 		return;
+	if (p->waits) {
+		give_up(p, PROC_SIGNALLED, signo, "");
+		return;
+	}
 	if (signo == SIGKILL && !p->is_main) {
 		cgroup_kill(p->cgroup);
 		return;
@@ -449,6 +549,18 @@ void proc_signal(struct proc *p, int signo)
 	pidfd_send_signal(p->pidfd, signo, NULL, 0);
 }
 
+/* All that an exec has started goes with it; with a main process the kernel ends the box's other processes. */
+static void time_is_up(struct watch *w, uint32_t events)
+{
+	struct proc *p = container_of(w, struct proc, timer_watch);
+
+	(void)events;
+	loop_remove(p->set->loop, w);
+	log_debug("stream %u: its time is up", p->stream.id);
+	p->exit.timed_out = true;
+	proc_signal(p, SIGKILL);
+}
+
 void procs_kill_all(struct procs *ps)
 {
 	struct proc *p;
@@ -456,7 +568,9 @@ void procs_kill_all(struct procs *ps)
 	cgroup_kill(CGROUP_BOX);
 	/* A box with privileges may have moved itself: the ends of its pid namespace have no such way out. */
 	for (p = ps->list; p; p = p->next)
-		if (!p->ended)
+		if (p->waits)
+			give_up(p, PROC_LOST, 0, "the box is shutting down");
+		else if (!p->ended)
 			pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
 }
 

@@ -19,6 +19,7 @@ struct proc {
 	bool is_main;
 	bool ended;          /* reaped; `exit` says how */
 	bool running;        /* exec has succeeded and STARTED was sent */
+	struct proc_spec *waits; /* owned; an exec that came before the main process ran, else NULL */
 	pid_t pid;           /* as the agent sees it */
 	int box_pid;         /* as the box sees it; 0 until reported */
 	int pidfd;           /* owned */
@@ -28,6 +29,9 @@ struct proc {
 	int terminal;        /* owned; the master of its terminal, -1 = none, or not made yet */
 	uint16_t rows, cols; /* what the host wants it to be, also before it is there */
 	int killed_as;       /* signal that a SIGKILL stands for, 0 = none */
+	int timer;           /* owned; until its time is up, -1 = it has as much as it wants */
+	struct watch timer_watch;
+	uint64_t started_ns; /* when it ran, 0 = not yet */
 	struct proc_exit exit;
 };
 

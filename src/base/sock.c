@@ -31,21 +31,24 @@ static int address_at(int dirfd, const char *name, struct sockaddr_un *sa)
 int sock_listen_at(int dirfd, const char *name)
 {
 	struct sockaddr_un sa;
+	char early[32];
 	auto_fd int fd = -1;
 	int r;
 
-	r = address_at(dirfd, name, &sa);
+	if (snprintf(early, sizeof(early), "%s.new", name) >= (int)sizeof(early))
+		return -ENAMETOOLONG;
+	r = address_at(dirfd, early, &sa);
 	if (r < 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+	if (unlinkat(dirfd, early, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return -errno;
 	/* The folder is 0700, so the moment between bind and chmod opens nothing. */
-	if (fchmodat(dirfd, name, 0600, 0) < 0 || listen(fd, 64) < 0)
+	if (fchmodat(dirfd, early, 0600, 0) < 0 || listen(fd, 64) < 0 || renameat(dirfd, early, dirfd, name) < 0)
 		return -errno;
 	return take_fd(&fd);
 }

@@ -217,19 +217,6 @@ int box_wait(struct home *h, const char *id, struct error *err)
 	return r < 0 && r != -ENOENT ? error_code(err, r, "cannot wait for box %s", id) : 0;
 }
 
-int box_connect(struct home *h, const char *id, struct error *err)
-{
-	auto_fd int box = open_box(h, id), run = -1;
-	int fd;
-
-	if (box >= 0)
-		run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = run < 0 ? -ENOENT : sock_connect_at(run, "box.sock");
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		return error_set(err, -ENOTCONN, "box %s does not run; start it: boxlite start %s", id, id);
-	return fd < 0 ? error_code(err, fd, "cannot reach box %s", id) : fd;
-}
-
 #define EXIT_RECORD_MAX (16 * KIB)
 
 int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
@@ -254,10 +241,18 @@ int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
 	return r < 0 ? r : 1;
 }
 
+/* fd, or -ENOTCONN: there is no socket, or nobody listens. */
+static int connect_once(int box)
+{
+	auto_fd int run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = run < 0 ? -ENOENT : sock_connect_at(run, "box.sock");
+
+	return fd == -ENOENT || fd == -ECONNREFUSED ? -ENOTCONN : fd;
+}
+
 /*
  * A connection to a box that is locked, or -ENOTCONN once it is not. Locked and without a socket it starts or
- * ends: a socket shows in the folder, so that is watched; an end does not (nor does the moment between the
- * socket's bind and its listen), hence the time limit of each wait.
+ * ends: a socket shows in the folder, so that is watched; an end does not, hence the time limit of each wait.
  */
 static int connect_locked(struct home *h, const char *id)
 {
@@ -268,10 +263,10 @@ static int connect_locked(struct home *h, const char *id)
 	if (box < 0)
 		return box == -ENOENT ? -ENOTCONN : box;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/run", box);
-	if (events < 0 || inotify_add_watch(events, path, IN_CREATE | IN_DELETE) < 0)
+	if (events < 0 || inotify_add_watch(events, path, IN_MOVED_TO | IN_DELETE) < 0)
 		return errno == ENOENT ? -ENOTCONN : -errno;
 	for (;;) {
-		int r = box_connect(h, id, NULL);
+		int r = connect_once(box);
 
 		if (r != -ENOTCONN)
 			return r;
@@ -281,6 +276,15 @@ static int connect_locked(struct home *h, const char *id)
 		if (poll(&p, 1, 250) > 0 && read(events, event, sizeof(event)) < 0 && errno != EAGAIN)
 			return -errno;
 	}
+}
+
+int box_connect(struct home *h, const char *id, struct error *err)
+{
+	int fd = connect_locked(h, id);
+
+	if (fd == -ENOTCONN)
+		return error_set(err, fd, "box %s does not run; start it: boxlite start %s", id, id);
+	return fd < 0 ? error_code(err, fd, "cannot reach box %s", id) : fd;
 }
 
 /* A shim greets whom it takes as a client; with too many of them it closes the connection instead. */

@@ -58,7 +58,7 @@ int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *er
 /* A signal to its main process. -ENOTCONN: it does not run. */
 int box_signal(struct home *h, const char *id, int signo, struct error *err) MUST_CHECK;
 
-/* Connects to the shim of a running box: fd or -ENOTCONN. */
+/* Connects to the shim of a box, which may just be starting: fd, or -ENOTCONN it does not run. */
 int box_connect(struct home *h, const char *id, struct error *err);
 
 /* How it ended last time: 1 with *ret filled, 0 if it never did, -errno. */

@@ -33,10 +33,15 @@ struct sink {
 struct attach {
 	struct boxlite_process *p;
 	struct sink out, err;
-	bool stdin_open, tty;
+	bool stdin_open, tty, joined;
+	bool held; /* a ^P was typed: what follows says whether it is ours */
+	bool left; /* ^P ^Q */
 	bool lost; /* output that could not be written */
 	int signal_fd;
 };
+
+#define KEY_P 0x10 /* with control */
+#define KEY_Q 0x11
 
 static struct termios saved_terminal;
 static bool terminal_is_raw;
@@ -107,6 +112,10 @@ static void sink_close(struct sink *s)
 static void lose_sink(struct attach *a, struct sink *s, int error)
 {
 	s->gone = true;
+	if (error == EPIPE && a->joined) {
+		a->left = a->out.gone;
+		return;
+	}
 	if (error == EPIPE) {
 		boxlite_process_signal(a->p, SIGPIPE);
 		boxlite_process_close_output(a->p, s->channel);
@@ -137,14 +146,37 @@ static void drain(struct attach *a, struct sink *s)
 		lose_sink(a, s, errno);
 }
 
+/* typed[1..n] were read; [0] is for a ^P of before. */
+static void send_typed(struct attach *a, char *typed, size_t n)
+{
+	size_t from = 1, i;
+
+	if (!a->joined || !a->tty) {
+		boxlite_process_write(a->p, typed + 1, n);
+		return;
+	}
+	if (a->held)
+		typed[from = 0] = KEY_P;
+	for (i = 1; i <= n && !a->left; i++)
+		a->left = typed[i] == KEY_Q && (i > from) && typed[i - 1] == KEY_P;
+	if (a->left)
+		n = i - 3; /* without the two keys, and what came after them */
+	a->held = !a->left && typed[n] == KEY_P;
+	if (a->held)
+		n--;
+	if (n + 1 > from)
+		boxlite_process_write(a->p, typed + from, n + 1 - from);
+}
+
 static void feed(struct attach *a)
 {
 	char chunk[16384];
 	size_t room = boxlite_process_write_room(a->p);
-	ssize_t got = read(STDIN_FILENO, chunk, MIN(sizeof(chunk), room));
+	/* A ^P that was held back goes first, so it needs room, too. */
+	ssize_t got = read(STDIN_FILENO, chunk + 1, MIN(sizeof(chunk), room) - 1);
 
 	if (got > 0) {
-		boxlite_process_write(a->p, chunk, (size_t)got);
+		send_typed(a, chunk, (size_t)got);
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		boxlite_process_close_stdin(a->p);
 		a->stdin_open = false;
@@ -182,7 +214,7 @@ static int step(struct attach *a, struct boxlite_error *err)
 		{ .fd = boxlite_process_fd(a->p), .events = boxlite_process_events(a->p) },
 		{ .fd = out && !a->out.gone ? a->out.fd : -1, .events = out },
 		{ .fd = errout && !a->err.gone ? a->err.fd : -1, .events = errout },
-		{ .fd = a->stdin_open && boxlite_process_write_room(a->p) ? STDIN_FILENO : -1, .events = POLLIN },
+		{ .fd = a->stdin_open && boxlite_process_write_room(a->p) > 1 ? STDIN_FILENO : -1, .events = POLLIN },
 		{ .fd = a->signal_fd, .events = POLLIN },
 	};
 	/* Output for a reader that is gone is thrown away at once. */
@@ -208,48 +240,76 @@ static void discard(struct boxlite_process *p, int channel)
 	boxlite_process_consume(p, channel, boxlite_process_output(p, channel, &data));
 }
 
-int attach_until_started(struct boxlite_process *p)
+/* A signal other than that of a resized terminal. */
+static bool is_interrupted(int signal_fd)
+{
+	struct signalfd_siginfo si;
+
+	return read(signal_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGWINCH;
+}
+
+static int wait_started(struct boxlite_process *p, int signal_fd, bool keep_output)
 {
 	struct boxlite_error err = { 0 };
 	struct boxlite_exit e;
 
 	while (!boxlite_process_started(p)) {
-		struct pollfd pfd = { .fd = boxlite_process_fd(p), .events = boxlite_process_events(p) };
+		struct pollfd pfd[] = {
+			{ .fd = boxlite_process_fd(p), .events = boxlite_process_events(p) },
+			{ .fd = signal_fd, .events = POLLIN },
+		};
 
-		/* It is in the log, for whoever wants it. */
-		discard(p, BOXLITE_STDOUT);
-		discard(p, BOXLITE_STDERR);
+		if (!keep_output) {
+			discard(p, BOXLITE_STDOUT);
+			discard(p, BOXLITE_STDERR);
+		}
 		if (boxlite_process_ended(p, &e)) {
 			if (*e.error)
 				cli_failf("%s", e.error);
-			return e.status ? e.status : EXIT_BOXLITE;
+			return e.status;
 		}
-		if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
 			return cli_failf("cannot wait: %s", strerror(errno));
+		if (pfd[1].revents && is_interrupted(signal_fd))
+			return EXIT_INTERRUPTED;
 		if (boxlite_process_dispatch(p, &err) < 0)
 			return cli_fail(&err);
 	}
-	return 0;
+	return -1;
 }
 
-int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd)
+int attach_wait(struct boxlite_process *p, int signal_fd)
+{
+	return wait_started(p, signal_fd, true);
+}
+
+/* Its output is in the log, for whoever wants it. */
+int attach_until_started(struct boxlite_process *p)
+{
+	int status = wait_started(p, -1, false);
+
+	return status < 0 ? 0 : status ? status : EXIT_BOXLITE;
+}
+
+int attach_run(struct boxlite_process *p, const struct attach_how *how)
 {
 	struct attach a = {
 		.p = p,
 		.out = sink_for(STDOUT_FILENO, BOXLITE_STDOUT),
 		.err = sink_for(STDERR_FILENO, BOXLITE_STDERR),
-		.stdin_open = with_stdin,
-		.tty = tty,
-		.signal_fd = signal_fd,
+		.stdin_open = how->with_stdin,
+		.tty = how->tty,
+		.joined = how->joined,
+		.signal_fd = how->signal_fd,
 	};
 	struct boxlite_error err = { 0 };
-	struct boxlite_exit e;
+	struct boxlite_exit e = { .error = "" };
 	int r = 0;
 
 	/* Without input from here the keys are for this program: Ctrl-C must stay a signal. */
-	if (tty && with_stdin)
+	if (a.tty && a.stdin_open)
 		make_raw();
-	while (r == 0 && !boxlite_process_ended(p, &e))
+	while (r == 0 && !a.left && !boxlite_process_ended(p, &e))
 		r = step(&a, &err);
 	restore_terminal();
 	sink_close(&a.out);

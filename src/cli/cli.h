@@ -37,6 +37,7 @@ int cmd_wait(const struct global *g, int argc, char **argv);
 int cmd_rename(const struct global *g, int argc, char **argv);
 int cmd_logs(const struct global *g, int argc, char **argv);
 int cmd_start(const struct global *g, int argc, char **argv);
+int cmd_attach(const struct global *g, int argc, char **argv);
 int cmd_exec(const struct global *g, int argc, char **argv);
 int cmd_ps(const struct global *g, int argc, char **argv);
 int cmd_rm(const struct global *g, int argc, char **argv);
@@ -74,8 +75,16 @@ void progress_end(struct progress *p); /* NULL is fine */
 int cli_pull(struct boxlite *b, const char *reference, bool quiet, bool plain_http);
 
 /* attach.c: moves bytes and signals between a process and this terminal until it has ended. Returns the exit code. */
-int attach_run(struct boxlite_process *p, bool with_stdin, bool tty, int signal_fd);
-/* Until it runs: 0; or it never will: says why and returns the exit code. */
+struct attach_how {
+	bool with_stdin;
+	bool tty;    /* the process has a terminal, and so have we */
+	bool joined; /* it was there before and goes on without us: ^P ^Q leaves it, and so does the end of our reader */
+	int signal_fd; /* of the signals to pass on, or -1 */
+};
+int attach_run(struct boxlite_process *p, const struct attach_how *how);
+/* Until one that we join runs: -1; or else its exit code, and why. A signal of signal_fd ends the wait. */
+int attach_wait(struct boxlite_process *p, int signal_fd);
+/* Until one that is not ours to watch runs: 0; or it never will: says why and returns the exit code. */
 int attach_until_started(struct boxlite_process *p);
 void attach_window_size(unsigned short *rows, unsigned short *cols); /* of the terminal, or 0 */
 

@@ -1,4 +1,4 @@
-/* run, create, start, exec */
+/* run, create, start */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -15,8 +15,9 @@ static int finish(const struct global *g, struct boxlite_box *box, struct boxlit
 		  int signals, bool remove, bool remove_unstarted, struct run_timing *t)
 {
 	struct boxlite_error err;
+	const struct attach_how how = { .with_stdin = with_stdin, .tty = tty, .signal_fd = signals };
 	bool started;
-	int status = attach_run(p, with_stdin, tty, signals);
+	int status = attach_run(p, &how);
 
 	started = boxlite_process_started(p);
 	if (t)
@@ -208,69 +209,5 @@ int cmd_start(const struct global *g, int argc, char **argv)
 			r = one;
 	}
 	boxlite_close(b);
-	return r;
-}
-
-static int exec_in(struct boxlite *b, const char *name, struct boxlite_exec_options *o)
-{
-	struct boxlite_process *p;
-	struct boxlite_box *box;
-	struct boxlite_error err;
-	int r, signals;
-
-	if (boxlite_box_open(b, name, &box, &err) < 0)
-		return cli_fail(&err);
-	signals = cli_signal_fd();
-	if (boxlite_box_exec(box, o, &p, &err) < 0) {
-		r = cli_fail(&err);
-	} else {
-		r = attach_run(p, o->stdin_open, o->tty && isatty(STDIN_FILENO), signals);
-		boxlite_process_close(p);
-	}
-	boxlite_box_close(box);
-	return r;
-}
-
-int cmd_exec(const struct global *g, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "interactive", no_argument, NULL, 'i' }, { "tty", no_argument, NULL, 't' },
-		{ "env", required_argument, NULL, 'e' },   { "workdir", required_argument, NULL, 'w' },
-		{ "user", required_argument, NULL, 'u' },  { "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	struct boxlite_exec_options o = BOXLITE_OPTIONS(boxlite_exec_options);
-	struct strv env = STRV_INIT(ENV_MAX);
-	struct boxlite *b;
-	int opt, r = 0;
-
-	while (r == 0 && (opt = getopt_long(argc, argv, "+ite:w:u:h", options, NULL)) != -1) {
-		switch (opt) {
-		case 'i': o.stdin_open = 1; break;
-		case 't': o.tty = 1; break;
-		case 'e':
-			if (cli_add_env(&env, optarg) < 0)
-				r = cli_usage("exec", "'%s' is not a variable", optarg);
-			break;
-		case 'w': o.workdir = optarg; break;
-		case 'u': o.user = optarg; break;
-		case 'h': return cli_help("exec", "  -i, -t, -e, -w, -u as for run\n");
-		default: r = cli_usage("exec", "unknown option %s", argv[optind - 1]);
-		}
-	}
-	if (r == 0 && argc - optind < 2)
-		r = cli_usage("exec", "which box, and which command?");
-	if (r == 0)
-		r = cli_check_terminal("exec", o.tty, o.stdin_open);
-	if (r == 0)
-		r = cli_open(g, &b);
-	if (r == 0) {
-		o.argv = (const char *const *)(argv + optind + 1);
-		o.env = (const char *const *)env.v;
-		attach_window_size(&o.rows, &o.cols);
-		r = exec_in(b, argv[optind], &o);
-		boxlite_close(b);
-	}
-	strv_fini(&env);
 	return r;
 }

@@ -152,6 +152,6 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 	}
 	if (optind == argc)
 		return cli_usage(o->command, "which image?");
-	r = cli_check_terminal(o->command, o->tty, o->interactive);
+	r = o->detach ? 0 : cli_check_terminal(o->command, o->tty, o->interactive);
 	return r ? r : -1;
 }

@@ -21,6 +21,8 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out)
 		.code = e->code,
 		.signal = e->signal,
 		.status = proc_exit_status(e),
+		.timed_out = e->timed_out,
+		.duration_ns = e->duration_ns,
 		.error = e->error,
 	};
 }

@@ -24,6 +24,8 @@ static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const
 	s->user = user ? strdup(user) : NULL;
 	s->tty = o->tty != 0;
 	s->stdin_open = o->stdin_open != 0;
+	s->detached = o->detach != 0;
+	s->timeout_ms = o->timeout_ms;
 	s->rows = o->rows;
 	s->cols = o->cols;
 	return r < 0 || (cwd && !s->cwd) || (user && !s->user) ? (r < 0 ? r : -ENOMEM) : 0;
@@ -50,14 +52,22 @@ static int build_opening(struct boxlite_box *box, const struct boxlite_exec_opti
 	return r;
 }
 
+/* A process whose opening says which one it is. */
+static int open_process(struct boxlite_box *box, struct buf *opening, struct boxlite_process **out, struct error *err)
+{
+	struct child none = CHILD_NONE;
+	int sock = box_connect(box->home, box->row.id, err);
+
+	return sock < 0 ? sock : lib_process_new(box->home, sock, &none, opening, out, err);
+}
+
 PUBLIC int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *opts,
 			    struct boxlite_process **out, struct boxlite_error *err)
 {
 	struct buf opening = BUF_INIT(2 * (FRAME_HEADER + FRAME_PAYLOAD_MAX));
 	struct boxlite_exec_options o;
-	struct child none = CHILD_NONE;
 	struct error e = { 0 };
-	int sock, r = lib_copy_options(&o, sizeof(o), opts, err);
+	int r = lib_copy_options(&o, sizeof(o), opts, err);
 
 	if (r < 0)
 		return r;
@@ -66,11 +76,32 @@ PUBLIC int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_o
 		return lib_fail(err, &e, -EINVAL);
 	}
 	r = build_opening(box, &o, &opening, &e);
-	sock = r < 0 ? r : box_connect(box->home, box->row.id, &e);
-	if (sock >= 0)
-		r = lib_process_new(box->home, sock, &none, &opening, out, &e);
-	else
-		r = sock;
+	if (r == 0)
+		r = open_process(box, &opening, out, &e);
 	buf_fini(&opening);
+	return r < 0 ? lib_fail(err, &e, r) : 0;
+}
+
+PUBLIC int boxlite_box_attach(struct boxlite_box *box, const struct boxlite_attach_options *opts,
+			      struct boxlite_process **out, struct boxlite_error *err)
+{
+	struct boxlite_attach_options none = BOXLITE_OPTIONS(boxlite_attach_options), o;
+	auto_buf struct buf opening = BUF_INIT(4 * KIB);
+	struct error e = { 0 };
+	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
+
+	if (r < 0)
+		return r;
+	r = wire_put_hello(&opening, "library");
+	if (r == 0)
+		r = wire_put_attach(&opening, SPEC_ATTACH_STREAM, o.exec, o.input != 0);
+	if (r == 0 && o.rows && o.cols)
+		r = wire_put_resize(&opening, SPEC_ATTACH_STREAM, o.rows, o.cols);
+	if (r < 0)
+		error_code(&e, r, "cannot ask for a process");
+	else
+		r = open_process(box, &opening, out, &e);
+	if (r == 0)
+		lib_process_is_attached(*out, o.exec == 0, o.input != 0);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }

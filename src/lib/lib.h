@@ -34,6 +34,9 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
 
+/* p was there before: the shim says how much of an input it takes, if it is to have one. */
+void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input);
+
 /* p is the main process of a box whose start began at start_ns (base/clock.h); detached: that outlives p. */
 void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached);
 

@@ -31,11 +31,13 @@ struct boxlite_process {
 	bool unwanted[CHANNELS];    /* boxlite_process_close_output() */
 	uint32_t owed[CHANNELS];    /* consumed and not yet credited */
 	uint32_t stdin_credit;
-	bool hello, started, stdin_closed;
+	bool hello, stdin_closed;
+	struct proc_started started; /* .pid is 0 until it runs */
 	uint64_t start_ns;     /* of the box's start, if this process started it */
 	struct timing timing;
 	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
 	bool detached;         /* the box goes on without us */
+	bool joined_main;      /* a main process that was there before */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
@@ -57,7 +59,7 @@ int lib_process_new(struct home *home, int sock, struct child *shim, struct buf 
 	p->shim = *shim;
 	p->stdin_credit = FRAME_WINDOW;
 	for (ch = 0; ch < CHANNELS; ch++)
-		buf_init(&p->output[ch], FRAME_WINDOW);
+		buf_init(&p->output[ch], FRAME_WINDOW + FRAME_BACKLOG);
 	/* What may wait to be sent: the opening, a window of input, a few signals. */
 	r = conn_init(&p->conn, sock, 2 * (FRAME_HEADER + FRAME_PAYLOAD_MAX));
 	if (r == 0)
@@ -119,8 +121,7 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 		}
 		return 0;
 	case FRAME_STARTED:
-		p->started = true;
-		return 0;
+		return wire_get_started(f, &p->started);
 	case FRAME_TIMING: /* the last frame to the owner */
 		p->box_ended = true;
 		return on_timing(p, f);
@@ -285,9 +286,26 @@ PUBLIC void boxlite_process_resize(struct boxlite_process *p, unsigned short row
 		(void)conn_write(&p->conn);
 }
 
+PUBLIC unsigned boxlite_process_exec(const struct boxlite_process *p)
+{
+	return p->started.exec == SPEC_MAIN_EXEC ? 0 : p->started.exec;
+}
+
+PUBLIC int boxlite_process_has_tty(const struct boxlite_process *p)
+{
+	return p->started.tty;
+}
+
+void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input)
+{
+	p->joined_main = is_main;
+	p->stdin_credit = 0;
+	p->stdin_closed = !input;
+}
+
 PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 {
-	return p->started;
+	return p->started.pid != 0;
 }
 
 void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached)
@@ -331,8 +349,11 @@ PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlit
 
 PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out)
 {
-	/* For the main process the connection's end is the box's end: its files are in order by then. */
-	if (!p->ended || (p->shim.pidfd >= 0 && !p->over) || buf_len(&p->output[CHANNEL_STDOUT]) ||
+	/* For the main process the connection's end is the box's end: its files are in order by then. One that could
+	 * not be joined is not waited for. */
+	bool with_box = p->shim.pidfd >= 0 || (p->joined_main && p->started.pid);
+
+	if (!p->ended || (with_box && !p->over) || buf_len(&p->output[CHANNEL_STDOUT]) ||
 	    buf_len(&p->output[CHANNEL_STDERR]))
 		return 0;
 	if (out)

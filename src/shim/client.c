@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +23,6 @@ void client_drop(struct client *c)
 {
 	struct shim *s = c->shim;
 	struct client **at = &s->clients;
-	struct stream *st, *next;
 
 	if (c->dropped)
 		return;
@@ -32,11 +32,7 @@ void client_drop(struct client *c)
 	*at = c->next;
 	s->nclients--;
 	loop_remove(&s->loop, &c->watch);
-	for (st = s->streams; st; st = next) {
-		next = st->next;
-		if (st->client == c)
-			stream_orphan(st, s);
-	}
+	stream_detach_all(c);
 	c->next = s->dropped_clients;
 	s->dropped_clients = c;
 	if (c->creator && !s->spec.detached) {
@@ -71,48 +67,66 @@ void client_flush(struct client *c)
 static int start_process(struct client *c, const struct frame *f)
 {
 	struct shim *s = c->shim;
+	const struct proc_exit busy = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
 	struct proc_spec spec;
 	struct stream *st;
 	int r;
 
-	if (f->stream == 0 || stream_of_client(c, f->stream) || wire_get_start(f, &spec, NULL) < 0)
+	if (f->stream == 0 || attachment_of(c, f->stream) || wire_get_start(f, &spec, NULL) < 0)
 		return -EBADMSG;
 	spec.main = false;
-	st = stream_add(s, c, f->stream);
-	r = st ? wire_put_start(agent_queue(s), st->agent_id, &spec) : -ENOMEM;
-	proc_spec_fini(&spec);
-	if (r < 0 && st) {
-		struct proc_exit e = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
-
-		stream_end(st, s, &e);
+	st = stream_add(s, &spec, spec.detached);
+	r = st ? stream_own(st, c, f->stream) : -ENOMEM;
+	if (st && (r < 0 || wire_put_start(agent_queue(s), st->agent_id, &spec) < 0)) {
+		st->detached = false;
+		stream_end(st, s, &busy); /* or nobody hears it */
 	}
+	proc_spec_fini(&spec);
 	agent_flush(s);
-	return st ? 0 : r;
+	return r;
 }
 
-static int attach_main(struct client *c, const struct frame *f)
+/* What there is to be said of a process that nobody can be attached to. */
+static int refuse_attach(struct client *c, uint32_t id, uint32_t exec, const char *why)
 {
-	struct stream *st = stream_of_agent(c->shim, MAIN_STREAM);
+	const struct shim *s = c->shim;
+	struct proc_exit e = { .kind = PROC_LOST };
 
-	if (f->stream == 0 || stream_of_client(c, f->stream))
+	if (!why && exec == 0 && s->main_ended)
+		e = s->main_exit;
+	else if (why)
+		snprintf(e.error, sizeof(e.error), "%s", why);
+	else if (exec == 0)
+		snprintf(e.error, sizeof(e.error), "the box has ended");
+	else
+		snprintf(e.error, sizeof(e.error), "there is no exec %u in the box (any more)", exec);
+	return wire_put_exit(&c->conn.out, id, &e);
+}
+
+static int attach(struct client *c, const struct frame *f)
+{
+	const struct attachment *a;
+	struct stream *st;
+	uint32_t exec;
+	bool input;
+
+	if (f->stream == 0 || attachment_of(c, f->stream) || wire_get_attach(f, &exec, &input) < 0)
 		return -EBADMSG;
-	if (!st || st->client) {
-		struct proc_exit e = { .kind = PROC_LOST, .error = "another client is attached" };
-
-		if (!st && c->shim->main_ended)
-			e = c->shim->main_exit;
-		else if (!st)
-			e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
-		return wire_put_exit(&c->conn.out, f->stream, &e);
-	}
-	st->client = c;
-	st->client_id = f->stream;
-	return 0;
+	st = stream_find(c->shim, exec ? exec : MAIN_STREAM);
+	for (a = st ? st->attachments : NULL; a; a = a->next)
+		if (a->client == c)
+			return -EBADMSG;
+	if (!st)
+		return refuse_attach(c, f->stream, exec, NULL);
+	if (input && st->input)
+		return refuse_attach(c, f->stream, exec, "another client gives its input; attach without one");
+	return stream_attach(st, c, f->stream, input);
 }
 
 static int handle_frame(struct client *c, const struct frame *f)
 {
 	struct error err = { 0 };
+	struct attachment *a;
 	struct stream *st;
 	uint32_t grace;
 
@@ -126,19 +140,21 @@ static int handle_frame(struct client *c, const struct frame *f)
 	case FRAME_START:
 		return start_process(c, f);
 	case FRAME_ATTACH:
-		return attach_main(c, f);
+		return attach(c, f);
 	case FRAME_SHUTDOWN:
 		if (wire_get_shutdown(f, &grace) < 0)
 			return -EBADMSG;
 		life_stop(c->shim, grace);
 		return 0;
 	case FRAME_SIGNAL:
-		st = f->stream ? stream_of_client(c, f->stream) : stream_of_agent(c->shim, MAIN_STREAM);
-		return st ? stream_from_client(st, c->shim, f) : 0;
+		st = f->stream ? NULL : stream_of_agent(c->shim, MAIN_STREAM);
+		if (st)
+			return stream_signal(st, c->shim, f);
+		/* fall through */
 	default:
-		st = f->stream ? stream_of_client(c, f->stream) : NULL;
+		a = f->stream ? attachment_of(c, f->stream) : NULL;
 		/* Frames for a process that has just ended cross its EXIT on the way: not an error. */
-		return st ? stream_from_client(st, c->shim, f) : 0;
+		return a ? stream_from_client(a, c->shim, f) : 0;
 	}
 }
 

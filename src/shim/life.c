@@ -237,8 +237,7 @@ void life_machine_ended(struct shim *s)
 	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
 	if (s->main_ended)
 		e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
-	while (s->streams)
-		stream_end(s->streams, s, &e);
+	streams_end(s, &e);
 	machine_read_report(s);
 	for (c = s->clients; c; c = next) {
 		next = c->next;

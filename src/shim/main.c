@@ -102,6 +102,7 @@ static struct client *adopt_control(struct shim *s, struct buf *in)
 static int start_box(struct shim *s, struct client *creator, struct error *err)
 {
 	struct stream *st;
+	bool attach;
 	int r;
 
 	/* It was dropped before there was a machine to stop: now none may start. */
@@ -114,14 +115,11 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	if (!s->engine)
 		return -EINVAL;
 	output_open(s);
-	st = stream_add(s, s->spec.attach && !creator->dropped ? creator : NULL, SPEC_ATTACH_STREAM);
-	if (!st)
+	st = stream_add(s, &s->spec.main, s->spec.detached);
+	attach = s->spec.attach && !creator->dropped;
+	if (!st || (attach && stream_own(st, creator, SPEC_ATTACH_STREAM) < 0))
 		return error_nomem(err);
-	r = machine_start(s, err);
-	/* Its starter is gone: nobody gives it an input any more. */
-	if (r == 0 && creator->dropped)
-		stream_orphan(st, s);
-	return r;
+	return machine_start(s, err);
 }
 
 /* It never ran: the creator learns why in the way it learns of any other end. */

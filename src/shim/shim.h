@@ -18,7 +18,7 @@
 #define CLIENT_OUT_MAX (64 * MIB)
 #define CLIENTS_MAX 256
 #define STREAMS_MAX 4096
-#define MAIN_STREAM 1 /* the main process's id towards the agent */
+#define MAIN_STREAM SPEC_MAIN_EXEC /* the main process's id towards the agent */
 
 #define BOOT_TIMEOUT_MS 120000 /* a guest under TCG on a busy machine is slow, but not that slow */
 #define RESTORE_TIMEOUT_MS 15000 /* HELLO from a template: 60 ms. Then a machine is booted */
@@ -53,15 +53,31 @@ struct client {
 	bool dropped; /* waits for clients_reap() */
 };
 
+/* A client's part in a process. */
+struct attachment {
+	struct attachment *next; /* of the stream */
+	struct stream *stream;
+	struct client *client;
+	uint32_t id;             /* the client's for the stream */
+	uint32_t debt[CHANNELS]; /* output that was sent to it and is not credited yet */
+	bool closed[CHANNELS];   /* it does not want that output any more */
+	bool owner;              /* it has started the process */
+};
+
 /* A process, seen from both sides. */
 struct stream {
-	struct stream *next;
-	uint32_t agent_id;
-	struct client *client; /* NULL: nobody listens (any more); output is dropped */
-	uint32_t client_id;
+	struct stream *next; /* an older one */
+	uint32_t agent_id;   /* for clients the number of the exec */
+	struct attachment *attachments;
+	struct attachment *input; /* the one whose input the process reads, or NULL */
 	/* What the sender of each channel may still send: the client's stdin, the agent's stdout and stderr. */
 	uint32_t credit[CHANNELS];
-	bool stdin_ended; /* the agent takes one end of a stdin, and nothing after it */
+	struct buf backlog; /* the last frames of output */
+	struct proc_started started; /* .pid is 0 until it runs */
+	bool detached;      /* its input stays open without a client */
+	bool stdin_ended;   /* the agent takes one end of a stdin, and nothing after it */
+	bool ended;         /* `exit` waits for somebody to ask */
+	struct proc_exit exit;
 };
 
 struct shim {
@@ -90,6 +106,7 @@ struct shim {
 	struct client *clients, *dropped_clients;
 	struct stream *streams;
 	size_t nclients, nstreams;
+	size_t nended; /* streams that have */
 	uint32_t next_agent_id;
 
 	struct timing timing; /* stamped where it happens */
@@ -151,13 +168,21 @@ void clients_reap(struct shim *s);
 int client_listen(struct shim *s, struct error *err);
 
 /* stream.c */
-struct stream *stream_add(struct shim *s, struct client *c, uint32_t client_id);
-struct stream *stream_of_agent(struct shim *s, uint32_t agent_id);
-struct stream *stream_of_client(struct client *c, uint32_t client_id);
+struct stream *stream_add(struct shim *s, const struct proc_spec *p, bool detached);
+struct stream *stream_of_agent(struct shim *s, uint32_t agent_id); /* one that has not ended */
+struct stream *stream_find(struct shim *s, uint32_t agent_id);     /* also one that has */
+struct attachment *attachment_of(struct client *c, uint32_t id);
+/* The client has started the process, and gives its input: 0 or -ENOMEM. */
+int stream_own(struct stream *st, struct client *c, uint32_t id) MUST_CHECK;
+/* Joins a client, not yet attached to st. If that has ended it is gone afterwards. Negative: the client must go. */
+int stream_attach(struct stream *st, struct client *c, uint32_t id, bool input) MUST_CHECK;
+void stream_detach(struct attachment *a, struct shim *s);
+void stream_detach_all(struct client *c);
 void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f);
-int stream_from_client(struct stream *st, struct shim *s, const struct frame *f); /* -EBADMSG: the client lies */
-void stream_orphan(struct stream *st, struct shim *s); /* its client is gone */
+int stream_from_client(struct attachment *a, struct shim *s, const struct frame *f); /* -EBADMSG: the client lies */
+int stream_signal(struct stream *st, struct shim *s, const struct frame *f);         /* likewise */
 void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e);
+void streams_end(struct shim *s, const struct proc_exit *e); /* all of them */
 
 /* console.c: the guest's console and the engine's complaints, bounded, into log/ */
 struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err);

@@ -18,6 +18,10 @@
  * agent, the client towards the shim (which translates). A stream lives from
  * START or ATTACH until EXIT, which is the last frame of its id.
  *
+ * Any number of clients may be attached to one process. Who attaches to it later is first sent the last of what it has
+ * written, up to FRAME_BACKLOG bytes beyond the credit; and begins without credit for stdin, if it asked to give that:
+ * CREDIT says how much there is.
+ *
  * Flow control. Each stream has three channels: stdin towards the agent,
  * stdout and stderr from it. A sender begins with FRAME_WINDOW bytes of credit
  * on each channel; DATA spends it, CREDIT (u32, more bytes) gives it back once
@@ -42,6 +46,7 @@
 #define FRAME_PAYLOAD_MAX (4 * 1024 * 1024) /* a process with 2 MB of argv and a large environment */
 #define FRAME_DATA_MAX (32 * 1024)          /* payload of one DATA frame */
 #define FRAME_WINDOW (256 * 1024)           /* initial credit of a channel, bytes */
+#define FRAME_BACKLOG (128 * 1024)          /* of output, for who attaches later; with the headers of its frames */
 
 enum frame_type {
 	/* on stream 0 */
@@ -56,13 +61,13 @@ enum frame_type {
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */
-	FRAME_STARTED = 17, /* back: {pid} */
+	FRAME_STARTED = 17, /* back: that it runs, see wire/proc.h */
 	FRAME_DATA = 18,    /* both ways: raw bytes of the channel in the flags */
 	FRAME_CREDIT = 19,  /* both ways: u32, more bytes of the channel in the flags may be sent */
 	FRAME_SIGNAL = 20,  /* towards the agent: {signal}. Of a client on stream 0: for the main process */
 	FRAME_RESIZE = 21,  /* towards the agent: {rows, cols} */
 	FRAME_EXIT = 22,    /* back, last of the stream: see wire/proc.h */
-	FRAME_ATTACH = 23,  /* client -> shim: join the box's main process on this stream */
+	FRAME_ATTACH = 23,  /* client -> shim: {exec, input}: join a process on this stream; exec 0: the main one */
 	FRAME_CLOSE = 24,   /* towards the agent: nobody reads the channel in the flags any more; empty */
 
 	/* library -> shim, once, before all else */

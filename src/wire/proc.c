@@ -28,9 +28,10 @@ void proc_spec_fini(struct proc_spec *s)
 
 json_t *proc_spec_to_json(const struct proc_spec *s)
 {
-	return json_pack("{s:o, s:o, s:s*, s:s*, s:b, s:b, s:b, s:i, s:i}", "argv", json_from_strv(&s->argv),
-			 "env", json_from_strv(&s->env), "cwd", s->cwd, "user", s->user, "tty", s->tty,
-			 "stdin", s->stdin_open, "main", s->main, "rows", s->rows, "cols", s->cols);
+	return json_pack("{s:o, s:o, s:s*, s:s*, s:b, s:b, s:b, s:i, s:i, s:b, s:I}", "argv",
+			 json_from_strv(&s->argv), "env", json_from_strv(&s->env), "cwd", s->cwd, "user", s->user,
+			 "tty", s->tty, "stdin", s->stdin_open, "main", s->main, "rows", s->rows, "cols", s->cols,
+			 "detached", s->detached, "timeout_ms", (json_int_t)s->timeout_ms);
 }
 
 static int copy_str(const json_t *j, const char *key, char **ret, bool *bad)
@@ -47,7 +48,7 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 {
 	struct proc_spec s = PROC_SPEC_INIT;
 	bool bad = false;
-	uint64_t rows, cols;
+	uint64_t rows, cols, timeout;
 	int r;
 
 	r = json_get_strv(j, "argv", &s.argv, &bad);
@@ -62,7 +63,9 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 	s.main = json_get_bool(j, "main", false, &bad);
 	rows = json_get_u64(j, "rows", 0, &bad);
 	cols = json_get_u64(j, "cols", 0, &bad);
-	if (r == 0 && (bad || s.argv.n == 0 || rows > UINT16_MAX || cols > UINT16_MAX))
+	s.detached = json_get_bool(j, "detached", false, &bad);
+	timeout = json_get_u64(j, "timeout_ms", 0, &bad);
+	if (r == 0 && (bad || s.argv.n == 0 || rows > UINT16_MAX || cols > UINT16_MAX || timeout > UINT32_MAX))
 		r = -EBADMSG;
 	if (r < 0) {
 		proc_spec_fini(&s);
@@ -72,12 +75,15 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 	}
 	s.rows = (uint16_t)rows;
 	s.cols = (uint16_t)cols;
+	s.timeout_ms = (uint32_t)timeout;
 	*ret = s;
 	return 0;
 }
 
 int proc_exit_status(const struct proc_exit *e)
 {
+	if (e->timed_out)
+		return 124;
 	switch (e->kind) {
 	case PROC_EXITED: return e->code;
 	case PROC_SIGNALLED: return 128 + e->signal;
@@ -91,8 +97,9 @@ int proc_exit_status(const struct proc_exit *e)
 
 json_t *proc_exit_to_json(const struct proc_exit *e)
 {
-	return json_pack("{s:s, s:i, s:i, s:o}", "kind", end_names[e->kind], "code", e->code, "signal", e->signal,
-			 "error", message_text(e->error));
+	return json_pack("{s:s, s:i, s:i, s:o, s:b, s:I}", "kind", end_names[e->kind], "code", e->code, "signal",
+			 e->signal, "error", message_text(e->error), "timed_out", e->timed_out, "duration_ns",
+			 (json_int_t)e->duration_ns);
 }
 
 int wire_put_hello(struct buf *out, const char *role)
@@ -106,9 +113,17 @@ int wire_put_start(struct buf *out, uint32_t stream, const struct proc_spec *s)
 	return message_put(out, FRAME_START, stream, proc_spec_to_json(s));
 }
 
-int wire_put_started(struct buf *out, uint32_t stream, int pid)
+int wire_put_started(struct buf *out, uint32_t stream, const struct proc_started *s)
 {
-	return message_put(out, FRAME_STARTED, stream, json_pack("{s:i}", "pid", pid));
+	return message_put(out, FRAME_STARTED, stream,
+			   json_pack("{s:i, s:I, s:b, s:b}", "pid", s->pid, "exec", (json_int_t)s->exec, "tty", s->tty,
+				     "stdin", s->stdin_open));
+}
+
+int wire_put_attach(struct buf *out, uint32_t stream, uint32_t exec, bool input)
+{
+	return message_put(out, FRAME_ATTACH, stream,
+			   json_pack("{s:I, s:b}", "exec", (json_int_t)exec, "input", input));
 }
 
 int wire_put_signal(struct buf *out, uint32_t stream, int signo)
@@ -182,14 +197,30 @@ static int get_number(const struct frame *f, const char *key, uint64_t min, uint
 	return 0;
 }
 
-int wire_get_started(const struct frame *f, int *ret_pid)
+int wire_get_started(const struct frame *f, struct proc_started *ret)
 {
-	uint64_t v;
-	int r = get_number(f, "pid", 1, INT32_MAX, &v);
+	auto_json json_t *j = message_get(f, NULL);
+	bool bad = !j;
+	uint64_t pid = json_get_u64(j, "pid", 0, &bad), exec = json_get_u64(j, "exec", 0, &bad);
+	bool tty = json_get_bool(j, "tty", false, &bad), in = json_get_bool(j, "stdin", false, &bad);
 
-	if (r == 0)
-		*ret_pid = (int)v;
-	return r;
+	if (bad || pid < 1 || pid > INT32_MAX || exec > UINT32_MAX)
+		return -EBADMSG;
+	*ret = (struct proc_started){ (int)pid, (uint32_t)exec, tty, in };
+	return 0;
+}
+
+int wire_get_attach(const struct frame *f, uint32_t *ret_exec, bool *ret_input)
+{
+	auto_json json_t *j = message_get(f, NULL);
+	bool bad = !j, input = json_get_bool(j, "input", false, &bad);
+	uint64_t exec = json_get_u64(j, "exec", 0, &bad);
+
+	if (bad || exec > UINT32_MAX)
+		return -EBADMSG;
+	*ret_exec = (uint32_t)exec;
+	*ret_input = input;
+	return 0;
 }
 
 int wire_get_signal(const struct frame *f, int *ret_signo)
@@ -229,6 +260,10 @@ int proc_exit_from_json(const json_t *j, struct proc_exit *ret)
 	if (bad || i == ARRAY_SIZE(end_names) || code > UINT8_MAX || sig > 127)
 		return -EBADMSG;
 	e.kind = (enum proc_end)i;
+	e.timed_out = json_get_bool(j, "timed_out", false, &bad);
+	e.duration_ns = json_get_u64(j, "duration_ns", 0, &bad);
+	if (bad)
+		return -EBADMSG;
 	e.code = (uint8_t)code;
 	e.signal = (uint8_t)sig;
 	*ret = e;

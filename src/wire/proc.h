@@ -12,7 +12,7 @@
 
 #define PROC_STRINGS_MAX 65536 /* entries of argv, of the environment */
 
-/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main} */
+/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main, detached, timeout_ms} */
 struct proc_spec {
 	struct strv argv; /* argv[0] is looked up in PATH of env, inside the box, when it has no '/' */
 	struct strv env;  /* "NAME=value"; HOME is added from the user's entry when absent */
@@ -21,6 +21,8 @@ struct proc_spec {
 	bool tty;         /* a new pseudo-terminal; stderr is then part of stdout */
 	bool stdin_open;  /* false: the process reads end of file at once */
 	bool main;        /* the box's main process: pid 1 of new namespaces; others join them */
+	bool detached;    /* goes on with its input open when its client leaves; its end is kept for another one */
+	uint32_t timeout_ms; /* after so long it and all that it has started are killed; 0 = never */
 	uint16_t rows, cols; /* of the terminal; 0 = 24 x 80 */
 };
 
@@ -31,7 +33,14 @@ void proc_spec_fini(struct proc_spec *s);
 json_t *proc_spec_to_json(const struct proc_spec *s); /* new object or NULL */
 int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *err) MUST_CHECK;
 
-/* How a process ended. EXIT: {kind, code, signal, error} */
+/* STARTED: {pid, exec, tty, stdin}. The agent says the first; a client hears all. */
+struct proc_started {
+	int pid;       /* in the box */
+	uint32_t exec; /* what ATTACH calls it; 0 = not said */
+	bool tty, stdin_open;
+};
+
+/* How a process ended. EXIT: {kind, code, signal, error, timed_out, duration_ns} */
 enum proc_end {
 	PROC_EXITED,    /* code */
 	PROC_SIGNALLED, /* signal */
@@ -45,6 +54,8 @@ struct proc_exit {
 	enum proc_end kind;
 	uint8_t code;   /* of PROC_EXITED */
 	uint8_t signal; /* of PROC_SIGNALLED */
+	bool timed_out; /* proc_spec.timeout_ms was over */
+	uint64_t duration_ns; /* from its exec to its end, by the guest's clock; 0 = it never ran, or nobody knows */
 	char error[ERROR_TEXT_MAX]; /* one line or "" */
 };
 
@@ -57,13 +68,14 @@ static inline enum proc_end proc_end_unprepared(const struct proc_spec *s)
 	return s->main ? PROC_CANNOT_START : PROC_CANNOT_RUN;
 }
 
-/* As a shell and docker say it: code, 128 + signal, 127, 126, 125. */
+/* As a shell, timeout(1) and docker say it: code, 128 + signal, 124, 127, 126, 125. */
 int proc_exit_status(const struct proc_exit *e);
 
 /* Each appends one frame to out: 0, -ENOBUFS, -ENOMEM. */
 int wire_put_hello(struct buf *out, const char *role) MUST_CHECK;
 int wire_put_start(struct buf *out, uint32_t stream, const struct proc_spec *s) MUST_CHECK;
-int wire_put_started(struct buf *out, uint32_t stream, int pid) MUST_CHECK;
+int wire_put_started(struct buf *out, uint32_t stream, const struct proc_started *s) MUST_CHECK;
+int wire_put_attach(struct buf *out, uint32_t stream, uint32_t exec, bool input) MUST_CHECK;
 int wire_put_signal(struct buf *out, uint32_t stream, int signo) MUST_CHECK;
 int wire_put_resize(struct buf *out, uint32_t stream, uint16_t rows, uint16_t cols) MUST_CHECK;
 int wire_put_exit(struct buf *out, uint32_t stream, const struct proc_exit *e) MUST_CHECK;
@@ -75,7 +87,8 @@ int wire_put_empty(struct buf *out, enum frame_type type, uint32_t stream) MUST_
 /* Each decodes the payload of its frame: 0 or -EBADMSG (HELLO also -EPROTO: another generation). */
 int wire_get_hello(const struct frame *f, struct error *err) MUST_CHECK;
 int wire_get_start(const struct frame *f, struct proc_spec *ret, struct error *err) MUST_CHECK;
-int wire_get_started(const struct frame *f, int *ret_pid) MUST_CHECK;
+int wire_get_started(const struct frame *f, struct proc_started *ret) MUST_CHECK;
+int wire_get_attach(const struct frame *f, uint32_t *ret_exec, bool *ret_input) MUST_CHECK;
 int wire_get_signal(const struct frame *f, int *ret_signo) MUST_CHECK;
 int wire_get_resize(const struct frame *f, uint16_t *ret_rows, uint16_t *ret_cols) MUST_CHECK;
 int wire_get_exit(const struct frame *f, struct proc_exit *ret) MUST_CHECK;

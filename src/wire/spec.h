@@ -24,6 +24,7 @@ enum shim_fd {
 
 #define SPEC_CPUS_MAX 32
 #define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
+#define SPEC_MAIN_EXEC 1     /* the number of the main process, as STARTED says it */
 #define SPEC_MEMORY_MIN (64 * MIB)
 
 struct box_spec {

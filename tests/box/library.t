@@ -22,4 +22,13 @@ signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:
 	is "$(cat ign)" "status 0, 0 left" "with SIGCHLD ignored as well: the $t box of a home"
 done
 nothing_left "nothing is left" now
+${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests/lib/embed-exec.c" -o embed-exec \
+  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+is "$? $(cat log)$(timeout 120 ./embed-exec 2>&1)" "0 exited 3
+124 timed out
+lost: the box's main process has ended
+127" \
+  "an exec right behind a start waits for it"
+"$B" ps -aq > /dev/null
+nothing_left "nothing is left" now
 box_done
