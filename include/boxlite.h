@@ -195,9 +195,12 @@ struct boxlite_box_options {
 					  the handle that made it is closed */
 	int tty;                       /* 1: the main process gets a terminal */
 	int stdin_open;                /* 1: the main process has an input; 0: it reads end of file */
-	unsigned stop_grace_ms;        /* between SIGTERM and SIGKILL; 0: 10 s */
+	unsigned stop_grace_ms;        /* between the stop signal and SIGKILL; 0: 10 s */
 	int debug;                     /* 1: verbose logs; a box that failed is left by auto_remove to the caller or
 					  the next boxlite_open() */
+	int idle;                      /* 1: no program runs, and neither command nor entrypoint may be given: the box
+					  waits, for execs, until it is stopped */
+	int stop_signal;               /* what boxlite_box_stop() begins with; 0: the image's, else SIGTERM */
 };
 
 /*
@@ -216,6 +219,7 @@ void boxlite_box_close(struct boxlite_box *box); /* a running box keeps running;
 const char *boxlite_box_id(const struct boxlite_box *box); /* borrowed from the box */
 const char *boxlite_box_folder(const struct boxlite_box *box); /* absolute; logs are in log/. Borrowed. Since 0.1. */
 int boxlite_box_has_tty(const struct boxlite_box *box);    /* 1: its main process gets a terminal. Since 0.1. */
+int boxlite_box_is_idle(const struct boxlite_box *box);    /* 1: it was made to run no program. Since 0.1. */
 
 struct boxlite_start_options {
 	size_t size;
@@ -246,7 +250,7 @@ struct boxlite_stop_options {
 };
 
 /*
- * Ends a box in order, whoever has started it: SIGTERM to the main process,
+ * Ends a box in order, whoever has started it: the stop signal to the main process,
  * SIGKILL to all after the grace, file systems unmounted, machine off. Blocks
  * until it does not run; 0 if it did not. `o` may be NULL. Since 0.1.
  */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "agent/container.h"
+#include "agent/idle.h"
 #include "agent/path.h"
 #include "agent/tty.h"
 #include "agent/user.h"
@@ -31,6 +32,7 @@
 #include "base/sock.h"
 
 #define REPORTS_FD 3 /* from stage 4 on */
+#define PROGRAM_FD 4 /* likewise, if there is one: only to be executed */
 
 /* The 14 that docker gives. */
 #define CAP(c) (1ULL << (c))
@@ -102,7 +104,7 @@ static int open_terminal(struct launch *l, struct error *err)
 
 /*
  * Stage 4: fds and session.
- * Should: leave 0, 1, 2 and the reports; closed, not just marked: a working folder of
+ * Should: leave 0, 1, 2, the reports and the program to execute; closed, not just marked: a working folder of
  *         "/proc/self/fd/7" would otherwise be a way back to the agent.
  * Mustn't: come before the last use of an fd that was inherited.
  */
@@ -117,7 +119,9 @@ static int take_stdio(struct launch *l, struct error *err)
 	if (l->reports != REPORTS_FD && dup3(l->reports, REPORTS_FD, O_CLOEXEC) < 0)
 		return error_sys(err, "cannot set up the standard streams");
 	l->reports = REPORTS_FD;
-	if (close_range(REPORTS_FD + 1, ~0U, 0) < 0)
+	if (l->program >= 0 && l->program != PROGRAM_FD && dup3(l->program, PROGRAM_FD, O_CLOEXEC) < 0)
+		return error_sys(err, "cannot set up the program");
+	if (close_range(l->program >= 0 ? PROGRAM_FD + 1 : REPORTS_FD + 1, ~0U, 0) < 0)
 		return error_sys(err, "cannot close the agent's files");
 	setsid();
 	if (l->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
@@ -266,6 +270,16 @@ static enum proc_end run_from_path(const struct proc_spec *s, struct error *err)
 	return PROC_NOT_FOUND;
 }
 
+/* The agent's own program once more, in a memory of its own, for a box that only waits. */
+static enum proc_end run_nothing(const struct proc_spec *s, struct error *err)
+{
+	char name[] = IDLE_NAME, *const argv[] = { name, NULL };
+
+	execveat(PROGRAM_FD, "", argv, s->env.v, AT_EMPTY_PATH);
+	error_sys(err, "cannot wait");
+	return PROC_CANNOT_RUN;
+}
+
 /*
  * Stage 6: the program.
  * Should: find it as the user, in the box. The agent handles no signal, so all are at their
@@ -278,6 +292,8 @@ static enum proc_end run(const struct proc_spec *s, struct error *err)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (s->argv.n == 0)
+		return run_nothing(s, err);
 	if (!strchr(s->argv.v[0], '/'))
 		return run_from_path(s, err);
 	execve(s->argv.v[0], s->argv.v, s->env.v);
@@ -288,7 +304,11 @@ _Noreturn void launch_child(struct launch *l)
 {
 	struct launch_report report = { .failed = true, .kind = proc_end_unprepared(l->spec) };
 	struct error err = { 0 };
-	int r = enter_namespaces(l, &err);
+	int r;
+
+	/* While the agent's own files are to be seen. */
+	l->program = l->spec->argv.n ? -1 : open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	r = enter_namespaces(l, &err);
 
 	if (r == 0)
 		r = enter_root(l, &err);

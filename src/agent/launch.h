@@ -13,6 +13,7 @@ struct launch {
 	int join;               /* else: pidfd of the main process, whose namespaces it joins */
 	int stdio[3];           /* all -1 if a terminal is to be made */
 	int reports;            /* socket to the agent */
+	int program;            /* the agent's own, for a main process without one, or -1; the child opens it */
 };
 
 /*

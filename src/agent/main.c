@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/idle.h"
 #include "agent/initcalls.h"
 #include "agent/net.h"
 #include "agent/park.h"
@@ -189,7 +190,7 @@ static _Noreturn void finish(struct session *s, const struct error *err)
 	power_off();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct session s;
 	struct error err = { 0 };
@@ -197,6 +198,8 @@ int main(void)
 	unsigned seed;
 	int r;
 
+	if (argc == 1 && strcmp(argv[0], IDLE_NAME) == 0)
+		idle_run();
 	s.started_ns = clock_ns();
 	s.channel.fd = -1;
 	/* The kernel has put 16 random bytes here: jansson need not open /dev/urandom for its hash. */

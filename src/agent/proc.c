@@ -248,6 +248,7 @@ static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct pro
 		return NULL;
 	p->set = ps;
 	p->is_main = spec->main;
+	p->stop_signal = spec->stop_signal ? spec->stop_signal : SIGTERM;
 	p->rows = spec->rows;
 	p->cols = spec->cols;
 	p->pidfd = p->reports = p->terminal = p->timer = -1;
@@ -305,7 +306,7 @@ static int launch(struct proc *p, struct proc_spec *spec, struct error *err)
 	if (r == 0)
 		r = start(p, spec, err);
 	if (r == 0)
-		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid, spec->argv.v[0]);
+		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid, spec->argv.n ? spec->argv.v[0] : "nothing");
 	return r;
 }
 

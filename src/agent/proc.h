@@ -17,6 +17,7 @@ struct proc {
 	struct procs *set;
 	struct stream stream;
 	bool is_main;
+	int stop_signal;     /* what asks it to end */
 	bool ended;          /* reaped; `exit` says how */
 	bool running;        /* exec has succeeded and STARTED was sent */
 	struct proc_spec *waits; /* owned; an exec that came before the main process ran, else NULL */

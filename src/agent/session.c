@@ -8,7 +8,7 @@
  *	 GREETING --HELLO--> BOOTING --BOOT--> SERVING --SHUTDOWN--> STOPPING --no process--> over
  *	     +-------------------+----------------+--the host is gone---^
  *
- * In STOPPING: the main process has had its SIGTERM and the timer runs; at its
+ * In STOPPING: the main process has had its signal (SIGTERM) and the timer runs; at its
  * end, or when the time is up, everything is killed. While there is time, what
  * the dying wrote is still delivered as the host gives credit; after it, EXIT
  * does not wait for that.
@@ -71,7 +71,7 @@ static void stop(struct session *s, uint32_t grace_ms)
 	}
 	loop_timer_set(s->timer, grace_ms);
 	if (procs_main_alive(ps))
-		proc_signal(ps->main, SIGTERM);
+		proc_signal(ps->main, ps->main->stop_signal);
 }
 
 static void timer_ready(struct watch *w, uint32_t events)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/signame.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -20,9 +21,11 @@ static int add_all(struct strv *to, const char *const *from)
 /* argv: entrypoint, then command. A new entrypoint makes the image's command meaningless. */
 static int merge_argv(const json_t *image, const struct merge_options *o, struct proc_spec *s, bool *bad)
 {
-	int r = o->entrypoint ? add_all(&s->argv, o->entrypoint)
-			      : json_get_strv(image, "Entrypoint", &s->argv, bad);
+	int r;
 
+	if (o->idle)
+		return 0;
+	r = o->entrypoint ? add_all(&s->argv, o->entrypoint) : json_get_strv(image, "Entrypoint", &s->argv, bad);
 	if (r == 0 && o->command)
 		r = add_all(&s->argv, o->command);
 	else if (r == 0 && !o->entrypoint)
@@ -96,6 +99,9 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 		r = copy(o->workdir && *o->workdir ? o->workdir : json_get_str(image, "WorkingDir", NULL, &bad), &s.cwd);
 	if (r == 0)
 		r = copy(o->user && *o->user ? o->user : json_get_str(image, "User", NULL, &bad), &s.user);
+	/* A name that is none is the image's affair: it ends as any other. */
+	s.stop_signal = (uint8_t)(o->stop_signal ? o->stop_signal
+						 : signal_by_name(json_get_str(image, "StopSignal", "", &bad)));
 	s.tty = o->tty;
 	s.stdin_open = o->stdin_open;
 	s.main = true;
@@ -105,7 +111,7 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 		error_nomem(err);
 	else if (bad)
 		r = error_set(err, -EBADMSG, "the image's configuration is malformed");
-	else if (s.argv.n == 0)
+	else if (s.argv.n == 0 && !o->idle)
 		r = error_set(err, -EINVAL, "the image names no command: give one behind its name");
 	else if (!are_utf8(&s.argv) || !are_utf8(&s.env))
 		r = error_set(err, -EINVAL, "an argument or variable is not UTF-8 text");

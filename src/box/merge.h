@@ -8,11 +8,13 @@ struct merge_options { /* all borrowed; NULL: the image's */
 	const char *const *command, *const *entrypoint, *const *env;
 	const char *workdir, *user, *hostname;
 	bool tty, stdin_open;
+	bool idle;       /* no program, whatever the image says */
+	int stop_signal; /* 0: the image's, else SIGTERM */
 };
 
 /*
  * config_json: the "config" object of an OCI image configuration (Entrypoint,
- * Cmd, Env, WorkingDir, User). -EINVAL: there is nothing to run, or a text is
+ * Cmd, Env, WorkingDir, User, StopSignal). -EINVAL: there is nothing to run, or a text is
  * not UTF-8; -EBADMSG: the image's configuration is malformed.
  */
 int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,

@@ -78,7 +78,7 @@ int cli_pull(struct boxlite *b, const char *reference, bool quiet, bool plain_ht
 struct attach_how {
 	bool with_stdin;
 	bool tty;    /* the process has a terminal, and so have we */
-	bool joined; /* it was there before and goes on without us: ^P ^Q leaves it, and so does the end of our reader */
+	bool joined; /* it was there before and goes on without us: ^P ^Q leaves it, and so does our reader's end */
 	int signal_fd; /* of the signals to pass on, or -1 */
 };
 int attach_run(struct boxlite_process *p, const struct attach_how *how);

@@ -1,4 +1,5 @@
 /* exec, attach */
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,6 +32,27 @@ static int run_exec(struct boxlite_process *p, const struct exec *x, int signals
 	return r;
 }
 
+/* A box that idles is started by who needs it; one with a command would do its work once more. */
+static int start_idle(struct boxlite_box *box)
+{
+	struct boxlite_start_options o = BOXLITE_OPTIONS(boxlite_start_options);
+	struct boxlite_process *p;
+	struct boxlite_error err;
+	int r;
+
+	if (!boxlite_box_is_idle(box) || boxlite_box_is_running(box, NULL) != 0)
+		return 0;
+	o.detach = 1;
+	r = boxlite_box_start(box, &o, &p, &err);
+	if (r == -EALREADY)
+		return 0; /* another one was faster */
+	if (r < 0)
+		return cli_fail(&err);
+	r = attach_until_started(p);
+	boxlite_process_close(p);
+	return r;
+}
+
 static int exec_in(struct boxlite *b, const struct exec *x)
 {
 	struct boxlite_process *p;
@@ -41,9 +63,10 @@ static int exec_in(struct boxlite *b, const struct exec *x)
 	if (boxlite_box_open(b, x->box, &box, &err) < 0)
 		return cli_fail(&err);
 	signals = x->o.detach ? -1 : cli_signal_fd();
-	if (boxlite_box_exec(box, &x->o, &p, &err) < 0) {
+	r = start_idle(box);
+	if (r == 0 && boxlite_box_exec(box, &x->o, &p, &err) < 0) {
 		r = cli_fail(&err);
-	} else {
+	} else if (r == 0) {
 		r = run_exec(p, x, signals);
 		boxlite_process_close(p);
 	}

@@ -1,11 +1,10 @@
 /* stop, kill, restart, wait, rename, rm */
-#include <ctype.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/signame.h"
 #include "base/str.h"
 #include "cli/cli.h"
 
@@ -116,21 +115,6 @@ int cmd_restart(const struct global *g, int argc, char **argv)
 
 /* --- kill -------------------------------------------------------------------------------------- */
 
-/* "9", "KILL", "SIGKILL", "sigkill": its number, or 0. */
-static int signal_number(const char *text)
-{
-	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-	uint64_t n;
-	int i;
-
-	if (str_parse_u64(text, SIGRTMAX, &n) == 0)
-		return (int)n;
-	for (i = 1; i < SIGRTMIN; i++)
-		if (sigabbrev_np(i) && strcasecmp(sigabbrev_np(i), name) == 0)
-			return i;
-	return 0;
-}
-
 /* After SIGKILL the box is over when this returns, as one would think. */
 static int send_signal(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
 {
@@ -150,7 +134,7 @@ int cmd_kill(const struct global *g, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "+s:h", options, NULL)) != -1) {
 		switch (opt) {
 		case 's':
-			a.signo = signal_number(optarg);
+			a.signo = signal_by_name(optarg);
 			if (!a.signo)
 				return cli_usage("kill", "no signal is called '%s'", optarg);
 			break;

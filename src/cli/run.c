@@ -103,6 +103,7 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 	o->box.image = argv[optind++];
 	if (optind < argc)
 		o->box.command = (const char *const *)(argv + optind);
+	o->box.idle = !o->is_run && !o->box.command && !o->box.entrypoint && !o->image_command;
 	o->box.env = (const char *const *)o->env.v;
 	o->box.tty = o->tty;
 	o->box.stdin_open = o->interactive;

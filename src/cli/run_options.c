@@ -7,10 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/signame.h"
+
 static const char run_help[] =
 	"  -d, --detach             leave it running, and print its id\n"
 	"  --rm                     remove the box when the command has ended\n"
 	"  --timing[=kernel]        at the end, on standard error: where the time went; the kernel's in parts\n";
+
+static const char idle_help[] =
+	"  --image-command          run the image's command\n\n"
+	"Without a command the box idles: a place for 'boxlite exec', which starts it, too.\n";
 
 static const char create_help[] =
 	"  -i, --interactive        connect standard input\n"
@@ -19,6 +25,8 @@ static const char create_help[] =
 	"  -w, --workdir DIR        folder to start in\n"
 	"  -u, --user USER[:GROUP]  user by name or number\n"
 	"  --entrypoint PROGRAM     instead of the image's; \"\" for none\n"
+	"  --stop-signal SIGNAL     what asks the command to end (the image's, or TERM)\n"
+	"  --stop-timeout SECONDS   how long it then has (10)\n"
 	"  --cpus N                 virtual CPUs (1)\n"
 	"  --memory SIZE            memory, such as 512m or 2g; a bare number is MiB (1g)\n"
 	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
@@ -27,7 +35,8 @@ static const char create_help[] =
 	"  --plain-http             the registry speaks http, if the image must be pulled\n"
 	"  -q, --quiet              no progress while pulling\n";
 
-enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING };
+enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING,
+       OPT_STOP_SIGNAL, OPT_STOP_TIMEOUT, OPT_IMAGE_COMMAND };
 
 int cli_add_env(struct strv *env, const char *text)
 {
@@ -65,6 +74,23 @@ int cli_check_terminal(const char *command, bool tty, bool interactive)
 		       : cli_usage(command, "-t wants a terminal, and standard input is none: leave -t out");
 }
 
+static int set_stop_signal(struct run_options *o, const char *text)
+{
+	o->box.stop_signal = signal_by_name(text);
+	return o->box.stop_signal ? 0 : cli_usage(o->command, "no signal is called '%s'", text);
+}
+
+/* 0 seconds is no time at all; in the library 0 is the default. */
+static int set_stop_timeout(struct run_options *o, const char *text)
+{
+	uint64_t seconds;
+
+	if (str_parse_u64(text, 86400, &seconds) < 0)
+		return cli_usage(o->command, "'%s' is not a number of seconds", text);
+	o->box.stop_grace_ms = seconds ? (unsigned)seconds * 1000 : 1;
+	return 0;
+}
+
 static int set_timing(struct run_options *o, const char *of)
 {
 	if (of && !str_eq(of, "kernel"))
@@ -83,8 +109,7 @@ static int help(const struct run_options *o)
 {
 	int r = cli_help(o->command, create_help);
 
-	if (o->is_run)
-		fputs(run_help, stdout);
+	fputs(o->is_run ? run_help : idle_help, stdout);
 	return r;
 }
 
@@ -113,6 +138,9 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_RM: o->box.auto_remove = 1; return o->is_run ? 0 : unknown(o, argv);
 	case OPT_ENGINE: o->box.engine = optarg; return 0;
 	case OPT_PLAIN_HTTP: o->plain_http = true; return 0;
+	case OPT_STOP_SIGNAL: return set_stop_signal(o, optarg);
+	case OPT_STOP_TIMEOUT: return set_stop_timeout(o, optarg);
+	case OPT_IMAGE_COMMAND: o->image_command = true; return o->is_run ? unknown(o, argv) : 0;
 	case OPT_TIMING: return o->is_run ? set_timing(o, optarg) : unknown(o, argv);
 	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
 	default: return unknown(o, argv);
@@ -137,6 +165,9 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 		{ "rm", no_argument, NULL, OPT_RM },
 		{ "engine", required_argument, NULL, OPT_ENGINE },
 		{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
+		{ "stop-signal", required_argument, NULL, OPT_STOP_SIGNAL },
+		{ "stop-timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
+		{ "image-command", no_argument, NULL, OPT_IMAGE_COMMAND },
 		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },

@@ -15,6 +15,7 @@ struct run_options {
 	struct strv env;
 	const char *entrypoint[2];
 	bool interactive, tty, quiet, plain_http, timing, trace_kernel, detach;
+	bool image_command; /* create: the image's command, where none is given */
 	struct run_timing t;
 };
 

@@ -1,6 +1,7 @@
 #include "box/box.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,6 +87,8 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 		.env = o.env,
 		.workdir = o.workdir,
 		.user = o.user,
+		.idle = o.idle != 0,
+		.stop_signal = o.stop_signal,
 		.tty = o.tty != 0,
 		.stdin_open = o.stdin_open != 0,
 	};
@@ -96,7 +99,14 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 		.spec = &spec,
 		.process = &process,
 	};
-	r = o.image ? fill_spec(b, &o, &spec, &e) : error_set(&e, -EINVAL, "no image was named");
+	if (!o.image)
+		r = error_set(&e, -EINVAL, "no image was named");
+	else if (o.idle && (o.command || o.entrypoint))
+		r = error_set(&e, -EINVAL, "a box that idles runs no command");
+	else if (o.stop_signal < 0 || o.stop_signal > SIGRTMAX)
+		r = error_set(&e, -EINVAL, "there is no signal %d", o.stop_signal);
+	else
+		r = fill_spec(b, &o, &spec, &e);
 	if (r == 0)
 		r = box_create(b->home, &q, &row, &maker, &e);
 	if (r == 0)
@@ -139,22 +149,30 @@ PUBLIC const char *boxlite_box_folder(const struct boxlite_box *box)
 	return box->folder;
 }
 
-PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
+/* What the box was made with; a row that cannot be read has none of it. */
+struct traits {
+	bool tty, idle, debug;
+};
+
+static struct traits traits_of(const struct boxlite_box *box)
 {
 	struct box_spec spec = BOX_SPEC_INIT;
-	int tty = box_spec_parse(box->row.spec, &spec, NULL) == 0 && spec.main.tty;
+	struct traits t = { 0 };
 
+	if (box_spec_parse(box->row.spec, &spec, NULL) == 0)
+		t = (struct traits){ spec.main.tty, spec.main.argv.n == 0, spec.debug };
 	box_spec_fini(&spec);
-	return tty;
+	return t;
 }
 
-static bool has_debug(const struct boxlite_box *box)
+PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)
 {
-	struct box_spec spec = BOX_SPEC_INIT;
-	bool debug = box_spec_parse(box->row.spec, &spec, NULL) == 0 && spec.debug;
+	return traits_of(box).tty;
+}
 
-	box_spec_fini(&spec);
-	return debug;
+PUBLIC int boxlite_box_is_idle(const struct boxlite_box *box)
+{
+	return traits_of(box).idle;
 }
 
 PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_options *opts,
@@ -179,7 +197,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r == 0)
 		lib_process_starts_box(*out, start_ns, how.detached);
 	if (r == 0 && box->row.auto_remove) {
-		lib_process_removes(*out, box->row.id, has_debug(box));
+		lib_process_removes(*out, box->row.id, traits_of(box).debug);
 		close_fd(&box->maker_fd); /* it has a log by now, which says that it was started */
 	}
 	buf_fini(&opening);

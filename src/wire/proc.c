@@ -28,10 +28,11 @@ void proc_spec_fini(struct proc_spec *s)
 
 json_t *proc_spec_to_json(const struct proc_spec *s)
 {
-	return json_pack("{s:o, s:o, s:s*, s:s*, s:b, s:b, s:b, s:i, s:i, s:b, s:I}", "argv",
+	return json_pack("{s:o, s:o, s:s*, s:s*, s:b, s:b, s:b, s:i, s:i, s:b, s:I, s:i}", "argv",
 			 json_from_strv(&s->argv), "env", json_from_strv(&s->env), "cwd", s->cwd, "user", s->user,
 			 "tty", s->tty, "stdin", s->stdin_open, "main", s->main, "rows", s->rows, "cols", s->cols,
-			 "detached", s->detached, "timeout_ms", (json_int_t)s->timeout_ms);
+			 "detached", s->detached, "timeout_ms", (json_int_t)s->timeout_ms, "stop_signal",
+			 s->stop_signal);
 }
 
 static int copy_str(const json_t *j, const char *key, char **ret, bool *bad)
@@ -48,7 +49,7 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 {
 	struct proc_spec s = PROC_SPEC_INIT;
 	bool bad = false;
-	uint64_t rows, cols, timeout;
+	uint64_t rows, cols, timeout, stop;
 	int r;
 
 	r = json_get_strv(j, "argv", &s.argv, &bad);
@@ -65,7 +66,9 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 	cols = json_get_u64(j, "cols", 0, &bad);
 	s.detached = json_get_bool(j, "detached", false, &bad);
 	timeout = json_get_u64(j, "timeout_ms", 0, &bad);
-	if (r == 0 && (bad || s.argv.n == 0 || rows > UINT16_MAX || cols > UINT16_MAX || timeout > UINT32_MAX))
+	stop = json_get_u64(j, "stop_signal", 0, &bad);
+	if (r == 0 && (bad || (s.argv.n == 0 && !s.main) || rows > UINT16_MAX || cols > UINT16_MAX ||
+		       timeout > UINT32_MAX || stop > 64))
 		r = -EBADMSG;
 	if (r < 0) {
 		proc_spec_fini(&s);
@@ -76,6 +79,7 @@ int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *er
 	s.rows = (uint16_t)rows;
 	s.cols = (uint16_t)cols;
 	s.timeout_ms = (uint32_t)timeout;
+	s.stop_signal = (uint8_t)stop;
 	*ret = s;
 	return 0;
 }

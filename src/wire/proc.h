@@ -12,9 +12,10 @@
 
 #define PROC_STRINGS_MAX 65536 /* entries of argv, of the environment */
 
-/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main, detached, timeout_ms} */
+/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main, detached, timeout_ms, stop_signal} */
 struct proc_spec {
-	struct strv argv; /* argv[0] is looked up in PATH of env, inside the box, when it has no '/' */
+	struct strv argv; /* argv[0] is looked up in PATH of env, inside the box, when it has no '/'. A main process
+			   * without any runs no program: it waits for the end, and execs are what the box is for */
 	struct strv env;  /* "NAME=value"; HOME is added from the user's entry when absent */
 	char *cwd;        /* owned; absolute inside the box; made if missing; NULL = "/" */
 	char *user;       /* owned; "name|uid[:group|gid]"; NULL or "" = root */
@@ -22,6 +23,7 @@ struct proc_spec {
 	bool stdin_open;  /* false: the process reads end of file at once */
 	bool main;        /* the box's main process: pid 1 of new namespaces; others join them */
 	bool detached;    /* goes on with its input open when its client leaves; its end is kept for another one */
+	uint8_t stop_signal; /* what asks a main process to end; 0 = SIGTERM */
 	uint32_t timeout_ms; /* after so long it and all that it has started are killed; 0 = never */
 	uint16_t rows, cols; /* of the terminal; 0 = 24 x 80 */
 };

@@ -57,6 +57,34 @@ bl stop -t 0 deaf; result 0 $'deaf\n' "stop -t 0"
 is "$(box_status deaf)" "exited 137" "kills it at once"
 bl stop -t x deaf; fails 125 "'x' is not a number" "no number of seconds"
 
+# --- a box without a command -------------------------------------------------------------------------------------
+bl create --name idle --memory 256m bb; like "$ST$OUT" $'^0[0-9a-f]{12}\n$' "create without a command"
+bl exec -i idle sh -c 'cat > /tmp/kept; cat /proc/1/comm; (sleep 0.1 &); sleep 0.5; grep -l "^State:.Z" /proc/[0-9]*/status' <<< words
+is "$ST|$OUT|$ERR" $'1|boxlite-idle\n|' "exec starts it; it idles, and leaves no zombies"
+bl exec -d -u 1000 idle sleep 100000
+bl exec idle sh -c 'ls -l /proc/1/fd /proc/1/exe; cat /proc/1/environ | tr "\0" "\n" | grep -c HOSTNAME'
+like "$OUT" $'-> /init\n.*\n1\n$' "and is a program like any other"
+unlike "$OUT" 'socket|anon_inode|vport' "without a file of the agent"
+bl stop -t 60 idle; result 0 $'idle\n' "it ends when it is asked to"
+is "$(box_status idle)" "exited 0" "with status 0"
+bl exec idle cat /tmp/kept; result 0 $'words\n' "and starts again"
+bl kill -s INT idle; "$B" wait idle > waited; is "$(cat waited)" 0 "SIGINT ends it, too"
+bl rm idle; result 0 $'idle\n' "rm"
+bl create --name img --image-command bb; is "$ST" 0 "--image-command"
+bl exec img true; fails 125 "does not run" "is a box with a command"
+bl rm img
+bl run -d --name quit --stop-signal QUIT bb sh -c 'trap "echo quit; exit 8" QUIT; echo up; while :; do sleep 0.1; done'
+wait_for has_said quit up
+bl stop quit; is "$(box_status quit)" "exited 8" "--stop-signal"
+bl run -d --name short --stop-timeout 1 bb sh -c "$deaf"
+wait_for has_said short up
+start=$EPOCHREALTIME
+bl stop short; is "$(box_status short)" "exited 137" "--stop-timeout"
+ok "$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print (b - a < 1 || b - a > 9) }')" "is the time that it has"
+bl create --stop-signal NONE bb; fails 125 "no signal is called 'NONE'" "a stop signal that there is not"
+bl create --stop-timeout 1s bb; fails 125 "'1s' is not a number" "no number of seconds"
+"$B" rm quit short > /dev/null
+
 # --- several, names ------------------------------------------------------------------------------------------------
 bl stop one nobody deaf
 is "$ST$OUT" $'125one\ndeaf\n' "one that is not there stops nobody else"
