@@ -24,6 +24,8 @@
 #include "box/merge.h"
 #include "wire/conn.h"
 
+#define BOXES_MAX 1000000
+
 int box_new_id(char out[BOX_ID_LEN + 1], struct error *err)
 {
 	uint8_t random[BOX_ID_LEN / 2];
@@ -397,9 +399,8 @@ static bool has_maker(struct home *h, const char *id)
 
 /* A row without a folder: its removal was cut off. A box that was to go when it ended: its starter did not live to
  * see to it. One of those that was never started (it has no log) is wanted as long as its maker is there. */
-static int remove_ended(const struct db_box *b, void *ud)
+static int remove_ended(struct home *h, const struct db_box *b)
 {
-	struct home *h = ud;
 	char log[BOX_ID_LEN + 32];
 
 	if (!b->auto_remove && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
@@ -411,6 +412,24 @@ static int remove_ended(const struct db_box *b, void *ud)
 	if (box_remove(h, b->id, false, NULL) < 0)
 		return 0;
 	return 0;
+}
+
+struct recovery {
+	struct home *h;
+	struct strv known; /* ids that have a row, sorted once all are there */
+};
+
+static int recover_row(const struct db_box *b, void *ud)
+{
+	struct recovery *v = ud;
+	int r = strv_add(&v->known, b->id);
+
+	return r < 0 ? r : remove_ended(v->h, b);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static bool has_row(struct home *h, const char *id)
@@ -440,19 +459,26 @@ static void remove_if_orphan(struct home *h, const char *id)
 		io_remove_tree_at(h->boxes_fd, id);
 }
 
+/* Every command begins with this: a row is read once, and a folder that has one costs no query of its own. */
 void box_recover(struct home *h)
 {
 	int fd = openat(h->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct recovery v = { .h = h, .known = STRV_INIT(BOXES_MAX) };
 	struct dirent *e;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return;
+	if (!d && fd >= 0)
+		close(fd);
+	if (db_box_each(h->db, recover_row, &v, NULL) == 0 && v.known.n)
+		qsort(v.known.v, v.known.n, sizeof(char *), by_text);
+	while (d && (e = readdir(d))) {
+		const char *name = e->d_name;
+
+		if (strlen(name) != BOX_ID_LEN || !str_is_hex(name, BOX_ID_LEN))
+			continue;
+		/* One that is made meanwhile is not known; it is asked for again. */
+		if (!v.known.n || !bsearch(&name, v.known.v, v.known.n, sizeof(char *), by_text))
+			remove_if_orphan(h, name);
 	}
-	db_box_each(h->db, remove_ended, h, NULL);
-	while ((e = readdir(d)))
-		if (strlen(e->d_name) == BOX_ID_LEN && str_is_hex(e->d_name, BOX_ID_LEN))
-			remove_if_orphan(h, e->d_name);
+	strv_fini(&v.known);
 }
