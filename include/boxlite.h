@@ -104,6 +104,29 @@ struct boxlite_doctor_options {
 int boxlite_doctor(const struct boxlite_doctor_options *o, boxlite_finding_fn *fn, void *ud,
 		   struct boxlite_error *err);
 
+/* What is installed here, what it runs on, and what is in a home. */
+struct boxlite_info {
+	const char *version, *home;
+	const char *engine;       /* what "auto" means here: "kvm", "qemu" */
+	const char *engine_reason; /* one line: why */
+	const char *qemu;         /* its path; NULL: there is none */
+	const char *programs, *guest; /* folders of the helper programs, of the guest's kernel and agent */
+	const char *guest_kernel; /* its release; NULL: there is none, or it does not say */
+	const char *kernel, *arch; /* of the host: release, "x86_64" */
+	unsigned cpus;            /* of the host, as are the next two */
+	uint64_t memory_bytes, memory_available_bytes;
+	unsigned boxes, boxes_running, boxes_failed; /* failed: their last start was no success of boxlite's */
+	unsigned images;
+	/* What files take of the disk; unlike boxlite_image_info.bytes, what several images share counts once. */
+	uint64_t images_bytes, boxes_bytes, templates_bytes;
+	uint64_t disk_bytes, disk_free_bytes; /* of the home's file system; free: for this user */
+};
+
+typedef int boxlite_info_fn(const struct boxlite_info *i, void *ud);
+
+/* Calls fn once; returns what that returned. It may try KVM out as boxlite_doctor() does. Blocks. Since 0.1. */
+int boxlite_info(struct boxlite *b, boxlite_info_fn *fn, void *ud, struct boxlite_error *err);
+
 /* --- images -------------------------------------------------------------------------------- */
 
 /* Progress of a pull or load. */
@@ -130,6 +153,7 @@ struct boxlite_image_info {
 	const char *config_digest; /* of the configuration: what docker shows as the image id */
 	int64_t created_at, pulled_at; /* seconds since 1970; created_at 0: unknown */
 	uint64_t bytes;        /* on disk: root file system and blobs; layers may be shared with other images */
+	const char *config;    /* JSON: what its maker says of how to run it (Env, Cmd, Entrypoint, WorkingDir, ...) */
 };
 
 typedef int boxlite_image_fn(const struct boxlite_image_info *i, void *ud); /* other than 0 stops */
@@ -163,6 +187,10 @@ int boxlite_image_load(struct boxlite *b, int fd, const char *name, const struct
 
 /* 1 if the image is here, 0 if not. Since 0.1. */
 int boxlite_image_exists(struct boxlite *b, const char *reference, struct boxlite_error *err);
+
+/* Calls fn once, for that image; returns what that returned. Errors: -ENOENT no such image here, -EINVAL. Since 0.1. */
+int boxlite_image_info(struct boxlite *b, const char *reference, boxlite_image_fn *fn, void *ud,
+		       struct boxlite_error *err);
 
 /* Calls fn for each image, newest first. Since 0.1. */
 int boxlite_image_list(struct boxlite *b, boxlite_image_fn *fn, void *ud, struct boxlite_error *err);
@@ -312,6 +340,8 @@ struct boxlite_exit {
 	uint64_t duration_ns; /* it ran so long, by the box's clock; 0: it never did, or nobody knows */
 };
 
+struct boxlite_timing;
+
 struct boxlite_box_info {
 	const char *id, *name, *image; /* name NULL: none */
 	const char *command;           /* argv joined by spaces, for people */
@@ -319,6 +349,20 @@ struct boxlite_box_info {
 	int running;
 	int ended;                     /* 1: it ran before, and `exit` says how it ended */
 	struct boxlite_exit exit;
+	int64_t started_at, finished_at; /* of its last start; 0: never, or that was not written down */
+	const struct boxlite_timing *timing; /* of its last start, once that is over; NULL: not known. `setup` is
+						without what the process did that started it; no parts */
+	/* what it was made with, and its image's share of that */
+	const char *image_digest;      /* of the manifest; NULL: not known */
+	const char *const *argv, *const *env; /* NULL-terminated */
+	size_t entrypoint_words;       /* so many words of argv are the entrypoint, the others the command */
+	const char *workdir, *user;    /* NULL: "/", root */
+	const char *engine;            /* "auto", "kvm", "qemu": what was asked for */
+	unsigned cpus, stop_grace_ms;
+	uint64_t memory_bytes, disk_bytes;
+	int tty, stdin_open, auto_remove, debug;
+	const char *folder;            /* absolute; logs are in log/ */
+	uint64_t disk_used_bytes;      /* what its disk takes of the host's */
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */

@@ -116,7 +116,9 @@ static int describe(const struct box_request *q, const struct db_image *image, c
 
 	s->id = strdup(id);
 	s->hostname = strdup(id);
-	if (!s->id || !s->hostname)
+	s->image_digest = strdup(image->manifest);
+	m.entrypoint_words = &s->entrypoint_words;
+	if (!s->id || !s->hostname || !s->image_digest)
 		return error_nomem(err);
 	m.hostname = s->hostname;
 	return merge_process(image->config_json, &m, &s->main, err);
@@ -217,30 +219,6 @@ int box_wait(struct home *h, const char *id, struct error *err)
 		return error_code(err, box, "cannot open box %s", id);
 	r = box_lock_await(box, "lock");
 	return r < 0 && r != -ENOENT ? error_code(err, r, "cannot wait for box %s", id) : 0;
-}
-
-#define EXIT_RECORD_MAX (16 * KIB)
-
-int box_last_exit(struct home *h, const char *id, struct proc_exit *ret)
-{
-	auto_fd int box = open_box(h, id);
-	auto_buf struct buf text = BUF_INIT(EXIT_RECORD_MAX);
-	auto_json json_t *j = NULL;
-	int r;
-
-	if (box < 0)
-		return box;
-	r = io_read_file_at(box, "exit.json", &text);
-	if (r == -ENOENT && faccessat(box, "log/shim.log", F_OK, 0) == 0) {
-		/* Started, and ended without a record: its shim was killed. */
-		*ret = (struct proc_exit){ .kind = PROC_LOST, .error = "the box's shim was killed" };
-		return 1;
-	}
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	j = json_parse(buf_data(&text), buf_len(&text), "exit.json", NULL);
-	r = proc_exit_from_json(j, ret);
-	return r < 0 ? r : 1;
 }
 
 /* fd, or -ENOTCONN: there is no socket, or nobody listens. */

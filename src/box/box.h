@@ -61,9 +61,6 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err) MUS
 /* Connects to the shim of a box, which may just be starting: fd, or -ENOTCONN it does not run. */
 int box_connect(struct home *h, const char *id, struct error *err);
 
-/* How it ended last time: 1 with *ret filled, 0 if it never did, -errno. */
-int box_last_exit(struct home *h, const char *id, struct proc_exit *ret);
-
 /* Removes folder and row; with force a running box is stopped at once. -EBUSY. */
 int box_remove(struct home *h, const char *id, bool force, struct error *err) MUST_CHECK;
 

@@ -53,22 +53,43 @@ static int prepare_kvm(const struct home *h, struct box_spec *spec, int *ret_kvm
 }
 
 /* A device that opens proves nothing: its verdict counts. Without one, boxes run on what runs everywhere. */
-static const char *decide(const struct home *h)
+static const char *decide(const struct home *h, char why[ERROR_TEXT_MAX])
 {
+	struct error err = { 0 };
 	auto_fd int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
 	struct verdict v = { 0 };
 
-	return fd >= 0 && kvm_verdict(h, fd, &v, NULL) == 0 && v.works ? "kvm" : "qemu";
+	if (fd < 0) {
+		snprintf(why, ERROR_TEXT_MAX, KVM_DEVICE " cannot be opened: %s", strerror(errno));
+		return "qemu";
+	}
+	if (kvm_verdict(h, fd, &v, &err) < 0) {
+		snprintf(why, ERROR_TEXT_MAX, "KVM could not be tried out: %.400s", err.text);
+		return "qemu";
+	}
+	if (!v.works) {
+		snprintf(why, ERROR_TEXT_MAX, "KVM is there but cannot run an ordinary kernel: %s: %s", v.step, v.reason);
+		return "qemu";
+	}
+	snprintf(why, ERROR_TEXT_MAX, "KVM runs an ordinary kernel");
+	return "kvm";
+}
+
+const char *engine_auto(const struct home *h, char why[ERROR_TEXT_MAX])
+{
+	if (!h->engine || str_eq(h->engine, "auto"))
+		return decide(h, why);
+	snprintf(why, ERROR_TEXT_MAX, "BOXLITE_ENGINE says so");
+	return h->engine;
 }
 
 int engine_choose(const struct home *h, struct box_spec *spec, int *ret_kvm_fd, struct error *err)
 {
+	char why[ERROR_TEXT_MAX];
 	int r = 0;
 
-	if (str_eq(spec->engine, "auto") && h->engine)
-		r = set(&spec->engine, h->engine, err);
-	if (r == 0 && str_eq(spec->engine, "auto"))
-		r = set(&spec->engine, decide(h), err);
+	if (str_eq(spec->engine, "auto"))
+		r = set(&spec->engine, engine_auto(h, why), err);
 	if (r < 0)
 		return r;
 	return str_eq(spec->engine, "kvm") ? prepare_kvm(h, spec, ret_kvm_fd, err)

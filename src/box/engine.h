@@ -11,4 +11,7 @@
  */
 int engine_choose(const struct home *h, struct box_spec *spec, int *ret_kvm_fd, struct error *err) MUST_CHECK;
 
+/* What `auto` means here ("kvm", "qemu") and, in one line, why. It may probe KVM, which takes two seconds at most. */
+const char *engine_auto(const struct home *h, char why[ERROR_TEXT_MAX]);
+
 #endif

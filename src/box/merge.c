@@ -26,6 +26,8 @@ static int merge_argv(const json_t *image, const struct merge_options *o, struct
 	if (o->idle)
 		return 0;
 	r = o->entrypoint ? add_all(&s->argv, o->entrypoint) : json_get_strv(image, "Entrypoint", &s->argv, bad);
+	if (o->entrypoint_words)
+		*o->entrypoint_words = (uint32_t)s->argv.n;
 	if (r == 0 && o->command)
 		r = add_all(&s->argv, o->command);
 	else if (r == 0 && !o->entrypoint)

@@ -10,6 +10,7 @@ struct merge_options { /* all borrowed; NULL: the image's */
 	bool tty, stdin_open;
 	bool idle;       /* no program, whatever the image says */
 	int stop_signal; /* 0: the image's, else SIGTERM */
+	uint32_t *entrypoint_words; /* if not NULL: set to how many words of argv are the entrypoint's */
 };
 
 /*

@@ -25,6 +25,7 @@ static void describe(const struct db_image *i, struct boxlite_image_info *out)
 		.created_at = i->created_at,
 		.pulled_at = i->pulled_at,
 		.bytes = i->rootfs_bytes + i->blob_bytes,
+		.config = i->config_json,
 	};
 }
 
@@ -196,6 +197,21 @@ static int on_image(const struct db_image *i, void *ud)
 
 	describe(i, &info);
 	return l->fn(&info, l->ud);
+}
+
+PUBLIC int boxlite_image_info(struct boxlite *b, const char *reference, boxlite_image_fn *fn, void *ud,
+			      struct boxlite_error *err)
+{
+	struct db_image i = DB_IMAGE_INIT;
+	struct list l = { .fn = fn, .ud = ud };
+	struct error e = { 0 };
+	int r = image_find(b->home, reference, &i, &e);
+
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	r = on_image(&i, &l);
+	db_image_fini(&i);
+	return r;
 }
 
 PUBLIC int boxlite_image_list(struct boxlite *b, boxlite_image_fn *fn, void *ud, struct boxlite_error *err)

@@ -29,6 +29,10 @@ int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_
 
 void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->error borrows from e */
 
+/* The stretches between the stages that were reached; the first one begins at start_ns. Sets no size and no parts. */
+struct timing;
+void lib_timing(const struct timing *t, uint64_t start_ns, struct boxlite_timing *out);
+
 /* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; the home is
  * borrowed until the process is closed. */
 int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,

@@ -314,33 +314,17 @@ void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool d
 	p->detached = detached;
 }
 
-/* From the last stage that was reached to this one: 0 if it was not reached. Claims of a guest may lie outside. */
-static uint64_t stretch(uint64_t *last, uint64_t at)
-{
-	uint64_t n = at > *last ? at - *last : 0;
-
-	*last += n;
-	return n;
-}
-
 PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlite_timing *out)
 {
-	const uint64_t *at = p->timing.at;
-	uint64_t last = p->start_ns;
 	struct boxlite_timing t = { .size = out->size };
 
 	if (out->size < sizeof(size_t))
 		return -EINVAL;
 	if (!p->over)
 		return -EAGAIN;
-	if (!p->start_ns || !at[TIMING_END])
+	if (!p->start_ns || !p->timing.at[TIMING_END])
 		return -ENODATA;
-	t.setup = stretch(&last, at[TIMING_ENGINE]);
-	t.machine = stretch(&last, at[TIMING_GUEST]);
-	t.kernel = stretch(&last, at[TIMING_AGENT]);
-	t.agent = stretch(&last, at[TIMING_MAIN]);
-	t.process = stretch(&last, at[TIMING_EXIT]);
-	t.end = stretch(&last, at[TIMING_END]);
+	lib_timing(&p->timing, p->start_ns, &t);
 	t.parts = p->parts;
 	t.nparts = p->timing.kernel.n;
 	memcpy(out, &t, MIN(out->size, sizeof(t)));

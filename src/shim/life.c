@@ -10,9 +10,11 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "wire/machine.h"
+#include "wire/record.h"
 
 static void kill_machine(struct shim *s)
 {
@@ -167,14 +170,26 @@ void life_timeout(struct shim *s)
 		life_fail(s, "the guest did not stop in time and was killed");
 }
 
+/* The socket's age is what others go by while the box runs. */
+static int64_t started_at(const struct shim *s)
+{
+	struct stat st;
+
+	return fstatat(s->box_fd, "run/box.sock", &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mtime;
+}
+
 static void write_exit_record(struct shim *s, const struct proc_exit *e)
 {
-	auto_json json_t *j = proc_exit_to_json(e);
+	struct exit_record record = {
+		.exit = *e,
+		.started_at = started_at(s),
+		.finished_at = time(NULL),
+		.timing = s->timing,
+	};
+	auto_json json_t *j = exit_record_to_json(&record);
 	char *text;
 	int r = -ENOMEM;
 
-	if (j)
-		json_object_set_new(j, "finished_at", json_integer((json_int_t)time(NULL)));
 	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	if (text)
 		r = io_write_file_at(s->box_fd, "exit.json", text, strlen(text), 0600);
@@ -233,12 +248,12 @@ void life_machine_ended(struct shim *s)
 		e = (struct proc_exit){ .kind = PROC_LOST };
 		snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
 	}
+	machine_read_report(s);
 	write_exit_record(s, &e);
 	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
 	if (s->main_ended)
 		e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
 	streams_end(s, &e);
-	machine_read_report(s);
 	for (c = s->clients; c; c = next) {
 		next = c->next;
 		if ((s->failure[0] && wire_put_failed(&c->conn.out, s->failure) < 0) ||

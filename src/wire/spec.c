@@ -10,6 +10,7 @@ void box_spec_fini(struct box_spec *s)
 {
 	free(s->id);
 	free(s->hostname);
+	free(s->image_digest);
 	free(s->engine);
 	free(s->engine_program);
 	free(s->accel);
@@ -24,8 +25,9 @@ json_t *box_spec_to_json(const struct box_spec *s)
 
 	if (!process)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o}", "id", s->id,
-			 "hostname", s->hostname, "engine", s->engine, "engine_program", s->engine_program,
+	return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o}",
+			 "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
+			 (json_int_t)s->entrypoint_words, "engine", s->engine, "engine_program", s->engine_program,
 			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
 			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
 			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
@@ -51,6 +53,7 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	int r = 0;
 
 	uint64_t tsc_khz = json_get_u64(j, "tsc_khz", 0, &bad);
+	uint64_t words = json_get_u64(j, "entrypoint_words", 0, &bad);
 	s.memory_bytes = json_get_u64(j, "memory_bytes", 0, &bad);
 	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
 	s.keep_disk = json_get_bool(j, "keep_disk", true, &bad);
@@ -60,6 +63,7 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	s.trace_kernel = json_get_bool(j, "trace_kernel", false, &bad);
 	s.from_template = json_get_bool(j, "from_template", false, &bad);
 	if (copy(j, "id", &s.id, &bad) < 0 || copy(j, "hostname", &s.hostname, &bad) < 0 ||
+	    copy(j, "image_digest", &s.image_digest, &bad) < 0 ||
 	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||
 	    copy(j, "engine_program", &s.engine_program, &bad) < 0 ||
 	    copy(j, "template_key", &s.template_key, &bad) < 0)
@@ -70,11 +74,14 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r == 0)
 		r = proc_spec_from_json(json_get_obj(j, "main", &bad), &s.main, err);
+	if (r == 0 && words > s.main.argv.n)
+		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r < 0) {
 		box_spec_fini(&s);
 		return r;
 	}
 	s.cpus = (uint32_t)cpus;
+	s.entrypoint_words = (uint32_t)words;
 	s.tsc_khz = (uint32_t)tsc_khz;
 	s.stop_grace_ms = (uint32_t)grace;
 	*ret = s;

@@ -30,6 +30,8 @@ enum shim_fd {
 struct box_spec {
 	char *id;       /* owned; folder name */
 	char *hostname; /* owned */
+	char *image_digest; /* owned; of the manifest that the box was made from; NULL = not known */
+	uint32_t entrypoint_words; /* so many words of main.argv are the entrypoint's, the rest the command's */
 	char *engine;   /* owned; "auto", "kvm" or "qemu" */
 	char *engine_program; /* owned; absolute path of QEMU or boxlite-vmm. Not known before the start: NULL */
 	char *accel;    /* owned; of engine qemu: "tcg" or "kvm" */

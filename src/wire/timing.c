@@ -51,7 +51,7 @@ static int parts_from_json(const json_t *object, struct timing_parts *ret)
 	return 0;
 }
 
-int wire_put_timing(struct buf *out, const struct timing *t)
+json_t *timing_to_json(const struct timing *t)
 {
 	json_t *j = json_object();
 	unsigned i;
@@ -65,13 +65,12 @@ int wire_put_timing(struct buf *out, const struct timing *t)
 		json_decref(j);
 		j = NULL;
 	}
-	return message_put(out, FRAME_TIMING, 0, j);
+	return j;
 }
 
-int wire_get_timing(const struct frame *f, struct timing *ret)
+int timing_from_json(const json_t *j, struct timing *ret)
 {
-	auto_json json_t *j = message_get(f, NULL);
-	struct timing t;
+	struct timing t = { 0 };
 	bool bad = false;
 	unsigned i;
 
@@ -81,6 +80,18 @@ int wire_get_timing(const struct frame *f, struct timing *ret)
 		return -EBADMSG;
 	*ret = t;
 	return 0;
+}
+
+int wire_put_timing(struct buf *out, const struct timing *t)
+{
+	return message_put(out, FRAME_TIMING, 0, timing_to_json(t));
+}
+
+int wire_get_timing(const struct frame *f, struct timing *ret)
+{
+	auto_json json_t *j = message_get(f, NULL);
+
+	return timing_from_json(j, ret);
 }
 
 int wire_put_ready(struct buf *out, uint64_t since_start, const struct timing_parts *kernel)

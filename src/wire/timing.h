@@ -42,6 +42,10 @@ struct timing {
 	struct timing_parts kernel; /* n 0: nobody asked */
 };
 
+/* As in TIMING: new, or NULL; 0 or -EBADMSG. */
+json_t *timing_to_json(const struct timing *t);
+int timing_from_json(const json_t *j, struct timing *ret) MUST_CHECK;
+
 int wire_put_timing(struct buf *out, const struct timing *t) MUST_CHECK;
 int wire_get_timing(const struct frame *f, struct timing *ret) MUST_CHECK; /* 0 or -EBADMSG */
 

@@ -1,0 +1,21 @@
+/* What a box is like now, by its folder: no row, no question to its shim. */
+#ifndef BOX_LOOK_H
+#define BOX_LOOK_H
+
+#include "box/home.h"
+#include "wire/record.h"
+
+struct box_state {
+	bool running;            /* its lock is held */
+	bool ended;              /* it ran before, and `last` says how that ended */
+	struct exit_record last; /* of one that runs: only started_at */
+	uint64_t disk_bytes;     /* what its disk takes of the host's */
+};
+
+/* 0; -ENOENT: it has no folder (any more); -errno. */
+int box_look(struct home *h, const char *id, struct box_state *ret) MUST_CHECK;
+
+/* Adds up what the files in a folder and below take of the disk. What goes meanwhile is not there. 0 or -errno. */
+int disk_usage(int dirfd, const char *path, uint64_t *ret_bytes) MUST_CHECK;
+
+#endif
