@@ -12,7 +12,9 @@ LINK_box   := -lsqlite3
 # Which module a test of this name belongs to: t-image-tar -> image, fuzz-wire -> wire.
 module_of = $(word 2,$(subst -, ,$1))
 
-test_deps = $(sort $(call objs,$(call module_of,$1) wire base))
+# What of the command line has unit tests stands by itself: the rest needs its main.c.
+test_objs_cli := $O/obj/cli/template.o
+test_deps = $(sort $(or $(test_objs_$(call module_of,$1)),$(call objs,$(call module_of,$1))) $(call objs,wire base))
 
 $O/obj-test/%.o: tests/unit/%.c $O/flags-host
 	@mkdir -p $(@D)

@@ -46,6 +46,9 @@ int cmd_load(const struct global *g, int argc, char **argv);
 int cmd_images(const struct global *g, int argc, char **argv);
 int cmd_rmi(const struct global *g, int argc, char **argv);
 int cmd_prune(const struct global *g, int argc, char **argv);
+int cmd_inspect(const struct global *g, int argc, char **argv);
+int cmd_info(const struct global *g, int argc, char **argv);
+int cmd_version(const struct global *g, int argc, char **argv);
 int cmd_doctor(const struct global *g, int argc, char **argv);
 
 /* "boxlite: <text>" on stderr; returns EXIT_BOXLITE. */
@@ -90,16 +93,18 @@ void attach_window_size(unsigned short *rows, unsigned short *cols); /* of the t
 
 /* table.c: what lists have in common */
 struct list_options {
-	bool all, quiet, json;
+	bool all, quiet;
+	const char *format; /* NULL: none was given */
 };
 
 /* The ends of a box's logs, for --debug when it has failed. */
 void logs_print(const char *folder);
 
-/* Reads -a, -q, --format and --json of a list command: -1 to go on, else the exit code. */
+/* Reads -a, -q, --format and --json of a list of images: -1 to go on, else the exit code. */
 int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
 const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
 void table_age(int64_t when, char out[32]);              /* "3 hours ago" */
+void table_span(int64_t seconds, char out[32]);          /* "3 hours" */
 void json_print_string(const char *text);                /* with quotes; "null" for NULL */
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/format.h"
 
 /* A cancelled pull is the user's own Ctrl-C: no complaint. */
 static int pull_failed(const struct boxlite_error *err)
@@ -133,9 +134,17 @@ int cmd_load(const struct global *g, int argc, char **argv)
 }
 
 struct list {
-	struct list_options o;
-	unsigned n;
+	struct rows rows;
+	bool quiet;
 };
+
+static const struct column image_columns[] = {
+	{ "repository", "REPOSITORY" }, { "tag", "TAG" },		{ "id", "IMAGE ID" },	 { "digest", "DIGEST" },
+	{ "reference", "REFERENCE" },	{ "created_since", "CREATED" }, { "created_at", "CREATED AT" },
+	{ "pulled_at", "PULLED AT" },	{ "size", "SIZE" },		{ NULL, NULL },
+};
+
+#define IMAGES_TABLE "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 
 /* Splits "docker.io/library/busybox:latest" for people: repository and tag. */
 static void split(const char *reference, char repository[256], char tag[130])
@@ -152,52 +161,64 @@ static void split(const char *reference, char repository[256], char tag[130])
 	snprintf(tag, 130, "%s", at ? "<none>" : colon ? colon + 1 : "<none>");
 }
 
-static int print_image(const struct boxlite_image_info *i, void *ud)
+static json_t *image_row(const struct boxlite_image_info *i)
 {
-	struct list *l = ud;
-	char repository[256], tag[130], age[32], size[24];
+	char repository[256], tag[130], age[32], size[24], id[13];
 
 	split(i->reference, repository, tag);
 	table_age(i->created_at, age);
-	if (l->o.quiet) {
+	str_format_size(i->bytes, size);
+	snprintf(id, sizeof(id), "%s", i->config_digest + strlen("sha256:"));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "repository", json_text(repository), "tag",
+			 json_text(tag), "id", json_text(id), "digest", json_text(i->digest), "reference",
+			 json_text(i->reference), "created_since", json_text(age), "created_at",
+			 json_time(i->created_at), "pulled_at", json_time(i->pulled_at), "size", json_text(size));
+}
+
+static json_t *image_json(const struct boxlite_image_info *i)
+{
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "reference", json_text(i->reference), "digest",
+			 json_text(i->digest), "id", json_text(i->config_digest), "created_at",
+			 (json_int_t)i->created_at, "pulled_at", (json_int_t)i->pulled_at, "bytes", (json_int_t)i->bytes);
+}
+
+static int print_image(const struct boxlite_image_info *i, void *ud)
+{
+	struct list *l = ud;
+
+	if (l->quiet)
 		printf("%.12s\n", i->config_digest + strlen("sha256:"));
-	} else if (l->o.json) {
-		printf("%s\n  {\"reference\": ", l->n ? "," : "");
-		json_print_string(i->reference);
-		printf(", \"digest\": \"%s\", \"id\": \"%s\", \"created_at\": %lld, \"pulled_at\": %lld, \"bytes\": %llu}",
-		       i->digest, i->config_digest, (long long)i->created_at, (long long)i->pulled_at,
-		       (unsigned long long)i->bytes);
-	} else {
-		printf("%-30s %-16s %.12s   %-16s %s\n", repository, tag, i->config_digest + strlen("sha256:"), age,
-		       str_format_size(i->bytes, size));
-	}
-	l->n++;
-	return 0;
+	else
+		rows_add(&l->rows, l->rows.json ? image_json(i) : image_row(i));
+	return l->rows.failed;
 }
 
 int cmd_images(const struct global *g, int argc, char **argv)
 {
+	struct list_options o = { 0 };
 	struct boxlite_error err;
 	struct list l = { 0 };
 	struct boxlite *b;
-	int r = table_options("images", "  -q, --quiet              only ids\n"
-					"  --format table|json      (--json is short for the second)\n",
-			      argc, argv, &l.o);
+	int r = table_options("images",
+			      "  -q, --quiet     only ids\n"
+			      "  --format F      table, json (short: --json), a template such as '{{.ID}} {{.Repository}}:{{.Tag}}',\n"
+			      "                  or 'table TEMPLATE' with \\t between columns\n",
+			      argc, argv, &o);
 
 	if (r >= 0)
+		return r;
+	l.quiet = o.quiet && !o.format;
+	r = l.quiet ? 0 : rows_begin(&l.rows, "images", o.format, IMAGES_TABLE, image_columns);
+	if (r)
 		return r;
 	r = cli_open(g, &b);
 	if (r)
 		return r;
-	if (l.o.json)
-		printf("[");
-	else if (!l.o.quiet)
-		printf("%-30s %-16s %-12s   %-16s %s\n", "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE");
 	r = boxlite_image_list(b, print_image, &l, &err);
-	if (l.o.json)
-		printf("%s]\n", l.n ? "\n" : "");
 	boxlite_close(b);
-	return r < 0 ? cli_fail(&err) : 0;
+	if (r < 0)
+		return cli_fail(&err);
+	return l.quiet ? 0 : rows_end(&l.rows);
 }
 
 int cmd_rmi(const struct global *g, int argc, char **argv)

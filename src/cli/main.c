@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "cli/cli.h"
 
+/* One without a summary is another name of the one before it. */
 static const struct command commands[] = {
 	{ "run", cmd_run, "run [OPTIONS] IMAGE [COMMAND [ARG...]]", "run a command in a new box" },
 	{ "create", cmd_create, "create [OPTIONS] IMAGE [COMMAND [ARG...]]", "make a box that is started later" },
@@ -23,15 +24,20 @@ static const struct command commands[] = {
 	{ "wait", cmd_wait, "wait BOX...", "wait until boxes have ended, and print their exit status" },
 	{ "logs", cmd_logs, "logs [-ft] [-n N] [--since TIME] BOX", "print what the command of a box has written" },
 	{ "rename", cmd_rename, "rename BOX NAME", "give a box another name" },
-	{ "exec", cmd_exec, "exec [-ditewu] [--timeout SECONDS] BOX COMMAND [ARG...]", "run one more command in a running box" },
+	{ "exec", cmd_exec, "exec [OPTIONS] BOX COMMAND [ARG...]", "run one more command in a running box" },
 	{ "attach", cmd_attach, "attach [--no-stdin] [--exec N] BOX", "join the command of a box that runs" },
-	{ "ps", cmd_ps, "ps [-a] [-q] [--format table|json]", "list boxes" },
+	{ "ps", cmd_ps, "ps [OPTIONS]", "list boxes (also: ls, list)" },
+	{ "ls", cmd_ps, NULL, NULL },
+	{ "list", cmd_ps, NULL, NULL },
+	{ "inspect", cmd_inspect, "inspect [OPTIONS] BOX|IMAGE...", "print all that is known of boxes and images" },
 	{ "rm", cmd_rm, "rm [-f] BOX...", "remove boxes and their disks" },
 	{ "pull", cmd_pull, "pull [-q] [--plain-http] IMAGE...", "fetch images from a registry" },
 	{ "load", cmd_load, "load [-q] [--name NAME] [PATH]", "add images from an OCI layout or a docker save tar" },
-	{ "images", cmd_images, "images [-q] [--format table|json]", "list images" },
+	{ "images", cmd_images, "images [-q] [--format FORMAT]", "list images" },
 	{ "rmi", cmd_rmi, "rmi IMAGE...", "remove images" },
 	{ "prune", cmd_prune, "prune [-f]", "remove images that no box was made from" },
+	{ "info", cmd_info, "info [--format json|TEMPLATE]", "say what is here: versions, boxes, images, disk, engine" },
+	{ "version", cmd_version, "version [--format json|TEMPLATE]", "print the version" },
 	{ "doctor", cmd_doctor, "doctor [--json]", "say what about this host is good or bad for boxes" },
 };
 
@@ -131,7 +137,8 @@ static int help(void)
 	       "Runs OCI images in micro-VMs of their own, without root and without a daemon.\n\n",
 	       program_name);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+		if (commands[i].summary)
+			printf("  %-8s %s\n", commands[i].name, commands[i].summary);
 	printf("\n  --home DIR   where images and boxes are kept ($BOXLITE_HOME, ~/.boxlite)\n"
 	       "  --debug      verbose logs in the box's folder, on standard error if it fails; those of a pull\n"
 	       "  --version    print the version\n\n"

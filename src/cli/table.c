@@ -19,14 +19,10 @@ int table_options(const char *command, const char *help, int argc, char **argv, 
 		switch (opt) {
 		case 'a': o->all = true; break;
 		case 'q': o->quiet = true; break;
-		case 'j': o->json = true; break;
-		case 'f':
-			o->json = str_eq(optarg, "json");
-			if (!o->json && !str_eq(optarg, "table"))
-				return cli_usage(command, "no format is called '%s'", optarg);
-			break;
+		case 'j': o->format = "json"; break;
+		case 'f': o->format = optarg; break;
 		case 'h': return cli_help(command, help);
-		default: return cli_usage(command, "unknown option %s", argv[optind - 1]);
+		default: return cli_usage(command, "unknown option %s, or one without its value", argv[optind - 1]);
 		}
 	}
 	return optind < argc ? cli_usage(command, "'%s' is too much", argv[optind]) : -1;
@@ -43,7 +39,7 @@ const char *table_reference(const char *reference)
 	return reference;
 }
 
-void table_age(int64_t when, char out[32])
+void table_span(int64_t seconds, char out[32])
 {
 	static const struct {
 		int64_t seconds;
@@ -52,21 +48,27 @@ void table_age(int64_t when, char out[32])
 		{ 365 * 86400, "year" }, { 30 * 86400, "month" }, { 7 * 86400, "week" }, { 86400, "day" },
 		{ 3600, "hour" },	 { 60, "minute" },	  { 1, "second" },
 	};
-	int64_t age = (int64_t)time(NULL) - when;
+	int64_t n;
 	size_t i;
+
+	for (i = 0; i + 1 < sizeof(units) / sizeof(units[0]) && seconds < units[i].seconds; i++)
+		;
+	n = seconds > 0 ? seconds / units[i].seconds : 0;
+	snprintf(out, 32, "%lld %s%s", (long long)n, units[i].unit, n == 1 ? "" : "s");
+}
+
+void table_age(int64_t when, char out[32])
+{
+	int64_t age = (int64_t)time(NULL) - when;
 
 	if (when <= 0) {
 		snprintf(out, 32, "-");
-		return;
+	} else if (age < 1) {
+		snprintf(out, 32, "now");
+	} else {
+		table_span(age, out);
+		strncat(out, " ago", 31 - strlen(out));
 	}
-	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (age >= units[i].seconds) {
-			int64_t n = age / units[i].seconds;
-
-			snprintf(out, 32, "%lld %s%s ago", (long long)n, units[i].unit, n == 1 ? "" : "s");
-			return;
-		}
-	snprintf(out, 32, "now");
 }
 
 void json_print_string(const char *text)

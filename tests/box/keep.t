@@ -26,7 +26,7 @@ bl ps; is "$(wc -l < out)" 1 "ps does not list it"
 bl ps -a; unlike "$OUT" $'\e' "ps prints no byte of a command that a terminal would obey"
 "$B" rm esc > /dev/null
 bl ps -a
-like "$OUT" $'^BOX ID +IMAGE +COMMAND +CREATED +STATUS +NAME\n'"$(box_id keep)"'  [^ ]*bb[^ ]* +sh -c .* exited \(3\) +keep'$'\n$' "ps -a does"
+like "$OUT" $'^BOX ID +IMAGE +COMMAND +CREATED +STATUS +NAME\n'"$(box_id keep)"'  [^ ]*bb[^ ]* +sh -c .* exited \(3\) [a-z0-9 ]+ keep'$'\n$' "ps -a does"
 
 # Writes reach the disk without an end in order, if they were synced.
 "$B" run --name cut bb sh -c 'echo synced > /kept; sync; echo ready; sleep 1000' > cut 2> /dev/null &
