@@ -45,7 +45,11 @@ extern "C" {
 
 #define BOXLITE_VERSION "0.1.0"
 
+#ifdef __cplusplus /* whose designated initialisers came with C++20 */
+#define BOXLITE_OPTIONS(type) [] { struct type o_ = {}; o_.size = sizeof(o_); return o_; }()
+#else
 #define BOXLITE_OPTIONS(type) { .size = sizeof(struct type) }
+#endif
 
 struct boxlite;
 struct boxlite_box;
