@@ -100,6 +100,15 @@ static int take_exec_option(struct exec *x, int opt, char **argv)
 	}
 }
 
+static const char exec_help[] =
+	"  -i, --interactive        connect standard input\n"
+	"  -t, --tty                give the command a terminal\n"
+	"  -e, --env NAME[=VALUE]   set a variable over the box's; without a value: this shell's\n"
+	"  -w, --workdir DIR        folder to start in, instead of the box's\n"
+	"  -u, --user USER[:GROUP]  user by name or number, instead of the box's\n"
+	"  -d, --detach             print its number and leave it; 'attach --exec' joins it\n"
+	"  --timeout SECONDS        then it and all that it started is killed, and the status is 124\n";
+
 /* -1 to go on, else the exit code. */
 static int parse_exec(struct exec *x, int argc, char **argv)
 {
@@ -114,9 +123,7 @@ static int parse_exec(struct exec *x, int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "+dite:w:u:h", options, NULL)) != -1) {
 		if (opt == 'h')
-			return cli_help("exec", "  -i, -t, -e, -w, -u   as for run\n"
-						"  -d, --detach         print its number and leave it; 'attach --exec' joins it\n"
-						"  --timeout SECONDS    then it and all that it started is killed, and the status is 124\n");
+			return cli_help("exec", exec_help);
 		r = take_exec_option(x, opt, argv);
 		if (r)
 			return r;

@@ -99,9 +99,11 @@ int cmd_load(const struct global *g, int argc, char **argv)
 		case 'n': name = optarg; break;
 		case 'i': path = optarg; break;
 		case 'h':
-			return cli_help("load", "  PATH           a folder with an OCI layout, or a tar file; '-' or nothing: standard input\n"
-						"  -n, --name N   the name to give the image\n"
-						"  -q, --quiet    no progress\n");
+			return cli_help("load", "  PATH               a folder with an OCI layout, or a tar file; '-' or nothing: "
+						"standard input\n"
+						"  -i, --input PATH   the same as PATH\n"
+						"  -n, --name NAME    the name to give the image\n"
+						"  -q, --quiet        no progress\n");
 		default: return cli_usage("load", "unknown option %s", argv[optind - 1]);
 		}
 	}

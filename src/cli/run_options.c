@@ -28,7 +28,7 @@ static const char create_help[] =
 	"  --stop-signal SIGNAL     what asks the command to end (the image's, or TERM)\n"
 	"  --stop-timeout SECONDS   how long it then has (10)\n"
 	"  --cpus N                 virtual CPUs (1)\n"
-	"  --memory SIZE            memory, such as 512m or 2g; a bare number is MiB (1g)\n"
+	"  -m, --memory SIZE        memory, such as 512m or 2g; a bare number is MiB (1g)\n"
 	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
 	"  --name NAME              a name for the box\n"
 	"  --engine auto|kvm|qemu   what runs the machine (auto)\n"
