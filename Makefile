@@ -92,6 +92,8 @@ $O/bin/boxlite: $(call objs,cli base) $O/obj/cli/main.o $O/lib/libboxlite.so
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $(filter %.o,$^) -o $@ -L$O/lib -lboxlite -Wl,-rpath,'$$ORIGIN/../lib' -ljansson
 
+$O/obj/cli/completion.o: $(wildcard completions/*)
+
 $O/bin/boxlite-shim: $(call objs,shim wire base) $O/obj/shim/main.o
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson

@@ -25,8 +25,11 @@ struct command {
 	const char *name;
 	int (*run)(const struct global *g, int argc, char **argv); /* argv[0] is the command's name */
 	const char *synopsis;
-	const char *summary;
+	const char *summary; /* NULL: not for people */
 };
+
+const struct command *cli_command(size_t i);                /* the i-th; NULL: there are no more */
+const struct command *cli_find_command(const char *name);   /* NULL: there is none */
 
 int cmd_run(const struct global *g, int argc, char **argv);
 int cmd_create(const struct global *g, int argc, char **argv);
@@ -50,6 +53,9 @@ int cmd_inspect(const struct global *g, int argc, char **argv);
 int cmd_info(const struct global *g, int argc, char **argv);
 int cmd_version(const struct global *g, int argc, char **argv);
 int cmd_doctor(const struct global *g, int argc, char **argv);
+int cmd_completion(const struct global *g, int argc, char **argv);
+int cmd_help(const struct global *g, int argc, char **argv);
+int cmd_complete(const struct global *g, int argc, char **argv);
 
 /* "boxlite: <text>" on stderr; returns EXIT_BOXLITE. */
 int cli_fail(const struct boxlite_error *err);

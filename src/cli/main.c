@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/loop.h"
+#include "base/str.h"
 #include "cli/cli.h"
 
 /* One without a summary is another name of the one before it. */
@@ -39,6 +40,9 @@ static const struct command commands[] = {
 	{ "info", cmd_info, "info [--format json|TEMPLATE]", "say what is here: versions, boxes, images, disk, engine" },
 	{ "version", cmd_version, "version [--format json|TEMPLATE]", "print the version" },
 	{ "doctor", cmd_doctor, "doctor [--json]", "say what about this host is good or bad for boxes" },
+	{ "completion", cmd_completion, "completion bash|zsh|fish", "print the script that completes commands in a shell" },
+	{ "help", cmd_help, "help [COMMAND]", "explain boxlite or one of its commands" },
+	{ "__complete", cmd_complete, NULL, NULL },
 };
 
 static const char *program_name = "boxlite";
@@ -72,7 +76,12 @@ int cli_usage(const char *command, const char *fmt, ...)
 	return EXIT_BOXLITE;
 }
 
-static const struct command *find_command(const char *name)
+const struct command *cli_command(size_t i)
+{
+	return i < ARRAY_SIZE(commands) ? &commands[i] : NULL;
+}
+
+const struct command *cli_find_command(const char *name)
 {
 	size_t i;
 
@@ -84,7 +93,7 @@ static const struct command *find_command(const char *name)
 
 int cli_help(const char *command, const char *options)
 {
-	const struct command *c = find_command(command);
+	const struct command *c = cli_find_command(command);
 
 	printf("usage: %s %s\n\n%c%s.\n", program_name, c->synopsis, c->summary[0] - 'a' + 'A', c->summary + 1);
 	if (options && *options)
@@ -138,7 +147,7 @@ static int help(void)
 	       program_name);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].summary)
-			printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+			printf("  %-10s %s\n", commands[i].name, commands[i].summary);
 	printf("\n  --home DIR   where images and boxes are kept ($BOXLITE_HOME, ~/.boxlite)\n"
 	       "  --debug      verbose logs in the box's folder, on standard error if it fails; those of a pull\n"
 	       "  --version    print the version\n\n"
@@ -146,6 +155,25 @@ static int help(void)
 	       "executed; 127 it was not found; 128 + N it was ended by signal N.\n"
 	       "When something does not work: boxlite doctor\n");
 	return 0;
+}
+
+static int unknown_command(const char *name)
+{
+	return cli_failf("there is no command '%s'; see 'boxlite --help'", name);
+}
+
+int cmd_help(const struct global *g, int argc, char **argv)
+{
+	const struct command *c = argc > 1 ? cli_find_command(argv[1]) : NULL;
+	char option[] = "--help", *ask[] = { argv[1], option, NULL };
+
+	if (argc > 2)
+		return cli_usage("help", "'%s' is too much", argv[2]);
+	if (argc == 1)
+		return help();
+	if (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))
+		return cli_help("help", NULL);
+	return c && c->summary ? c->run(g, 2, ask) : unknown_command(argv[1]);
 }
 
 /* With a standard stream closed, the next file opened would become that stream. */
@@ -191,9 +219,9 @@ int main(int argc, char **argv)
 		help();
 		return EXIT_BOXLITE;
 	}
-	c = find_command(argv[optind]);
+	c = cli_find_command(argv[optind]);
 	if (!c)
-		return cli_failf("there is no command '%s'; see 'boxlite --help'", argv[optind]);
+		return unknown_command(argv[optind]);
 	argc -= optind;
 	argv += optind;
 	optind = 0; /* start over for the command's own options */
