@@ -88,9 +88,11 @@ $O/lib/libboxlite.a: $(call objs,$(LIB_MODULES))
 	$(Q)objcopy --localize-hidden $O/lib/libboxlite.o
 	$(Q)rm -f $@ && ar rcs $@ $O/lib/libboxlite.o && rm -f $O/lib/libboxlite.o
 
+# $LIB is the loader's word for what the distribution calls it: lib64, lib/x86_64-linux-gnu.
 $O/bin/boxlite: $(call objs,cli base) $O/obj/cli/main.o $O/lib/libboxlite.so
 	$(link)
-	$(Q)$(CC) $(LDFLAGS_HOST) -pie $(filter %.o,$^) -o $@ -L$O/lib -lboxlite -Wl,-rpath,'$$ORIGIN/../lib' -ljansson
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $(filter %.o,$^) -o $@ -L$O/lib -lboxlite \
+	  -Wl,-rpath,'$$ORIGIN/../lib:$$ORIGIN/../$$LIB' -ljansson
 
 $O/obj/cli/completion.o: $(wildcard completions/*)
 
@@ -125,16 +127,14 @@ $O/guest/vmlinux: $(wildcard kernel/config/* kernel/patches/*) kernel/build
 # --- installing -----------------------------------------------------------------------------
 
 PREFIX ?= /usr/local
-.PHONY: install
+LIBDIR ?= $(PREFIX)/lib
+DO_INSTALL = O=$O DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' scripts/install
+.PHONY: install uninstall
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
-	  $(DESTDIR)$(PREFIX)/libexec/boxlite $(DESTDIR)$(PREFIX)/share/boxlite/guest
-	install -m755 $O/bin/boxlite $(DESTDIR)$(PREFIX)/bin/
-	install -m755 $O/bin/boxlite-shim $O/bin/boxlite-image $O/bin/boxlite-vmm $(DESTDIR)$(PREFIX)/libexec/boxlite/
-	install -m644 $O/lib/libboxlite.so.0 $O/lib/libboxlite.a $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libboxlite.so.0 $(DESTDIR)$(PREFIX)/lib/libboxlite.so
-	install -m644 include/boxlite.h $(DESTDIR)$(PREFIX)/include/
-	install -m644 $(GUEST) $(DESTDIR)$(PREFIX)/share/boxlite/guest/
+	$(DO_INSTALL)
+
+uninstall:
+	$(DO_INSTALL) --remove
 
 # --- tests ----------------------------------------------------------------------------------
 
@@ -155,6 +155,6 @@ help:
 	@echo 'make bench-kvm  those of engine kvm, in the lab: the same on every machine'
 	@echo 'make fuzz T=image-tar SECS=60   one fuzz target (clang); `ls fuzz/fuzz-*.c` lists them'
 	@echo 'make lint       include rules, banned functions'
-	@echo 'make install DESTDIR= PREFIX=/usr/local'
+	@echo 'make install DESTDIR= PREFIX=/usr/local LIBDIR=PREFIX/lib   and make uninstall with the same'
 
 -include $(shell find $O/obj $O/obj-guest $O/obj-test -name '*.d' 2>/dev/null)
