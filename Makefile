@@ -155,6 +155,7 @@ help:
 	@echo 'make bench-kvm  those of engine kvm, in the lab: the same on every machine'
 	@echo 'make fuzz T=image-tar SECS=60   one fuzz target (clang); `ls fuzz/fuzz-*.c` lists them'
 	@echo 'make lint       include rules, banned functions'
+	@echo 'make check-api  do header, library, manual, commands and completions say the same?'
 	@echo 'make install DESTDIR= PREFIX=/usr/local LIBDIR=PREFIX/lib   and make uninstall with the same'
 
 -include $(shell find $O/obj $O/obj-guest $O/obj-test -name '*.d' 2>/dev/null)

@@ -63,11 +63,11 @@ $O/tests/vmm-guest: $(VMM_GUEST)
 $O/tests/vmm-initramfs: $O/tests/vmm-guest scripts/mk-initramfs
 	scripts/mk-initramfs $< $@
 
-.PHONY: check check-unit check-boxes check-lab soak lint unit-bins fuzz bench bench-kvm run deps
+.PHONY: check check-unit check-boxes check-lab check-api soak lint unit-bins fuzz bench bench-kvm run deps
 unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs
 
 check: deps
-	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint all unit-bins
+	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint check-api all unit-bins
 	O=$O V=$V tests/run
 
 check-unit: unit-bins
@@ -96,6 +96,9 @@ deps:
 lint:
 	scripts/check-layers
 	scripts/check-style
+
+check-api: $O/bin/boxlite $O/lib/libboxlite.so
+	O=$O scripts/check-api
 
 # libFuzzer, in clang's own tree: make fuzz T=wire-frame SECS=60
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
