@@ -209,6 +209,13 @@ int boxlite_image_prune(struct boxlite *b, uint64_t *freed, struct boxlite_error
 
 /* --- boxes --------------------------------------------------------------------------------- */
 
+/* When a box comes back whose command has ended, or whose machine has failed. */
+enum boxlite_restart {
+	BOXLITE_RESTART_NO = 0,
+	BOXLITE_RESTART_ON_FAILURE = 1, /* its status was not 0 */
+	BOXLITE_RESTART_ALWAYS = 2,
+};
+
 struct boxlite_box_options {
 	size_t size;
 	const char *image;             /* a reference that is here already */
@@ -232,6 +239,15 @@ struct boxlite_box_options {
 					  the next boxlite_open() */
 	int idle;                      /* 1: no program runs, and neither command nor entrypoint may be given: the box
 					  waits, for execs, until it is stopped */
+	int restart;                   /* enum boxlite_restart. Only while it runs detached and until it is stopped, or
+					  sent SIGKILL or its stop signal; its shim does it, after 100 ms and then twice
+					  as long each time, at most a minute. Not with auto_remove */
+	unsigned restart_max;          /* of ON_FAILURE: so often in a row; 0: without end */
+	const char *const *health;     /* a command that ends with 0 if the box is well, NULL-terminated. NULL: the
+					  image's; an empty one: none */
+	unsigned health_interval_ms, health_timeout_ms; /* from one to the next, and for one; 0: the image's, or 30 s */
+	unsigned health_start_ms;      /* failures do not count in the beginning; 0: the image's, or they do */
+	unsigned health_retries;       /* so many in a row make it unhealthy; 0: the image's, or 3 */
 	int stop_signal;               /* what boxlite_box_stop() begins with; 0: the image's, else SIGTERM */
 };
 
@@ -367,6 +383,12 @@ struct boxlite_box_info {
 	int tty, stdin_open, auto_remove, debug;
 	const char *folder;            /* absolute; logs are in log/ */
 	uint64_t disk_used_bytes;      /* what its disk takes of the host's */
+	int restart;                   /* enum boxlite_restart */
+	unsigned restart_max;
+	int again;                     /* 1: it runs, but its command has ended as `exit` says, and is started again */
+	const char *health;            /* of one that runs: "starting", "healthy", "unhealthy"; NULL: no checks */
+	unsigned health_failing;       /* checks in a row that have failed */
+	const char *health_output;     /* the end of what the last check has printed, of the box; NULL as health */
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */

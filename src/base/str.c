@@ -81,6 +81,55 @@ int str_parse_size(const char *s, uint64_t bare, uint64_t *ret)
 	return 0;
 }
 
+/* The unit at *p, which moves behind it: ms of one, 0 if it is none. The end stands for seconds. */
+static uint64_t duration_unit(const char **p)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	size_t i;
+
+	if (!**p)
+		return 1000;
+	for (i = 0; i < ARRAY_SIZE(units); i++)
+		if (str_starts(*p, units[i].name)) {
+			*p += strlen(units[i].name);
+			return units[i].ms;
+		}
+	return 0;
+}
+
+int str_parse_duration(const char *text, uint64_t max_ms, uint64_t *ret_ms)
+{
+	const uint64_t max_number = 1000000000;
+	uint64_t sum = 0;
+	const char *p = text;
+
+	do {
+		uint64_t n = 0, part = 0, scale = 1, unit;
+		const char *digits = p;
+
+		for (; isdigit((unsigned char)*p); p++)
+			if ((n = n * 10 + (uint64_t)(*p - '0')) > max_number)
+				return -EINVAL;
+		if (p > digits && *p == '.' && isdigit((unsigned char)p[1]))
+			for (p++; isdigit((unsigned char)*p); p++)
+				if (scale < 1000000) {
+					part = part * 10 + (uint64_t)(*p - '0');
+					scale *= 10;
+				}
+		if (p == digits || (!*p && sum > 0))
+			return -EINVAL;
+		unit = duration_unit(&p);
+		sum += n * unit + part * unit / scale;
+		if (unit == 0 || sum > max_ms)
+			return -EINVAL;
+	} while (*p);
+	*ret_ms = sum;
+	return 0;
+}
+
 char *str_format_size(uint64_t bytes, char out[24])
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };

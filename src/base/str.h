@@ -8,6 +8,9 @@
  * `unit` multiplies a bare number (1 = bytes). 0, -EINVAL, or -ERANGE. */
 int str_parse_size(const char *s, uint64_t unit, uint64_t *ret) MUST_CHECK;
 
+/* "90", "1.5", "500ms", "90s", "5m", "1h30m", "2d": ms, at most max_ms; a bare number is in seconds. 0 or -EINVAL. */
+int str_parse_duration(const char *text, uint64_t max_ms, uint64_t *ret_ms) MUST_CHECK;
+
 /* A whole decimal number without sign or space, at most max: 0, -EINVAL, -ERANGE. */
 int str_parse_u64(const char *s, uint64_t max, uint64_t *ret) MUST_CHECK;
 

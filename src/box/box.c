@@ -113,6 +113,7 @@ static int describe(const struct box_request *q, const struct db_image *image, c
 {
 	struct merge_options m = *q->process;
 	struct box_spec *s = q->spec;
+	int r;
 
 	s->id = strdup(id);
 	s->hostname = strdup(id);
@@ -121,7 +122,8 @@ static int describe(const struct box_request *q, const struct db_image *image, c
 	if (!s->id || !s->hostname || !s->image_digest)
 		return error_nomem(err);
 	m.hostname = s->hostname;
-	return merge_process(image->config_json, &m, &s->main, err);
+	r = merge_health(image->config_json, q->no_health, &s->health, err);
+	return r < 0 ? r : merge_process(image->config_json, &m, &s->main, err);
 }
 
 static int add_row(struct home *h, const struct box_request *q, const struct db_image *image,

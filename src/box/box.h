@@ -18,6 +18,7 @@ struct box_request { /* borrowed */
 	const char *image; /* as typed */
 	const char *name;  /* NULL: none */
 	bool auto_remove;
+	bool no_health; /* whatever the image says */
 	struct box_spec *spec; /* everything but id, hostname and main; taken over */
 	const struct merge_options *process; /* hostname is filled in */
 };

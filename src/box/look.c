@@ -15,6 +15,7 @@
 #include "box/lock.h"
 
 #define EXIT_RECORD_MAX (16 * KIB)
+#define HEALTH_RECORD_MAX (32 * KIB)
 #define USAGE_DEPTH_MAX 16
 
 /* The socket is made at the start. One that is still there after the end was left by a shim that was killed. */
@@ -47,6 +48,17 @@ static int read_record(int box, struct exit_record *ret)
 	return r < 0 ? r : 1;
 }
 
+static int read_health(int box, struct health_state *ret)
+{
+	auto_buf struct buf text = BUF_INIT(HEALTH_RECORD_MAX);
+	auto_json json_t *j = NULL;
+
+	if (io_read_file_at(box, HEALTH_FILE, &text) < 0)
+		return -ENOENT;
+	j = json_parse(buf_data(&text), buf_len(&text), HEALTH_FILE, NULL);
+	return health_from_json(j, ret);
+}
+
 int box_look(struct home *h, const char *id, struct box_state *ret)
 {
 	auto_fd int box = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -60,9 +72,12 @@ int box_look(struct home *h, const char *id, struct box_state *ret)
 	if (r < 0)
 		return r;
 	s.running = r == 1;
-	if (s.running)
-		s.last.started_at = socket_time(box);
-	else
+	if (s.running) {
+		s.has_health = read_health(box, &s.health) == 0;
+		s.again = read_record(box, &s.last) == 1 && s.last.exit.again;
+		if (!s.again)
+			s.last = (struct exit_record){ .started_at = socket_time(box) };
+	} else
 		s.ended = read_record(box, &s.last) == 1;
 	if (fstatat(box, "disk.img", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		s.disk_bytes = (uint64_t)st.st_blocks * 512;

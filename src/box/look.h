@@ -3,12 +3,16 @@
 #define BOX_LOOK_H
 
 #include "box/home.h"
+#include "wire/health.h"
 #include "wire/record.h"
 
 struct box_state {
 	bool running;            /* its lock is held */
 	bool ended;              /* it ran before, and `last` says how that ended */
 	struct exit_record last; /* of one that runs: only started_at */
+	bool again;              /* it runs, but its command has ended as `last` says, and is started again */
+	bool has_health;
+	struct health_state health;
 	uint64_t disk_bytes;     /* what its disk takes of the host's */
 };
 

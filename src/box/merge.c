@@ -127,3 +127,59 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 		*ret = s;
 	return r;
 }
+
+/* ["CMD", argv...], ["CMD-SHELL", text], ["NONE"], or nothing. */
+static int image_test(const json_t *check, struct strv *argv, bool *bad)
+{
+	struct strv test = STRV_INIT(PROC_STRINGS_MAX);
+	int r = json_get_strv(check, "Test", &test, bad);
+	size_t i;
+
+	if (r == 0 && test.n == 2 && str_eq(test.v[0], "CMD-SHELL")) {
+		r = strv_add(argv, "/bin/sh");
+		if (r == 0)
+			r = strv_add(argv, "-c");
+		if (r == 0)
+			r = strv_add(argv, test.v[1]);
+	} else if (r == 0 && test.n > 1 && str_eq(test.v[0], "CMD")) {
+		for (i = 1; r == 0 && i < test.n; i++)
+			r = strv_add(argv, test.v[i]);
+	}
+	strv_fini(&test);
+	return r;
+}
+
+/* A time of the image, which has nanoseconds. */
+static void default_time(const json_t *check, const char *key, uint32_t otherwise_ms, uint32_t *ms, bool *bad)
+{
+	uint64_t ns = json_get_u64(check, key, 0, bad);
+
+	if (*ms == 0)
+		*ms = ns / 1000000 ? (uint32_t)MIN(ns / 1000000, (uint64_t)UINT32_MAX) : otherwise_ms;
+}
+
+int merge_health(const char *config_json, bool none, struct box_health *h, struct error *err)
+{
+	auto_json json_t *image = json_parse(config_json, strlen(config_json), "the image's configuration", err);
+	const json_t *check;
+	bool bad = false, own = h->argv.n > 0;
+	uint64_t retries;
+	int r = 0;
+
+	if (!image)
+		return -EBADMSG;
+	check = json_get_obj(image, "Healthcheck", &bad);
+	if (none || (!own && !check && !bad))
+		return 0;
+	if (!own && !bad)
+		r = image_test(check, &h->argv, &bad);
+	if (r < 0)
+		return error_nomem(err);
+	default_time(check, "Interval", 30000, &h->interval_ms, &bad);
+	default_time(check, "Timeout", 30000, &h->timeout_ms, &bad);
+	default_time(check, "StartPeriod", 0, &h->start_period_ms, &bad);
+	retries = json_get_u64(check, "Retries", 0, &bad);
+	if (h->retries == 0)
+		h->retries = retries && retries <= UINT32_MAX ? (uint32_t)retries : 3;
+	return bad ? error_set(err, -EBADMSG, "the image's health check is malformed") : 0;
+}

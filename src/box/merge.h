@@ -2,7 +2,7 @@
 #ifndef BOX_MERGE_H
 #define BOX_MERGE_H
 
-#include "wire/proc.h"
+#include "wire/spec.h"
 
 struct merge_options { /* all borrowed; NULL: the image's */
 	const char *const *command, *const *entrypoint, *const *env;
@@ -20,5 +20,11 @@ struct merge_options { /* all borrowed; NULL: the image's */
  */
 int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,
 		  struct error *err) MUST_CHECK;
+
+/*
+ * The health check: h->argv is filled already if the caller has one; else it is the image's (Healthcheck.Test), unless
+ * `none`. What is 0 of its times and its retries becomes the image's, else docker's. 0, -ENOMEM, -EBADMSG.
+ */
+int merge_health(const char *config_json, bool none, struct box_health *h, struct error *err) MUST_CHECK;
 
 #endif

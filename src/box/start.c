@@ -16,6 +16,7 @@
 #include "box/engine.h"
 #include "box/lock.h"
 #include "box/template.h"
+#include "wire/health.h"
 
 struct parts {
 	int box, lock, kernel, initrd, image, disk, template, kvm, log;
@@ -75,6 +76,7 @@ static int open_parts(struct home *h, const struct db_box *b, struct parts *p, s
 	if (p->log < 0)
 		return error_sys(err, "cannot open the log of box %s", b->id);
 	unlinkat(p->box, "exit.json", 0);
+	unlinkat(p->box, HEALTH_FILE, 0); /* of a shim that was killed */
 	return 0;
 }
 

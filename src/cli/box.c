@@ -41,19 +41,10 @@ static const char ps_help[] =
 	"  -l, --latest        the last one\n"
 	"  -s, --size          what their disks take of the host's\n"
 	"  --no-trunc          whole commands and references\n"
-	"  -f, --filter K=V    name=part of it, id=beginning, image=reference, status=created|running|exited|failed;\n"
+	"  -f, --filter K=V    name=part of it, id=beginning, image=reference, status=created|running|restarting|exited|failed;\n"
 	"                      several of one kind: any of them\n"
 	"  --format F          table, json (short: --json), a template such as '{{.ID}} {{.Names}}: {{.Status}}', or\n"
 	"                      'table TEMPLATE' with \\t between columns; '{{json .}}' shows what fields there are\n";
-
-static const char *state_of(const struct boxlite_box_info *i)
-{
-	if (i->running)
-		return "running";
-	if (!i->ended)
-		return "created";
-	return i->exit.kind == BOXLITE_LOST ? "failed" : "exited";
-}
 
 /* --- filters ------------------------------------------------------------------------------------- */
 
@@ -86,7 +77,7 @@ static bool has_image(const struct boxlite_box_info *i, const char *value)
 
 static bool has_status(const struct boxlite_box_info *i, const char *value)
 {
-	return str_eq(state_of(i), value);
+	return str_eq(table_state(i), value);
 }
 
 static const struct {
@@ -117,7 +108,7 @@ static bool is_wanted(const struct list *l, const struct boxlite_box_info *i)
 
 static int add_filter(struct list *l, const char *text)
 {
-	static const char *const states[] = { "created", "running", "exited", "failed" };
+	static const char *const states[] = { "created", "running", "restarting", "exited", "failed" };
 	const char *equals = strchr(text, '=');
 	size_t k, s;
 
@@ -132,7 +123,7 @@ static int add_filter(struct list *l, const char *text)
 		for (s = 0; s < ARRAY_SIZE(states) && !str_eq(states[s], equals + 1); s++)
 			;
 		if (s == ARRAY_SIZE(states))
-			return cli_usage("ps", "no status is called '%s'; there are created, running, exited and failed",
+			return cli_usage("ps", "no status is called '%s'; there are created, running, restarting, exited and failed",
 					 equals + 1);
 		l->all = true;
 	}
@@ -147,9 +138,11 @@ static void format_status(const struct boxlite_box_info *i, char out[96])
 	char age[32];
 
 	table_age(i->finished_at, age);
-	if (i->running) {
+	if (i->again) {
+		snprintf(out, 96, "restarting (%d) %s", i->exit.status, age);
+	} else if (i->running) {
 		table_span(i->started_at ? (int64_t)time(NULL) - i->started_at : 0, age);
-		snprintf(out, 96, "up %s", age);
+		snprintf(out, 96, i->health ? "up %s (%s)" : "up %s", age, i->health);
 	} else if (!i->ended) {
 		snprintf(out, 96, "created");
 	} else if (i->exit.kind == BOXLITE_LOST) {
@@ -182,7 +175,7 @@ static json_t *box_row(const struct list *l, const struct boxlite_box_info *i)
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_text(i->id),
 			 "image", json_text(l->whole ? i->image : table_reference(i->image)), "command",
 			 json_text(command), "created_at", json_time(i->created_at), "running_for", json_text(age),
-			 "status", json_text(status), "state", state_of(i), "exit_code",
+			 "status", json_text(status), "state", table_state(i), "exit_code",
 			 i->ended ? json_integer(i->exit.status) : json_null(), "started_at",
 			 json_time(i->started_at), "finished_at", json_time(i->finished_at), "names",
 			 json_text(i->name), "name", json_text(i->name), "size",
@@ -191,9 +184,10 @@ static json_t *box_row(const struct list *l, const struct boxlite_box_info *i)
 
 static json_t *box_json(const struct boxlite_box_info *i)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:I, s:I, s:I}", "id", json_text(i->id), "name",
+	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:I, s:I, s:I}", "id", json_text(i->id), "name",
 			 json_text(i->name), "image", json_text(i->image), "command", json_text(i->command),
-			 "created_at", (json_int_t)i->created_at, "status", state_of(i), "exit_code",
+			 "created_at", (json_int_t)i->created_at, "status", table_state(i), "health",
+			 json_text(i->health), "exit_code",
 			 i->ended ? json_integer(i->exit.status) : json_null(), "started_at",
 			 (json_int_t)i->started_at, "finished_at", (json_int_t)i->finished_at, "disk_used_bytes",
 			 (json_int_t)i->disk_used_bytes);

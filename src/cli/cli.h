@@ -108,6 +108,7 @@ void logs_print(const char *folder);
 
 /* Reads -a, -q, --format and --json of a list of images: -1 to go on, else the exit code. */
 int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
+const char *table_state(const struct boxlite_box_info *i); /* "created", "running", "restarting", "exited", "failed" */
 const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
 void table_age(int64_t when, char out[32]);              /* "3 hours ago" */
 void table_span(int64_t seconds, char out[32]);          /* "3 hours" */

@@ -1,9 +1,7 @@
 /* exec, attach */
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -74,15 +72,14 @@ static int exec_in(struct boxlite *b, const struct exec *x)
 	return r;
 }
 
-/* Seconds, with a fraction if need be; not 0, which would be for ever. */
+/* Not 0, which would be for ever. */
 static int take_timeout(struct exec *x, const char *text)
 {
-	char *end;
-	double seconds = strtod(text, &end);
+	uint64_t ms;
 
-	if (end == text || *end || !isfinite(seconds) || seconds < 0.001 || seconds > 4e6)
-		return cli_usage("exec", "'%s' is not a number of seconds", text);
-	x->o.timeout_ms = (unsigned)(seconds * 1000);
+	if (str_parse_duration(text, UINT32_MAX, &ms) < 0 || ms == 0)
+		return cli_usage("exec", "'%s' is not a time, such as 30, 1.5, 500ms or 2m", text);
+	x->o.timeout_ms = (unsigned)ms;
 	return 0;
 }
 

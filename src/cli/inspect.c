@@ -41,35 +41,43 @@ static json_t *timing_json(const struct boxlite_timing *t)
 			 "process_ns", (json_int_t)t->process, "end_ns", (json_int_t)t->end);
 }
 
-static const char *status_of(const struct boxlite_box_info *i)
+static json_t *health_json(const struct boxlite_box_info *i)
 {
-	if (i->running)
-		return "running";
-	if (!i->ended)
-		return "created";
-	return i->exit.kind == BOXLITE_LOST ? "failed" : "exited";
+	if (!i->health)
+		return json_null();
+	return json_pack("{s:s, s:I, s:o}", "status", i->health, "failing", (json_int_t)i->health_failing, "output",
+			 json_text(i->health_output));
+}
+
+static json_t *restart_json(const struct boxlite_box_info *i)
+{
+	static const char *const names[] = { "no", "on-failure", "always" };
+
+	return json_pack("{s:s, s:I}", "policy", names[i->restart], "max", (json_int_t)i->restart_max);
 }
 
 static json_t *state_json(const struct boxlite_box_info *i)
 {
-	bool signalled = i->ended && i->exit.kind == BOXLITE_SIGNALLED;
+	bool ended = i->ended || i->again, signalled = ended && i->exit.kind == BOXLITE_SIGNALLED;
 
-	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "status", status_of(i), "running", i->running,
-			 "exit_code", i->ended ? json_integer(i->exit.status) : json_null(), "signal",
+	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "status", table_state(i), "running",
+			 i->running, "health", health_json(i),
+			 "exit_code", ended ? json_integer(i->exit.status) : json_null(), "signal",
 			 signalled ? json_text(sigabbrev_np(i->exit.signal)) : json_null(), "error",
-			 json_text(i->ended ? i->exit.error : ""), "started_at", json_time(i->started_at),
+			 json_text(ended ? i->exit.error : ""), "started_at", json_time(i->started_at),
 			 "finished_at", json_time(i->finished_at), "timing", timing_json(i->timing));
 }
 
 static json_t *spec_json(const struct boxlite_box_info *i)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:b, s:b}", "entrypoint",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:b, s:b, s:o}", "entrypoint",
 			 list(i->argv, i->entrypoint_words), "command", list(i->argv + i->entrypoint_words, SIZE_MAX),
 			 "env", list(i->env, SIZE_MAX), "workdir", json_text(i->workdir ? i->workdir : "/"), "user",
 			 json_text(i->user ? i->user : ""), "tty", i->tty, "stdin_open", i->stdin_open, "cpus",
 			 (json_int_t)i->cpus, "memory_bytes", (json_int_t)i->memory_bytes, "disk_bytes",
 			 (json_int_t)i->disk_bytes, "engine", i->engine, "stop_grace_ms",
-			 (json_int_t)i->stop_grace_ms, "auto_remove", i->auto_remove, "debug", i->debug);
+			 (json_int_t)i->stop_grace_ms, "auto_remove", i->auto_remove, "debug", i->debug, "restart",
+			 restart_json(i));
 }
 
 static json_t *path(const char *folder, const char *name)

@@ -27,6 +27,13 @@ static const char create_help[] =
 	"  --entrypoint PROGRAM     instead of the image's; \"\" for none\n"
 	"  --stop-signal SIGNAL     what asks the command to end (the image's, or TERM)\n"
 	"  --stop-timeout SECONDS   how long it then has (10)\n"
+	"  --restart POLICY         when the command has ended and nobody stopped it: no, on-failure[:N], always; with -d\n"
+	"  --health-cmd COMMAND     for a shell in the box; status 0: the box is well\n"
+	"  --health-interval TIME   from one to the next (30s)\n"
+	"  --health-timeout TIME    for one (30s)\n"
+	"  --health-start-period TIME  failures in the beginning do not count (0s)\n"
+	"  --health-retries N       so many failures in a row make it unhealthy (3)\n"
+	"  --no-healthcheck         not even the image's\n"
 	"  --cpus N                 virtual CPUs (1)\n"
 	"  -m, --memory SIZE        memory, such as 512m or 2g; a bare number is MiB (1g)\n"
 	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
@@ -36,7 +43,8 @@ static const char create_help[] =
 	"  -q, --quiet              no progress while pulling\n";
 
 enum { OPT_ENTRYPOINT = 256, OPT_CPUS, OPT_MEMORY, OPT_DISK, OPT_NAME, OPT_RM, OPT_ENGINE, OPT_PLAIN_HTTP, OPT_TIMING,
-       OPT_STOP_SIGNAL, OPT_STOP_TIMEOUT, OPT_IMAGE_COMMAND };
+       OPT_STOP_SIGNAL, OPT_STOP_TIMEOUT, OPT_IMAGE_COMMAND, OPT_RESTART, OPT_HEALTH, OPT_HEALTH_INTERVAL,
+       OPT_HEALTH_TIMEOUT, OPT_HEALTH_START, OPT_HEALTH_RETRIES, OPT_NO_HEALTH };
 
 int cli_add_env(struct strv *env, const char *text)
 {
@@ -113,6 +121,59 @@ static int help(const struct run_options *o)
 	return r;
 }
 
+static int set_restart(struct run_options *o, const char *policy)
+{
+	uint64_t n = 0;
+
+	if (str_eq(policy, "always") || str_eq(policy, "unless-stopped")) {
+		o->box.restart = BOXLITE_RESTART_ALWAYS;
+	} else if (str_eq(policy, "on-failure") ||
+		   (str_starts(policy, "on-failure:") && str_parse_u64(policy + 11, 1000000, &n) == 0)) {
+		o->box.restart = BOXLITE_RESTART_ON_FAILURE;
+		o->box.restart_max = (unsigned)n;
+	} else if (!str_eq(policy, "no")) {
+		return cli_usage(o->command, "no restart policy is called '%s'", policy);
+	}
+	return 0;
+}
+
+static int set_time(const struct run_options *o, const char *text, unsigned *ret_ms)
+{
+	uint64_t ms;
+
+	if (str_parse_duration(text, UINT32_MAX, &ms) < 0)
+		return cli_usage(o->command, "'%s' is not a time, such as 30s, 500ms or 2m", text);
+	*ret_ms = (unsigned)ms;
+	return 0;
+}
+
+static int take_health(struct run_options *o, int opt, char **argv)
+{
+	uint64_t n;
+
+	switch (opt) {
+	case OPT_HEALTH:
+		o->health[0] = "/bin/sh";
+		o->health[1] = "-c";
+		o->health[2] = optarg;
+		o->box.health = o->health;
+		return 0;
+	case OPT_NO_HEALTH:
+		o->health[0] = NULL;
+		o->box.health = o->health;
+		return 0;
+	case OPT_HEALTH_INTERVAL: return set_time(o, optarg, &o->box.health_interval_ms);
+	case OPT_HEALTH_TIMEOUT: return set_time(o, optarg, &o->box.health_timeout_ms);
+	case OPT_HEALTH_START: return set_time(o, optarg, &o->box.health_start_ms);
+	case OPT_HEALTH_RETRIES:
+		if (str_parse_u64(optarg, 1000000, &n) < 0)
+			return cli_usage(o->command, "'%s' is not a number", optarg);
+		o->box.health_retries = (unsigned)n;
+		return 0;
+	default: return unknown(o, argv);
+	}
+}
+
 /* One option: 0, or the exit code. */
 static int take_option(struct run_options *o, int opt, char **argv)
 {
@@ -141,9 +202,10 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_STOP_SIGNAL: return set_stop_signal(o, optarg);
 	case OPT_STOP_TIMEOUT: return set_stop_timeout(o, optarg);
 	case OPT_IMAGE_COMMAND: o->image_command = true; return o->is_run ? unknown(o, argv) : 0;
+	case OPT_RESTART: return set_restart(o, optarg);
 	case OPT_TIMING: return o->is_run ? set_timing(o, optarg) : unknown(o, argv);
 	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
-	default: return unknown(o, argv);
+	default: return take_health(o, opt, argv);
 	}
 }
 
@@ -168,6 +230,13 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 		{ "stop-signal", required_argument, NULL, OPT_STOP_SIGNAL },
 		{ "stop-timeout", required_argument, NULL, OPT_STOP_TIMEOUT },
 		{ "image-command", no_argument, NULL, OPT_IMAGE_COMMAND },
+		{ "restart", required_argument, NULL, OPT_RESTART },
+		{ "health-cmd", required_argument, NULL, OPT_HEALTH },
+		{ "health-interval", required_argument, NULL, OPT_HEALTH_INTERVAL },
+		{ "health-timeout", required_argument, NULL, OPT_HEALTH_TIMEOUT },
+		{ "health-start-period", required_argument, NULL, OPT_HEALTH_START },
+		{ "health-retries", required_argument, NULL, OPT_HEALTH_RETRIES },
+		{ "no-healthcheck", no_argument, NULL, OPT_NO_HEALTH },
 		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -183,6 +252,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 	}
 	if (optind == argc)
 		return cli_usage(o->command, "which image?");
+	if (o->is_run && o->box.restart && !o->detach)
+		return cli_usage(o->command, "--restart is for a box that is left to itself: add -d");
 	r = o->detach ? 0 : cli_check_terminal(o->command, o->tty, o->interactive);
 	return r ? r : -1;
 }

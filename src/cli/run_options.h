@@ -14,6 +14,7 @@ struct run_options {
 	struct boxlite_box_options box;
 	struct strv env;
 	const char *entrypoint[2];
+	const char *health[4];
 	bool interactive, tty, quiet, plain_http, timing, trace_kernel, detach;
 	bool image_command; /* create: the image's command, where none is given */
 	struct run_timing t;

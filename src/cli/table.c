@@ -57,6 +57,15 @@ void table_span(int64_t seconds, char out[32])
 	snprintf(out, 32, "%lld %s%s", (long long)n, units[i].unit, n == 1 ? "" : "s");
 }
 
+const char *table_state(const struct boxlite_box_info *i)
+{
+	if (i->running)
+		return i->again ? "restarting" : "running";
+	if (!i->ended)
+		return "created";
+	return i->exit.kind == BOXLITE_LOST ? "failed" : "exited";
+}
+
 void table_age(int64_t when, char out[32])
 {
 	int64_t age = (int64_t)time(NULL) - when;

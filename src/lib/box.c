@@ -51,7 +51,7 @@ static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out,
 static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *o, struct box_spec *s,
 		     struct error *err)
 {
-	const char *engine = o->engine ? o->engine : "auto";
+	const char *engine = o->engine ? o->engine : "auto", *const *arg;
 
 	if (!str_eq(engine, "auto") && !str_eq(engine, "qemu") && !str_eq(engine, "kvm"))
 		return error_set(err, -EINVAL, "no engine is called '%s'; there are auto, kvm and qemu", engine);
@@ -64,6 +64,15 @@ static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *
 	s->memory_bytes = (o->memory_bytes ? o->memory_bytes : DEFAULT_MEMORY) & ~(MIB - 1);
 	s->disk_bytes = ALIGN_UP(o->disk_bytes ? o->disk_bytes : DEFAULT_DISK, MIB);
 	s->stop_grace_ms = o->stop_grace_ms ? o->stop_grace_ms : DEFAULT_GRACE_MS;
+	s->restart = (enum box_restart)o->restart;
+	s->restart_max = o->restart_max;
+	s->health.interval_ms = o->health_interval_ms;
+	s->health.timeout_ms = o->health_timeout_ms;
+	s->health.start_period_ms = o->health_start_ms;
+	s->health.retries = o->health_retries;
+	for (arg = o->health; arg && *arg; arg++)
+		if (strv_add(&s->health.argv, *arg) < 0)
+			return error_nomem(err);
 	s->keep_disk = !o->auto_remove;
 	s->debug = o->debug != 0;
 	return 0;
@@ -97,12 +106,17 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 		.name = o.name,
 		.auto_remove = o.auto_remove != 0,
 		.spec = &spec,
+		.no_health = o.health && !o.health[0],
 		.process = &process,
 	};
 	if (!o.image)
 		r = error_set(&e, -EINVAL, "no image was named");
 	else if (o.idle && (o.command || o.entrypoint))
 		r = error_set(&e, -EINVAL, "a box that idles runs no command");
+	else if (o.restart < BOXLITE_RESTART_NO || o.restart > BOXLITE_RESTART_ALWAYS)
+		r = error_set(&e, -EINVAL, "there is no restart policy %d", o.restart);
+	else if (o.restart && o.auto_remove)
+		r = error_set(&e, -EINVAL, "a box that goes when it ends cannot start again");
 	else if (o.stop_signal < 0 || o.stop_signal > SIGRTMAX)
 		r = error_set(&e, -EINVAL, "there is no signal %d", o.stop_signal);
 	else

@@ -6,6 +6,7 @@
 #include "base/clean.h"
 #include "box/look.h"
 #include "lib/lib.h"
+#include "wire/health.h"
 
 /* From the last stage that was reached to this one: 0 if it was not reached. Claims of a guest may lie outside. */
 static uint64_t stretch(uint64_t *last, uint64_t at)
@@ -63,6 +64,8 @@ static void fill_spec(struct boxlite_box_info *i, const struct box_spec *s)
 	i->tty = s->main.tty;
 	i->stdin_open = s->main.stdin_open;
 	i->debug = s->debug;
+	i->restart = (int)s->restart;
+	i->restart_max = s->restart_max;
 }
 
 static void fill_state(struct boxlite_box_info *i, const struct box_state *s, struct boxlite_timing *timing)
@@ -75,6 +78,12 @@ static void fill_state(struct boxlite_box_info *i, const struct box_state *s, st
 	i->started_at = s->last.started_at;
 	i->finished_at = s->last.finished_at;
 	i->disk_used_bytes = s->disk_bytes;
+	i->again = s->again;
+	if (s->has_health) {
+		i->health = health_name(s->health.health);
+		i->health_failing = s->health.failing;
+		i->health_output = s->health.output;
+	}
 	if (!at[TIMING_END])
 		return;
 	lib_timing(&s->last.timing, at[TIMING_SHIM], timing);

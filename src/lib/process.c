@@ -335,7 +335,7 @@ PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite
 {
 	/* For the main process the connection's end is the box's end: its files are in order by then. One that could
 	 * not be joined is not waited for. */
-	bool with_box = p->shim.pidfd >= 0 || (p->joined_main && p->started.pid);
+	bool with_box = p->shim.pidfd >= 0 || (p->joined_main && p->started.pid && !p->exit.again);
 
 	if (!p->ended || (with_box && !p->over) || buf_len(&p->output[CHANNEL_STDOUT]) ||
 	    buf_len(&p->output[CHANNEL_STDERR]))

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -37,7 +38,7 @@ void client_drop(struct client *c)
 	s->dropped_clients = c;
 	if (c->creator && !s->spec.detached) {
 		log_info("the owner is gone: stopping");
-		life_stop(s, s->spec.stop_grace_ms);
+		life_stop_for_good(s, s->spec.stop_grace_ms);
 	}
 }
 
@@ -67,6 +68,7 @@ void client_flush(struct client *c)
 static int start_process(struct client *c, const struct frame *f)
 {
 	struct shim *s = c->shim;
+	const struct proc_exit over = { .kind = PROC_LOST, .error = "the box is not running now" };
 	const struct proc_exit busy = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
 	struct proc_spec spec;
 	struct stream *st;
@@ -74,6 +76,10 @@ static int start_process(struct client *c, const struct frame *f)
 
 	if (f->stream == 0 || attachment_of(c, f->stream) || wire_get_start(f, &spec, NULL) < 0)
 		return -EBADMSG;
+	if (s->life > LIFE_STOPPING) {
+		proc_spec_fini(&spec);
+		return wire_put_exit(&c->conn.out, f->stream, &over);
+	}
 	spec.main = false;
 	st = stream_add(s, &spec, spec.detached);
 	r = st ? stream_own(st, c, f->stream) : -ENOMEM;
@@ -123,6 +129,16 @@ static int attach(struct client *c, const struct frame *f)
 	return stream_attach(st, c, f->stream, input);
 }
 
+/* What asks it to end, or makes it, is meant for good, as docker takes it. */
+static int signal_main(struct stream *st, struct shim *s, const struct frame *f)
+{
+	int signo, stop = s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM;
+
+	if (wire_get_signal(f, &signo) == 0 && (signo == SIGKILL || signo == stop))
+		s->stop_asked = true;
+	return stream_signal(st, s, f);
+}
+
 static int handle_frame(struct client *c, const struct frame *f)
 {
 	struct error err = { 0 };
@@ -144,12 +160,12 @@ static int handle_frame(struct client *c, const struct frame *f)
 	case FRAME_SHUTDOWN:
 		if (wire_get_shutdown(f, &grace) < 0)
 			return -EBADMSG;
-		life_stop(c->shim, grace);
+		life_stop_for_good(c->shim, grace);
 		return 0;
 	case FRAME_SIGNAL:
 		st = f->stream ? NULL : stream_of_agent(c->shim, MAIN_STREAM);
 		if (st)
-			return stream_signal(st, c->shim, f);
+			return signal_main(st, c->shim, f);
 		/* fall through */
 	default:
 		a = f->stream ? attachment_of(c, f->stream) : NULL;

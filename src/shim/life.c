@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #include "base/str.h"
 #include "wire/machine.h"
 #include "wire/record.h"
+
+static void finish(struct shim *s, const struct proc_exit *end);
 
 static void kill_machine(struct shim *s)
 {
@@ -89,6 +92,15 @@ void life_stop(struct shim *s, uint32_t grace_ms)
 		kill_machine(s);
 	else
 		agent_flush(s);
+}
+
+void life_stop_for_good(struct shim *s, uint32_t grace_ms)
+{
+	s->stop_asked = true;
+	if (s->life == LIFE_RESTING)
+		finish(s, &s->last_end);
+	else
+		life_stop(s, grace_ms);
 }
 
 /* Nothing of it has run, so nothing has to come to an order: it ends as if the signal had met it at once. */
@@ -160,6 +172,8 @@ void life_timeout(struct shim *s)
 {
 	if (s->life == LIFE_DONE)
 		drop_slow_clients(s);
+	else if (s->life == LIFE_RESTING)
+		restart_now(s);
 	else if (s->life == LIFE_BOOTING && s->way != WAY_BOOT)
 		machine_give_up(s, "the machine is not used", "its agent does not answer");
 	else if (s->agent_watch.fd < 0)
@@ -226,10 +240,20 @@ static void explain_end(struct shim *s, int status)
 	log_error("%s", s->failure);
 }
 
+/* How the box has ended, from the main process's end or without one. */
+static struct proc_exit end_of(const struct shim *s)
+{
+	struct proc_exit e = { .kind = PROC_LOST };
+
+	if (s->main_ended)
+		return s->main_exit;
+	snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
+	return e;
+}
+
 void life_machine_ended(struct shim *s)
 {
-	struct proc_exit e = s->main_exit;
-	struct client *c, *next;
+	struct proc_exit e, of_execs;
 	int status = 0;
 
 	loop_remove(&s->loop, &s->machine_watch);
@@ -242,18 +266,33 @@ void life_machine_ended(struct shim *s)
 	if (s->life == LIFE_BOOTING)
 		machine_blames_template(s);
 	explain_end(s, status);
-	s->life = LIFE_DONE;
+	s->life = LIFE_ENDING;
 	agent_close(s);
-	if (!s->main_ended) {
-		e = (struct proc_exit){ .kind = PROC_LOST };
-		snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
-	}
+	health_stop(s);
 	machine_read_report(s);
+	e = of_execs = end_of(s);
+	e.again = restart_wanted(s, &e);
 	write_exit_record(s, &e);
 	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
 	if (s->main_ended)
-		e = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
-	streams_end(s, &e);
+		of_execs = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
+	streams_end(s, &of_execs);
+	if (e.again)
+		restart_rest(s, &e);
+	else
+		finish(s, &e);
+}
+
+/* The box is over: the last words to its clients. */
+static void finish(struct shim *s, const struct proc_exit *end)
+{
+	struct client *c, *next;
+
+	if (s->life == LIFE_RESTING) { /* It was written down as one that goes on. */
+		s->last_end.again = false;
+		write_exit_record(s, end);
+	}
+	s->life = LIFE_DONE;
 	for (c = s->clients; c; c = next) {
 		next = c->next;
 		if ((s->failure[0] && wire_put_failed(&c->conn.out, s->failure) < 0) ||
@@ -262,6 +301,15 @@ void life_machine_ended(struct shim *s)
 		else
 			client_flush(c);
 	}
+}
+
+/* It never ran: the creator learns why in the way it learns of any other end. */
+void life_failed_start(struct shim *s, const struct error *err)
+{
+	snprintf(s->failure, sizeof(s->failure), "%s", err->text);
+	log_error("%s", err->text);
+	spawn_kill(&s->machine, SIGKILL);
+	life_machine_ended(s);
 }
 
 void life_release(struct shim *s)

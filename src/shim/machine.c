@@ -337,6 +337,16 @@ int machine_start(struct shim *s, struct error *err)
 	return start_again(s, err);
 }
 
+int machine_restart(struct shim *s, struct error *err)
+{
+	close_template(s);
+	console_close(s->console);
+	s->console = NULL;
+	s->given_up = s->saving = false;
+	s->way = WAY_BOOT;
+	return start(s, err);
+}
+
 bool machine_boots_again(struct shim *s)
 {
 	struct error err = { 0 };

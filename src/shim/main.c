@@ -47,7 +47,7 @@ static void on_signal(struct watch *w, uint32_t events)
 
 	(void)events;
 	if (read(w->fd, info, sizeof(info)) > 0)
-		life_stop(s, s->spec.stop_grace_ms);
+		life_stop_for_good(s, s->spec.stop_grace_ms);
 }
 
 /* Reads from the control socket until SPEC is complete; whatever follows it stays in `in`. */
@@ -122,15 +122,6 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	return machine_start(s, err);
 }
 
-/* It never ran: the creator learns why in the way it learns of any other end. */
-static void report_failed_start(struct shim *s, const struct error *err)
-{
-	snprintf(s->failure, sizeof(s->failure), "%s", err->text);
-	log_error("%s", err->text);
-	spawn_kill(&s->machine, SIGKILL);
-	life_machine_ended(s);
-}
-
 int main(void)
 {
 	static struct shim s = {
@@ -150,7 +141,7 @@ int main(void)
 		.listen_watch = { .fd = -1 },
 		.timer_watch = { .fd = -1 },
 		.signal_watch = { .fd = -1 },
-		.next_agent_id = MAIN_STREAM,
+		.next_agent_id = MAIN_STREAM + 1,
 	};
 	struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX + 64 * KIB);
 	struct error err = { 0 };
@@ -172,7 +163,7 @@ int main(void)
 	if (!creator)
 		return 1;
 	if (start_box(&s, creator, &err) < 0)
-		report_failed_start(&s, &err);
+		life_failed_start(&s, &err);
 	/* Only now: its frames may already be for the main process's stream. */
 	client_handle_input(creator);
 	do {

@@ -25,12 +25,13 @@
 #define STOP_SLACK_MS 10000    /* what sync and unmount may take beyond the grace */
 #define LINGER_MS 3000         /* what clients but the owner have to read their last bytes after the end */
 
-/* The life of a box only goes forward. */
+/* The life of a box only goes forward, but for one that is started again. */
 enum life {
 	LIFE_BOOTING,  /* machine started; the agent has not said READY */
 	LIFE_RUNNING,
 	LIFE_STOPPING, /* SHUTDOWN sent; waiting for BYE */
 	LIFE_ENDING,   /* machine killed; waiting for its end */
+	LIFE_RESTING,  /* the machine is gone; another one is started in a moment (restart.c): back to LIFE_BOOTING */
 	LIFE_DONE,     /* exit.json is written; waiting until clients have their last bytes */
 };
 
@@ -77,6 +78,7 @@ struct stream {
 	bool detached;      /* its input stays open without a client */
 	bool stdin_ended;   /* the agent takes one end of a stdin, and nothing after it */
 	bool ended;         /* `exit` waits for somebody to ask */
+	bool is_health;     /* the shim has started it, see health.c */
 	struct proc_exit exit;
 };
 
@@ -119,6 +121,11 @@ struct shim {
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
 	uint32_t grace_ms; /* of LIFE_STOPPING */
+	bool stop_asked;   /* somebody wants it to end for good */
+	unsigned restarts, failures; /* all of them; those in a row that were soon over */
+	uint64_t delay_ms;           /* of LIFE_RESTING */
+	struct proc_exit last_end;   /* likewise: what the box ends with if it is not started again */
+	struct health *health;       /* owned; NULL: it has no command for that */
 	char failure[ERROR_TEXT_MAX]; /* why the box failed, "" if it did not */
 };
 
@@ -126,6 +133,8 @@ struct shim {
 void life_ready(struct shim *s, uint64_t since_start); /* ns, as the guest says */
 void life_main_ended(struct shim *s, const struct proc_exit *e);
 void life_stop(struct shim *s, uint32_t grace_ms);
+void life_stop_for_good(struct shim *s, uint32_t grace_ms); /* somebody wants it */
+void life_failed_start(struct shim *s, const struct error *err);
 void life_bye(struct shim *s, const char *error);
 void life_fail(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void life_agent_gone(struct shim *s);
@@ -144,6 +153,18 @@ void machine_read_report(struct shim *s); /* once the machine has ended: its par
 void machine_give_up(struct shim *s, const char *what, const char *why); /* unless WAY_BOOT: another is booted */
 void machine_blames_template(struct shim *s); /* it failed before READY, and may have come from one */
 bool machine_boots_again(struct shim *s); /* it has ended before HELLO: true if another takes its place */
+
+int machine_restart(struct shim *s, struct error *err); /* after the end of one: booted */
+
+/* restart.c */
+bool restart_wanted(const struct shim *s, const struct proc_exit *e);
+void restart_rest(struct shim *s, const struct proc_exit *e); /* LIFE_RESTING */
+void restart_now(struct shim *s);
+
+/* health.c */
+void health_start(struct shim *s); /* the main process runs */
+void health_result(struct shim *s, struct stream *st, const struct proc_exit *e); /* st: that of the command */
+void health_stop(struct shim *s);
 
 /* output.c: the log of the main process's output */
 void output_open(struct shim *s);

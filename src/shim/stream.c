@@ -31,7 +31,7 @@ struct stream *stream_add(struct shim *s, const struct proc_spec *p, bool detach
 	st = calloc(1, sizeof(*st));
 	if (!st)
 		return NULL;
-	st->agent_id = s->next_agent_id++;
+	st->agent_id = p->main ? MAIN_STREAM : s->next_agent_id++;
 	st->started = (struct proc_started){ .exec = st->agent_id, .tty = p->tty, .stdin_open = p->stdin_open };
 	st->detached = detached;
 	buf_init(&st->backlog, FRAME_BACKLOG + FRAME_HEADER);
@@ -273,6 +273,8 @@ static void started_from_agent(struct stream *st, struct shim *s, const struct f
 		return;
 	}
 	st->started.pid = said.pid;
+	if (st->agent_id == MAIN_STREAM)
+		health_start(s);
 	if (st->agent_id == MAIN_STREAM && !s->timing.at[TIMING_MAIN])
 		s->timing.at[TIMING_MAIN] = clock_ns();
 	for (a = st->attachments; a; a = next) {
@@ -291,6 +293,9 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 		life_fail(s, "the guest broke the protocol: malformed EXIT");
 		return;
 	}
+	e.again = is_main && restart_wanted(s, &e);
+	if (st->is_health)
+		health_result(s, st, &e);
 	stream_end(st, s, &e);
 	if (is_main)
 		life_main_ended(s, &e);

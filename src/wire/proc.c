@@ -101,8 +101,8 @@ int proc_exit_status(const struct proc_exit *e)
 
 json_t *proc_exit_to_json(const struct proc_exit *e)
 {
-	return json_pack("{s:s, s:i, s:i, s:o, s:b, s:I}", "kind", end_names[e->kind], "code", e->code, "signal",
-			 e->signal, "error", message_text(e->error), "timed_out", e->timed_out, "duration_ns",
+	return json_pack("{s:s, s:i, s:i, s:o, s:b, s:b, s:I}", "kind", end_names[e->kind], "code", e->code, "signal",
+			 e->signal, "error", message_text(e->error), "timed_out", e->timed_out, "again", e->again, "duration_ns",
 			 (json_int_t)e->duration_ns);
 }
 
@@ -265,6 +265,7 @@ int proc_exit_from_json(const json_t *j, struct proc_exit *ret)
 		return -EBADMSG;
 	e.kind = (enum proc_end)i;
 	e.timed_out = json_get_bool(j, "timed_out", false, &bad);
+	e.again = json_get_bool(j, "again", false, &bad);
 	e.duration_ns = json_get_u64(j, "duration_ns", 0, &bad);
 	if (bad)
 		return -EBADMSG;

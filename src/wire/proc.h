@@ -42,7 +42,7 @@ struct proc_started {
 	bool tty, stdin_open;
 };
 
-/* How a process ended. EXIT: {kind, code, signal, error, timed_out, duration_ns} */
+/* How a process ended. EXIT: {kind, code, signal, error, timed_out, duration_ns, again} */
 enum proc_end {
 	PROC_EXITED,    /* code */
 	PROC_SIGNALLED, /* signal */
@@ -57,6 +57,7 @@ struct proc_exit {
 	uint8_t code;   /* of PROC_EXITED */
 	uint8_t signal; /* of PROC_SIGNALLED */
 	bool timed_out; /* proc_spec.timeout_ms was over */
+	bool again;     /* a main process, which the shim starts once more */
 	uint64_t duration_ns; /* from its exec to its end, by the guest's clock; 0 = it never ran, or nobody knows */
 	char error[ERROR_TEXT_MAX]; /* one line or "" */
 };

@@ -8,6 +8,7 @@
 
 void box_spec_fini(struct box_spec *s)
 {
+	strv_fini(&s->health.argv);
 	free(s->id);
 	free(s->hostname);
 	free(s->image_digest);
@@ -19,20 +20,62 @@ void box_spec_fini(struct box_spec *s)
 	*s = BOX_SPEC_INIT;
 }
 
-json_t *box_spec_to_json(const struct box_spec *s)
+static json_t *health_to_json(const struct box_health *h)
 {
-	json_t *process = proc_spec_to_json(&s->main);
+	if (h->argv.n == 0)
+		return json_object();
+	return json_pack("{s:o, s:I, s:I, s:I, s:I}", "argv", json_from_strv(&h->argv), "interval_ms",
+			 (json_int_t)h->interval_ms, "timeout_ms", (json_int_t)h->timeout_ms, "start_period_ms",
+			 (json_int_t)h->start_period_ms, "retries", (json_int_t)h->retries);
+}
 
-	if (!process)
-		return NULL;
-	return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o}",
-			 "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
+/* An unsigned member that fits a u32. */
+static uint32_t get_u32(const json_t *j, const char *key, bool *bad)
+{
+	uint64_t v = json_get_u64(j, key, 0, bad);
+
+	*bad = *bad || v > UINT32_MAX;
+	return (uint32_t)v;
+}
+
+static int health_from_json(const json_t *j, struct box_health *ret, bool *bad)
+{
+	int r;
+
+	if (!j || json_object_size(j) == 0)
+		return 0;
+	ret->interval_ms = get_u32(j, "interval_ms", bad);
+	ret->timeout_ms = get_u32(j, "timeout_ms", bad);
+	ret->start_period_ms = get_u32(j, "start_period_ms", bad);
+	ret->retries = get_u32(j, "retries", bad);
+	r = json_get_strv(j, "argv", &ret->argv, bad);
+	*bad = *bad || ret->argv.n == 0 || ret->interval_ms == 0 || ret->timeout_ms == 0 || ret->retries == 0;
+	return r;
+}
+
+static json_t *settings_to_json(const struct box_spec *s)
+{
+	return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, "
+			 "s:i, s:I}", "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
 			 (json_int_t)s->entrypoint_words, "engine", s->engine, "engine_program", s->engine_program,
 			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
 			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
 			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
 			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
-			 s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel, "main", process);
+			 s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel, "restart", (int)s->restart,
+			 "restart_max", (json_int_t)s->restart_max);
+}
+
+json_t *box_spec_to_json(const struct box_spec *s)
+{
+	json_t *j = settings_to_json(s);
+
+	if (j && (json_object_set_new(j, "main", proc_spec_to_json(&s->main)) < 0 ||
+		  json_object_set_new(j, "health", health_to_json(&s->health)) < 0)) {
+		json_decref(j);
+		return NULL;
+	}
+	return j;
 }
 
 static int copy(const json_t *j, const char *key, char **ret, bool *bad)
@@ -53,7 +96,9 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	int r = 0;
 
 	uint64_t tsc_khz = json_get_u64(j, "tsc_khz", 0, &bad);
+	uint64_t restart = json_get_u64(j, "restart", RESTART_NO, &bad);
 	uint64_t words = json_get_u64(j, "entrypoint_words", 0, &bad);
+	s.restart_max = get_u32(j, "restart_max", &bad);
 	s.memory_bytes = json_get_u64(j, "memory_bytes", 0, &bad);
 	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
 	s.keep_disk = json_get_bool(j, "keep_disk", true, &bad);
@@ -70,16 +115,21 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 		r = error_nomem(err);
 	if (r == 0 && (bad || !s.id || !s.hostname || !s.engine || !s.accel || cpus < 1 ||
 		       cpus > SPEC_CPUS_MAX || s.memory_bytes < SPEC_MEMORY_MIN || grace > UINT32_MAX ||
-		       tsc_khz > UINT32_MAX))
+		       tsc_khz > UINT32_MAX || restart > RESTART_ALWAYS))
 		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r == 0)
 		r = proc_spec_from_json(json_get_obj(j, "main", &bad), &s.main, err);
+	if (r == 0 && health_from_json(json_get_obj(j, "health", &bad), &s.health, &bad) < 0)
+		r = error_nomem(err);
+	if (r == 0 && bad)
+		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r == 0 && words > s.main.argv.n)
 		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r < 0) {
 		box_spec_fini(&s);
 		return r;
 	}
+	s.restart = (enum box_restart)restart;
 	s.cpus = (uint32_t)cpus;
 	s.entrypoint_words = (uint32_t)words;
 	s.tsc_khz = (uint32_t)tsc_khz;

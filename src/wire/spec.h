@@ -22,6 +22,16 @@ enum shim_fd {
 	SHIM_FD_TEMPLATE = 10, /* see box_spec.template_key and .from_template; closed before code of the box runs */
 };
 
+/* When a box whose command has ended, or whose machine has failed, is started once more. */
+enum box_restart { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
+/* A command that tells whether a box does its work. */
+struct box_health {
+	struct strv argv; /* empty: there is none */
+	uint32_t interval_ms, timeout_ms, start_period_ms;
+	uint32_t retries; /* so many failures in a row make it unhealthy */
+};
+
 #define SPEC_CPUS_MAX 32
 #define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
 #define SPEC_MAIN_EXEC 1     /* the number of the main process, as STARTED says it */
@@ -47,10 +57,14 @@ struct box_spec {
 	bool detached;          /* the box outlives the control connection */
 	bool debug;             /* verbose logs */
 	bool trace_kernel;      /* of one start, not of the box: the kernel notes what its boot consists of */
+	enum box_restart restart; /* only of a detached box, and not of one that was stopped */
+	uint32_t restart_max;     /* of RESTART_ON_FAILURE: so often in a row; 0 = without end */
+	struct box_health health;
 	struct proc_spec main;
 };
 
-#define BOX_SPEC_INIT ((struct box_spec){ .main = PROC_SPEC_INIT })
+#define BOX_SPEC_INIT \
+	((struct box_spec){ .main = PROC_SPEC_INIT, .health = { .argv = STRV_INIT(PROC_STRINGS_MAX) } })
 
 void box_spec_fini(struct box_spec *s);
 json_t *box_spec_to_json(const struct box_spec *s); /* new object, or NULL: out of memory or not UTF-8 */

@@ -55,14 +55,14 @@ bl exec main true; result 0 "" "the box survives a killed exec"
 
 # --- limits ---------------------------------------------------------------------------------------------------
 start=$EPOCHREALTIME
-bl exec --timeout 0.5 main sh -c 'trap "" TERM; sleep 1002 & (sleep 1002; echo no) & echo out; sleep 1002'
+bl exec --timeout 500ms main sh -c 'trap "" TERM; sleep 1002 & (sleep 1002; echo no) & echo out; sleep 1002'
 result 124 $'out\n' "--timeout"
 ok "$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print (b - a < 0.5 || b - a > 20) }')" "after half a second"
 bl exec -u root main ps; unlike "$OUT" 'sleep 1002' "takes all that it has started"
-bl exec --timeout 60 main sh -c 'exit 4'; result 4 "" "one that is in time"
+bl exec --timeout 1m main sh -c 'exit 4'; result 4 "" "one that is in time"
 bl exec --timeout 60 main sh -c 'kill -9 $$'; result 137 "" "or killed by another"
-bl exec --timeout 0 main true; fails 125 "'0' is not a number of seconds" "0 seconds are none"
-bl exec --timeout 1x main true; fails 125 "'1x' is not a number of seconds" "nor 1x"
+bl exec --timeout 0 main true; fails 125 "'0' is not a time" "0 seconds are none"
+bl exec --timeout 1x main true; fails 125 "'1x' is not a time" "nor 1x"
 bl exec main sh -c 'sleep 1003 & echo started'; result 0 $'started\n' "what goes on in the background holds up nobody"
 bl exec -u root main pkill -f 'sleep 1003'
 

@@ -93,6 +93,29 @@ static void test_sizes(void)
 	is_int(str_parse_u64("+1", 10, &v), -EINVAL, "no signs");
 }
 
+static uint64_t duration(const char *text)
+{
+	uint64_t ms;
+
+	return str_parse_duration(text, 10000000, &ms) < 0 ? UINT64_MAX : ms;
+}
+
+static void test_durations(void)
+{
+	static const char *const wrong[] = { "",   "s",	   "1x",  "-1",	  "1m30", " 1", "1 s",
+					     "1.", ".5.5", "ms1", "1h1s1", "99999999999", "3h" };
+	size_t i;
+
+	is_int((long long)duration("90"), 90000, "a bare number is seconds");
+	is_int((long long)duration("1.5"), 1500, "with a fraction");
+	is_int((long long)duration("500ms"), 500, "ms");
+	is_int((long long)duration("0.25s"), 250, "s");
+	is_int((long long)duration("1h30m5s"), 5405000, "several");
+	is_int((long long)duration("0"), 0, "none");
+	for (i = 0; i < ARRAY_SIZE(wrong); i++)
+		ok(duration(wrong[i]) == UINT64_MAX, "'%s' is no time", wrong[i]);
+}
+
 static void test_hex(void)
 {
 	static const uint8_t bytes[] = { 0x00, 0x9a, 0xff };
@@ -137,6 +160,7 @@ int main(void)
 	test_buf();
 	test_cursor();
 	test_sizes();
+	test_durations();
 	test_hex();
 	test_lists();
 	return tap_done();

@@ -67,6 +67,65 @@ static void test_argv(void)
 	is_str(argv_of("{}", &o, &s), want, "so is such a user");
 }
 
+/* argv of a check joined by '|', and its settings. */
+static const char *health_of(const char *text, bool none, struct box_health *h)
+{
+	static char said[256];
+	size_t i, at = 0;
+
+	said[0] = 0;
+	if (merge_health(text, none, h, NULL) < 0)
+		return "refused";
+	for (i = 0; i < h->argv.n; i++)
+		at += (size_t)snprintf(said + at, sizeof(said) - at, "%s|", h->argv.v[i]);
+	snprintf(said + at, sizeof(said) - at, " %u %u %u %u", h->interval_ms, h->timeout_ms, h->start_period_ms,
+		 h->retries);
+	strv_fini(&h->argv);
+	return said;
+}
+
+static void test_health(void)
+{
+	const struct box_health none = { .argv = STRV_INIT(16) };
+	struct box_health h = none;
+	struct proc_spec s = PROC_SPEC_INIT;
+	struct merge_options o = { .hostname = "h", .idle = true };
+
+	is_str(health_of("{}", false, &h), " 0 0 0 0", "no health check");
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"CMD\",\"a\",\"b\"]}}", false, &h), "a|b| 30000 30000 0 3",
+	       "the image's, with docker's times");
+	h = none;
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"x y\"],\"Interval\":5000000000,"
+			 "\"Timeout\":1000000,\"StartPeriod\":2000000000,\"Retries\":7}}",
+			 false, &h),
+	       "/bin/sh|-c|x y| 5000 1 2000 7", "a shell's, with times of its own");
+	h = none;
+	h.interval_ms = 9;
+	h.retries = 1;
+	ok(strv_add(&h.argv, "mine") == 0, "the caller's");
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"CMD\",\"a\"],\"Interval\":5000000000,\"Timeout\":2000000000}}",
+			 false, &h),
+	       "mine| 9 2000 0 1", "goes before the image's");
+	h = none;
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"NONE\"]}}", false, &h), " 30000 30000 0 3", "NONE is none");
+	h = none;
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"CMD\",\"a\"]}}", true, &h), " 0 0 0 0", "nor if none is wanted");
+	is_str(health_of("{\"Healthcheck\":{\"Test\":[\"CMD\",1]}}", false, &h), "refused", "a malformed one");
+	strv_fini(&h.argv);
+	h = none;
+	is_str(health_of("{\"Healthcheck\":[]}", false, &h), "refused", "or one that is none");
+
+	is_str(argv_of(config, &o, &s), "", "a box that idles runs nothing of the image's");
+	proc_spec_fini(&s);
+	is_str(argv_of("{\"StopSignal\":\"SIGQUIT\"}", &o, &s), "", "a stop signal");
+	is_int(s.stop_signal, 3, "is the image's");
+	proc_spec_fini(&s);
+	o.stop_signal = 9;
+	is_str(argv_of("{\"StopSignal\":\"SIGQUIT\"}", &o, &s), "", "or");
+	is_int(s.stop_signal, 9, "the caller's");
+	proc_spec_fini(&s);
+}
+
 static void test_env(void)
 {
 	const char *const env[] = { "X=2", "Y=", NULL };
@@ -113,6 +172,7 @@ static void test_credentials(void)
 int main(void)
 {
 	test_argv();
+	test_health();
 	test_env();
 	test_credentials();
 	return tap_done();

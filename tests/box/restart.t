@@ -1,0 +1,67 @@
+#!/bin/bash
+# Boxes that come back by themselves, and those that say whether they are well.
+. "$(dirname "$0")/common.sh"
+make_home
+starts() { "$B" logs "$1" 2> /dev/null | grep -c start; }
+state() { "$B" ps -a --json | jq -r ".[] | select(.name == \"$1\") | .status"; }
+health() { "$B" ps -a --json | jq -r ".[] | select(.name == \"$1\") | .health"; }
+is_state() { [ "$(state "$1")" = "$2" ]; }
+is_health() { [ "$(health "$1")" = "$2" ]; }
+has_starts() { [ "$(starts "$1")" -ge "$2" ]; }
+
+# --- restart -------------------------------------------------------------------------------------------------
+bl run -d --name three --restart on-failure:2 bb sh -c 'touch n; echo start $(cat n); echo x >> n; exit 5'
+is "$ST" 0 "a box that fails"
+WAIT_LIMIT=120 wait_for is_state three exited; ok $? "comes to its end"
+is "$("$B" logs three | xargs)" "start start x start x x" "after two more tries, with the disk that it had"
+is "$(box_status three)" "exited 5" "as it ended last"
+bl start three; WAIT_LIMIT=120 wait_for is_state three exited
+is "$(starts three)" 6 "a start by hand is the first of three again"
+"$B" run -d --name well --restart on-failure bb sh -c 'echo start; exit 0' > /dev/null
+wait_for is_state well exited; is "$? $(starts well)" "0 1" "on-failure: not if it did not fail"
+
+bl run -d --name always --restart always bb sh -c 'echo start; sleep 0.2'
+WAIT_LIMIT=120 wait_for has_starts always 3; ok $? "always: whatever its status"
+WAIT_LIMIT=60 wait_for is_state always restarting; ok $? "between two of them it is restarting"
+like "$("$B" ps -a)" 'restarting \(0\)' "and ps says how it ended"
+bl stop always; is "$ST$ERR" 0 "stop ends that"
+is "$(state always)" exited "and it stays so"
+"$B" run -d --name killed --restart always bb sh -c 'echo start; sleep 100000' > /dev/null
+wait_for has_starts killed 1
+kill -KILL "$(machine_pid)"
+WAIT_LIMIT=120 wait_for has_starts killed 2; ok $? "always: a machine that is killed, too"
+is "$(state killed)" running "and it runs"
+bl exec killed echo in; result 0 $'in\n' "with all that belongs to it"
+"$B" attach --no-stdin killed > watch 2>&1 & watcher=$!
+wait_for grep -q start watch
+bl exec killed kill -15 -1
+bl kill killed; wait $watcher; is $? 137 "kill is for good; a watcher has the status"
+is "$(state killed)" exited "and it stays so"
+bl run -d --name never --restart always bb /no/such; is "$ST$(box_id never)" 127 "what never ran is not tried again"
+bl run --restart always bb true; fails 125 'add -d' "not without -d"
+bl run -d --rm --restart always bb true; fails 125 'cannot start again' "not with --rm"
+bl create --restart sometimes bb; fails 125 "no restart policy is called 'sometimes'" "no such policy"
+bl create --restart on-failure:x bb; fails 125 "no restart policy is called" "no such number"
+"$B" rm three well always killed > /dev/null
+
+# --- health --------------------------------------------------------------------------------------------------
+bl run -d --name sick --health-cmd 'echo looked; test -e /tmp/well' --health-interval 200ms --health-retries 2 bb sleep 100000
+is "$(health sick)" starting "before a check it is starting"
+wait_for is_health sick unhealthy; ok $? "after two failures it is unhealthy"
+like "$("$B" ps)" '\(unhealthy\)' "ps says so"
+like "$("$B" inspect sick)" '"output": "looked\\n"' "inspect has what the check has said"
+bl exec sick touch /tmp/well
+wait_for is_health sick healthy; ok $? "one success and it is healthy"
+bl stop -t 0 sick; is "$(health sick)" null "one that does not run has no health"
+bl run -d --name slow --health-cmd 'sleep 100' --health-interval 100ms --health-timeout 300ms --health-retries 1 bb sleep 100000
+wait_for is_health slow unhealthy; ok $? "a check that takes too long has failed"
+bl exec -u root slow sh -c 'ps | grep -c "[s]leep 100$"'; [ "${OUT%?}" -le 1 ]; ok $? "and is gone"
+bl run -d --name early --health-cmd 'false' --health-interval 100ms --health-start-period 1h --health-retries 1 bb sleep 100000
+wait_for sh -c '"$0" inspect early | jq -e ".[0].state.health.output != null" > /dev/null' "$B"
+sleep 1
+is "$(health early)" starting "failures in the beginning do not count"
+bl create --health-interval 1y bb; fails 125 "'1y' is not a time" "no such time"
+bl create --health-retries x bb; fails 125 "'x' is not a number" "no such number"
+"$B" rm -f sick slow early > /dev/null
+nothing_left "nothing is left"
+box_done
