@@ -41,9 +41,10 @@ static const char ps_help[] =
 	"  -l, --latest        the last one\n"
 	"  -s, --size          what their disks take of the host's\n"
 	"  --no-trunc          whole commands and references\n"
-	"  -f, --filter K=V    name=part of it, id=beginning, image=reference, status=created|running|restarting|exited|failed;\n"
+	"  -f, --filter KEY=VALUE   name=part of it, id=beginning, image=reference,\n"
+	"                      status=created|running|restarting|exited|failed;\n"
 	"                      several of one kind: any of them\n"
-	"  --format F          table, json (short: --json), a template such as '{{.ID}} {{.Names}}: {{.Status}}', or\n"
+	"  --format table|json|TEMPLATE   how (--json is short for the second); such as '{{.ID}} {{.Names}}', or\n"
 	"                      'table TEMPLATE' with \\t between columns; '{{json .}}' shows what fields there are\n";
 
 /* --- filters ------------------------------------------------------------------------------------- */

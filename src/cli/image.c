@@ -202,9 +202,9 @@ int cmd_images(const struct global *g, int argc, char **argv)
 	struct list l = { 0 };
 	struct boxlite *b;
 	int r = table_options("images",
-			      "  -q, --quiet     only ids\n"
-			      "  --format F      table, json (short: --json), a template such as '{{.ID}} {{.Repository}}:{{.Tag}}',\n"
-			      "                  or 'table TEMPLATE' with \\t between columns\n",
+			      "  -q, --quiet   only ids\n"
+			      "  --format table|json|TEMPLATE   how (--json is short for the second); such as\n"
+			      "                '{{.ID}} {{.Repository}}:{{.Tag}}', or 'table TEMPLATE' with \\t between columns\n",
 			      argc, argv, &o);
 
 	if (r >= 0)
