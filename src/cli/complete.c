@@ -142,11 +142,23 @@ static struct text find_operand(const char *synopsis, int n)
 	return last.n > 3 && memcmp(last.s + last.n - 3, "...", 3) == 0 ? last : (struct text){ 0 };
 }
 
+/* `boxlite ls` is ps under another name, and has its help. */
+static const struct command *find_command(const char *name)
+{
+	const struct command *c = cli_find_command(name), *other;
+	size_t i;
+
+	for (i = 0; c && !c->summary && (other = cli_command(i)); i++)
+		if (other->run == c->run && other->summary)
+			c = other;
+	return c;
+}
+
 /* What a command prints when it is asked for help; NULL: boxlite itself. */
 static char *help_of(const struct global *g, const char *command)
 {
 	char help[] = "help", option[] = "--help", *argv[] = { help, command ? option : NULL, NULL };
-	const struct command *c = cli_find_command(command ? command : help);
+	const struct command *c = find_command(command ? command : help);
 	FILE *out = stdout;
 	char *text = NULL;
 	size_t n;
@@ -390,7 +402,7 @@ static void complete_command(const struct global *g, const char *command, const 
 	at = find_place(help, w);
 	if (complete_option(g, help, &at, a.typed, false))
 		return;
-	kind = find_operand(cli_find_command(command)->synopsis, at.operand);
+	kind = find_operand(find_command(command)->synopsis, at.operand);
 	/* After a box or an image it is a program in there, which nobody here knows. */
 	if (text_is(kind, "COMMAND") && at.operand == 0)
 		offer_commands(&a);

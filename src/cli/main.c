@@ -173,7 +173,7 @@ int cmd_help(const struct global *g, int argc, char **argv)
 		return help();
 	if (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))
 		return cli_help("help", NULL);
-	return c && c->summary ? c->run(g, 2, ask) : unknown_command(argv[1]);
+	return c && c->run != cmd_complete ? c->run(g, 2, ask) : unknown_command(argv[1]);
 }
 
 /* With a standard stream closed, the next file opened would become that stream. */

@@ -50,7 +50,8 @@ asked "" load x ""
 asked "bash zsh fish " completion ""
 asked "start stop " help st
 asked "" nonesuch ""
-asked "--all --quiet --format --json --help " ps -
+asked "--time --help " stop -
+asked "--filter --format " ls --f
 line=$("$B" __complete rm w)
 is "$line" "web"$'\t'"bb:latest, not running" "with what it is"
 "$B" __complete; is $? 125 "no word, no answer"
