@@ -77,8 +77,6 @@ static int steps(struct boxlite_box *box, int n, char **commands, struct boxlite
 
 int main(int argc, char **argv)
 {
-	/* The main process is the box's life: when it ends, so does the box. */
-	static const char *const idle[] = { "sleep", "1000000000", NULL };
 	struct boxlite_box_options o = BOXLITE_OPTIONS(boxlite_box_options);
 	struct boxlite_error err = { 0, "" };
 	struct boxlite_process *life = NULL;
@@ -91,7 +89,7 @@ int main(int argc, char **argv)
 		return 125;
 	}
 	o.image = argv[1];
-	o.command = idle;
+	o.idle = 1; /* no program of its own */
 	o.auto_remove = 1;
 	/* Started attached: closing `life`, or the end of this program however it comes, ends the box, and with
 	 * auto_remove the next program that opens this home puts it away. In the ordinary case we do that ourselves. */
