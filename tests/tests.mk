@@ -14,7 +14,11 @@ module_of = $(word 2,$(subst -, ,$1))
 
 # What of the command line has unit tests stands by itself: the rest needs its main.c.
 test_objs_cli := $O/obj/cli/template.o
-test_deps = $(sort $(or $(test_objs_$(call module_of,$1)),$(call objs,$(call module_of,$1))) $(call objs,wire base))
+# Modules that a module is linked with.
+MODULES_agent := tar
+
+test_deps = $(sort $(or $(test_objs_$(call module_of,$1)),$(call objs,$(call module_of,$1))) \
+  $(call objs,$(MODULES_$(call module_of,$1)) wire base))
 
 $O/obj-test/%.o: tests/unit/%.c $O/flags-host
 	@mkdir -p $(@D)
@@ -106,7 +110,7 @@ fuzz:
 	@scripts/install-deps fuzz
 	@mkdir -p $(TOP)/fuzz fuzz/corpus/$T
 	clang $(FUZZ_FLAGS) -Wno-unknown-warning-option -MF /dev/null -Ifuzz fuzz/fuzz-$T.c \
-	  $(filter-out %/main.c,$(sort $(foreach m,$(call module_of,fuzz-$T) wire base,$(call src,$m)))) \
+	  $(filter-out %/main.c,$(sort $(foreach m,$(call module_of,fuzz-$T) $(MODULES_$(call module_of,fuzz-$T)) wire base,$(call src,$m)))) \
 	  -o $(TOP)/fuzz/fuzz-$T $(LINK_$(call module_of,fuzz-$T)) -ljansson
 	@mkdir -p $(TOP)/fuzz/new-$T
 	$(TOP)/fuzz/fuzz-$T -max_total_time=$(or $(SECS),60) -max_len=$(or $(MAX),65536) $(TOP)/fuzz/new-$T fuzz/corpus/$T
