@@ -118,6 +118,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_EXIT: return "EXIT";
 	case FRAME_ATTACH: return "ATTACH";
 	case FRAME_CLOSE: return "CLOSE";
+	case FRAME_COPY: return "COPY";
 	case FRAME_SPEC: return "SPEC";
 	case FRAME_MACHINE: return "MACHINE";
 	case FRAME_TIMING: return "TIMING";

@@ -13,10 +13,10 @@
  *
  * Payloads are JSON objects, but for DATA (raw bytes) and CREDIT (u32).
  *
- * Streams. A stream is one process in the box. The side that starts it
+ * Streams. A stream is one process in the box, or one copy of files (COPY). The side that starts it
  * chooses the id, never 0 and never one still in use: the shim towards the
  * agent, the client towards the shim (which translates). A stream lives from
- * START or ATTACH until EXIT, which is the last frame of its id.
+ * START, COPY or ATTACH until EXIT, which is the last frame of its id.
  *
  * Any number of clients may be attached to one process. Who attaches to it later is first sent the last of what it has
  * written, up to FRAME_BACKLOG bytes beyond the credit; and begins without credit for stdin, if it asked to give that:
@@ -69,6 +69,9 @@ enum frame_type {
 	FRAME_EXIT = 22,    /* back, last of the stream: see wire/proc.h */
 	FRAME_ATTACH = 23,  /* client -> shim: {exec, input}: join a process on this stream; exec 0: the main one */
 	FRAME_CLOSE = 24,   /* towards the agent: nobody reads the channel in the flags any more; empty */
+
+	/* towards the agent, begins a stream as START does; library -> boxlite-copy */
+	FRAME_COPY = 28,    /* a tar out of the box, or into it: see wire/copy.h */
 
 	/* library -> shim, once, before all else */
 	FRAME_SPEC = 32,    /* what to run, see wire/spec.h */
