@@ -42,7 +42,7 @@ src  = $(wildcard src/$1/*.c)
 objs = $(patsubst src/%.c,$O/obj/%.o,$(filter-out %/main.c,$(foreach m,$1,$(call src,$m))))
 
 LIB_MODULES := base wire box lib
-PROGRAMS    := boxlite boxlite-shim boxlite-image boxlite-vmm
+PROGRAMS    := boxlite boxlite-shim boxlite-image boxlite-vmm boxlite-copy
 BINS        := $(PROGRAMS:%=$O/bin/%)
 LIBS        := $O/lib/libboxlite.so $O/lib/libboxlite.a
 GUEST       := $O/guest/vmlinux $O/guest/initramfs
@@ -108,9 +108,13 @@ $O/bin/boxlite-vmm: $(call objs,vmm wire base) $O/obj/vmm/main.o
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
 
+$O/bin/boxlite-copy: $(call objs,copy tar wire base) $O/obj/copy/main.o
+	$(link)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+
 # --- the guest ------------------------------------------------------------------------------
 
-AGENT_OBJS := $(patsubst src/%.c,$O/obj-guest/%.o,$(foreach m,agent wire base,$(call src,$m)))
+AGENT_OBJS := $(patsubst src/%.c,$O/obj-guest/%.o,$(foreach m,agent tar wire base,$(call src,$m)))
 
 $O/guest/boxlite-agent: $(AGENT_OBJS)
 	$(link)
