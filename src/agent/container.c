@@ -146,7 +146,7 @@ static int attach_file(int tree, const char *path, struct error *err)
 }
 
 /* The old root is stacked on the new one ("." twice) and dropped from there: no folder is needed for it. */
-static int change_root(struct error *err)
+int container_enter(struct error *err)
 {
 	auto_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -159,7 +159,7 @@ static int change_root(struct error *err)
 static int build(const int *trees, struct error *err)
 {
 	size_t i;
-	int r = change_root(err);
+	int r = container_enter(err);
 
 	for (i = 0; r == 0 && i < ARRAY_SIZE(mounts); i++)
 		r = mount_one(&mounts[i], err);

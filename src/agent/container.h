@@ -16,6 +16,12 @@
  */
 int container_build(struct error *err) MUST_CHECK;
 
+/*
+ * Of a copy from a box without a main process: the box's file system as it lies on its disk, with nothing mounted
+ * on it. In a new mount namespace.
+ */
+int container_enter(struct error *err) MUST_CHECK;
+
 /* The main process has a terminal: it is /dev/console too. `slave` is an fd of it. */
 int container_bind_console(int slave, struct error *err) MUST_CHECK;
 

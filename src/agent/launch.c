@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "agent/container.h"
+#include "agent/copy.h"
 #include "agent/idle.h"
 #include "agent/path.h"
 #include "agent/tty.h"
@@ -42,7 +43,7 @@ static const uint64_t capabilities =
 	CAP(CAP_NET_BIND_SERVICE) | CAP(CAP_SYS_CHROOT) | CAP(CAP_KILL) | CAP(CAP_AUDIT_WRITE);
 
 /*
- * Stage 1: namespaces. clone has made pid, mount, ipc and uts for a main process.
+ * Stage 1: namespaces. clone has made pid, mount, ipc and uts for a main process, and for a copy without one.
  * Should: leave the process in all namespaces of the box. The cgroup namespace is made
  *         here because its root is the group that its maker is in: clone would take the
  *         agent's. Joining also brings the box's root and "/" as current folder.
@@ -52,8 +53,10 @@ static int enter_namespaces(const struct launch *l, struct error *err)
 {
 	const int all = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
-	if (!l->spec->main)
+	if (l->join >= 0)
 		return setns(l->join, all) < 0 ? error_sys(err, "cannot join the box's namespaces") : 0;
+	if (l->copy)
+		return 0;
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return error_sys(err, "cannot make a cgroup namespace");
 	if (sethostname(l->hostname, strlen(l->hostname)) < 0)
@@ -62,13 +65,15 @@ static int enter_namespaces(const struct launch *l, struct error *err)
 }
 
 /*
- * Stage 2: root, of a main process.
+ * Stage 2: root, of a main process, and of a copy without one.
  * Should: leave no way to a file system of the agent but the fds that are still open.
  * Mustn't: look at a path of the box before the root has changed (see container.c).
  */
 static int enter_root(const struct launch *l, struct error *err)
 {
 	umask(0);
+	if (l->copy && l->join < 0)
+		return container_enter(err);
 	return l->spec->main ? container_build(err) : 0;
 }
 
@@ -300,6 +305,25 @@ static enum proc_end run(const struct proc_spec *s, struct error *err)
 	return explain(s->argv.v[0], s->argv.v[0], errno, err);
 }
 
+/*
+ * Instead of stages 5 and 6: a copy.
+ * Should: keep root's ids, for it reads and makes files of all owners, and no more capabilities than root in the box.
+ * Mustn't: exec; so the process is never dumpable, and the box cannot look into it or use its files.
+ */
+static enum proc_end copy(const struct launch *l, struct launch_report *report, struct error *err)
+{
+	int r = bound_capabilities(err);
+
+	if (r == 0)
+		r = drop_capabilities(capabilities, err);
+	if (r == 0)
+		r = copy_files(l->copy, err);
+	if (r == 0)
+		_exit(0);
+	report->code = (uint8_t)MIN(-r, 255);
+	return PROC_EXITED;
+}
+
 _Noreturn void launch_child(struct launch *l)
 {
 	struct launch_report report = { .failed = true, .kind = proc_end_unprepared(l->spec) };
@@ -307,7 +331,7 @@ _Noreturn void launch_child(struct launch *l)
 	int r;
 
 	/* While the agent's own files are to be seen. */
-	l->program = l->spec->argv.n ? -1 : open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	l->program = l->copy || l->spec->argv.n ? -1 : open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	r = enter_namespaces(l, &err);
 
 	if (r == 0)
@@ -316,9 +340,9 @@ _Noreturn void launch_child(struct launch *l)
 		r = open_terminal(l, &err);
 	if (r == 0)
 		r = take_stdio(l, &err);
-	if (r == 0)
-		r = become_user(l, &err);
-	if (r == 0)
+	if (r == 0 && l->copy)
+		report.kind = copy(l, &report, &err);
+	else if (r == 0 && (r = become_user(l, &err)) == 0)
 		report.kind = run(l->spec, &err);
 	memcpy(report.error, err.text, sizeof(report.error));
 	/* If it cannot be said, the exit code still tells that it did not run. */

@@ -5,12 +5,14 @@
 #ifndef AGENT_LAUNCH_H
 #define AGENT_LAUNCH_H
 
+#include "wire/copy.h"
 #include "wire/proc.h"
 
 struct launch {
 	struct proc_spec *spec; /* the child changes its copy */
 	const char *hostname;   /* of a main process */
-	int join;               /* else: pidfd of the main process, whose namespaces it joins */
+	int join;               /* else: pidfd of the main process, whose namespaces it joins; -1: there is none */
+	const struct copy_spec *copy; /* it copies instead of running a program; NULL: it does not */
 	int stdio[3];           /* all -1 if a terminal is to be made */
 	int reports;            /* socket to the agent */
 	int program;            /* the agent's own, for a main process without one, or -1; the child opens it */
@@ -18,12 +20,13 @@ struct launch {
 
 /*
  * Whole structs, in this order: one with the pid (and the terminal's master as its fd, if
- * there is one); then, if it fails, one with `failed`. Closed without that: it runs.
+ * there is one); then, if it fails, one with `failed`. Closed without that: it runs, or has copied.
  */
 struct launch_report {
 	int32_t pid;    /* as the box sees it */
 	bool failed;
 	enum proc_end kind;
+	uint8_t code;   /* of PROC_EXITED: a copy's errno */
 	char error[ERROR_TEXT_MAX];
 };
 

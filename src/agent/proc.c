@@ -13,7 +13,7 @@
  *	                | report `failed`                      (reaped)
  *	                +------------------------------------> ended --> EXIT
  *
- * An exec that comes before the main process runs waits for that, as what it joins is not there.
+ * An exec or a copy that comes before the main process runs waits for that, as what it joins is not there.
  *
  * A terminal is its process' from STARTED on: what is typed before that waits in the stream, because a ^C would
  * find no foreground group that it is meant for.
@@ -167,12 +167,13 @@ static int spawn(struct proc *p, struct launch *l, struct error *err)
 
 	if (cgroup < 0)
 		return error_code(err, cgroup, "cannot open the process' cgroup");
-	if (!p->is_main && setns(l->join, CLONE_NEWPID) < 0)
+	if (l->join >= 0 && setns(l->join, CLONE_NEWPID) < 0)
 		return error_sys(err, "cannot join the box's pid namespace");
-	pid = clone_child(p->is_main ? fresh : 0, cgroup, &p->pidfd);
+	/* A copy without a main process is nobody's pid 1, which would not feel a signal. */
+	pid = clone_child(l->join >= 0 ? 0 : l->copy ? CLONE_NEWNS : fresh, cgroup, &p->pidfd);
 	if (pid == 0)
 		launch_child(l);
-	if (!p->is_main && setns(p->set->self, CLONE_NEWPID) < 0)
+	if (l->join >= 0 && setns(p->set->self, CLONE_NEWPID) < 0)
 		log_error("cannot leave the box's pid namespace: %s", strerror(errno));
 	if (pid < 0)
 		return error_code(err, pid, "cannot start a process");
@@ -181,18 +182,18 @@ static int spawn(struct proc *p, struct launch *l, struct error *err)
 }
 
 /* Starts the process of p, whose cgroup exists. */
-static int start(struct proc *p, struct proc_spec *spec, struct error *err)
+static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec *copy, struct error *err)
 {
 	struct procs *ps = p->set;
 	struct ends e = ENDS_NONE;
-	struct launch l = { .spec = spec, .hostname = ps->hostname };
+	struct launch l = { .spec = spec, .copy = copy, .hostname = ps->hostname };
 	int r = make_ends(&e, spec);
 
 	if (r < 0) {
 		error_code(err, r, "cannot make the pipes of a process");
 		goto out;
 	}
-	l.join = p->is_main ? -1 : ps->main->pidfd;
+	l.join = p->is_main || !ps->main ? -1 : ps->main->pidfd;
 	l.reports = e.reports_child;
 	memcpy(l.stdio, e.child, sizeof(l.stdio));
 	r = spawn(p, &l, err);
@@ -212,7 +213,7 @@ out:
 }
 
 /* Whether the box is in a state for it; else how it ends. */
-static bool may_start(const struct procs *ps, const struct proc_spec *spec, struct proc_exit *ret)
+static bool may_start(const struct procs *ps, const struct proc_spec *spec, bool copies, struct proc_exit *ret)
 {
 	const char *why = NULL;
 	enum proc_end kind = proc_end_unprepared(spec);
@@ -222,8 +223,8 @@ static bool may_start(const struct procs *ps, const struct proc_spec *spec, stru
 		kind = PROC_LOST;
 	} else if (spec->main && ps->had_main) {
 		why = "the box has a main process already";
-	} else if (!spec->main && !ps->main) {
-		why = "the box has no main process yet";
+	} else if (!spec->main && !ps->main && !(copies && !ps->had_main)) {
+		why = "the box was only started to be copied from or to";
 	} else if (ps->n == PROCS_MAX) {
 		why = "too many processes are running in the box";
 	}
@@ -262,7 +263,8 @@ static void stop_waiting(struct proc *p)
 {
 	if (!p->waits)
 		return;
-	proc_spec_fini(p->waits);
+	proc_spec_fini(&p->waits->spec);
+	copy_spec_fini(&p->waits->copy);
 	free(p->waits);
 	p->waits = NULL;
 }
@@ -299,29 +301,35 @@ static int limit_time(struct proc *p, uint32_t ms, struct error *err)
 }
 
 /* Gives p its process. */
-static int launch(struct proc *p, struct proc_spec *spec, struct error *err)
+static int launch(struct proc *p, struct proc_spec *spec, const struct copy_spec *copy, struct error *err)
 {
 	int r = spec->main ? 0 : cgroup_new(&p->cgroup, err);
 
 	if (r == 0)
-		r = start(p, spec, err);
+		r = start(p, spec, copy, err);
 	if (r == 0)
-		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid, spec->argv.n ? spec->argv.v[0] : "nothing");
+		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid,
+			  copy ? "a copy" : spec->argv.n ? spec->argv.v[0] : "nothing");
 	return r;
 }
 
 /* The main process is on its way: it makes the namespaces that others join. */
-static int wait_for_main(struct proc *p, struct proc_spec *spec, struct error *err)
+static int wait_for_main(struct proc *p, struct proc_spec *spec, struct copy_spec *copy, struct error *err)
 {
-	p->waits = malloc(sizeof(*p->waits));
+	p->waits = calloc(1, sizeof(*p->waits));
 	if (!p->waits)
 		return error_nomem(err);
-	*p->waits = *spec;
+	p->waits->spec = *spec;
 	*spec = PROC_SPEC_INIT;
+	p->waits->is_copy = copy;
+	if (copy) {
+		p->waits->copy = *copy;
+		*copy = (struct copy_spec){ 0 };
+	}
 	return 0;
 }
 
-int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct error *err)
+int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct copy_spec *copy, struct error *err)
 {
 	struct proc_exit e = { 0 };
 	struct error why = { 0 };
@@ -330,17 +338,17 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 
 	if (stream == 0 || procs_find(ps, stream))
 		return error_set(err, -EPROTO, "START on stream %u, which is in use", stream);
-	if (!may_start(ps, spec, &e))
+	if (!may_start(ps, spec, copy, &e))
 		return refuse(ps, stream, &e);
 	p = proc_new(ps, stream, spec);
 	if (!p)
 		return error_nomem(err);
 	e.kind = proc_end_unprepared(spec);
 	r = limit_time(p, spec->timeout_ms, &why);
-	if (r == 0 && !spec->main && !ps->main->running)
-		r = wait_for_main(p, spec, &why);
+	if (r == 0 && !spec->main && ps->main && !ps->main->running)
+		r = wait_for_main(p, spec, copy, &why);
 	else if (r == 0)
-		r = launch(p, spec, &why);
+		r = launch(p, spec, copy, &why);
 	if (r < 0) {
 		memcpy(e.error, why.text, sizeof(e.error));
 		proc_free(p);
@@ -378,7 +386,7 @@ static void end_waits(struct procs *ps)
 			continue;
 		if (!procs_main_alive(ps))
 			give_up(p, PROC_LOST, 0, "the box's main process has ended");
-		else if (launch(p, p->waits, &why) < 0)
+		else if (launch(p, &p->waits->spec, p->waits->is_copy ? &p->waits->copy : NULL, &why) < 0)
 			give_up(p, PROC_CANNOT_RUN, 0, why.text);
 		else
 			stop_waiting(p);
@@ -414,6 +422,7 @@ static bool take_report(struct proc *p)
 		return true;
 	}
 	p->exit.kind = r.kind;
+	p->exit.code = r.code;
 	memcpy(p->exit.error, r.error, sizeof(p->exit.error));
 	return false;
 }

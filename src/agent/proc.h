@@ -8,9 +8,17 @@
 #include <sys/types.h>
 
 #include "agent/stream.h"
+#include "wire/copy.h"
 #include "wire/proc.h"
 
 #define PROCS_MAX 1024
+
+/* What is to be started. */
+struct waiting {
+	struct proc_spec spec;
+	struct copy_spec copy;
+	bool is_copy;
+};
 
 struct proc {
 	struct proc *next;
@@ -20,7 +28,7 @@ struct proc {
 	int stop_signal;     /* what asks it to end */
 	bool ended;          /* reaped; `exit` says how */
 	bool running;        /* exec has succeeded and STARTED was sent */
-	struct proc_spec *waits; /* owned; an exec that came before the main process ran, else NULL */
+	struct waiting *waits; /* owned; of an exec or a copy that came before the main process ran, else NULL */
 	pid_t pid;           /* as the agent sees it */
 	int box_pid;         /* as the box sees it; 0 until reported */
 	int pidfd;           /* owned */
@@ -54,10 +62,12 @@ struct procs {
 int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err) MUST_CHECK;
 
 /*
- * START of a stream that is not in use. What is wrong with the process is told to the host in
- * its EXIT; negative only when the host broke the protocol.
+ * START of a stream that is not in use; or COPY (`copy` is not NULL), which runs beside the main process or in a box
+ * that never had one. Both may be taken over, and are the caller's to free even so. What is wrong with the process is told to the host in its EXIT; negative only when the host
+ * broke the protocol.
  */
-int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct error *err) MUST_CHECK;
+int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct copy_spec *copy,
+		struct error *err) MUST_CHECK;
 
 /* NULL if the stream has ended: frames may have crossed its EXIT. */
 struct proc *procs_find(const struct procs *ps, uint32_t stream);

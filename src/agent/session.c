@@ -90,8 +90,22 @@ static int on_start(struct session *s, const struct frame *f, struct error *err)
 	int r = wire_get_start(f, &spec, err);
 
 	if (r == 0)
-		r = procs_start(&s->procs, f->stream, &spec, err);
+		r = procs_start(&s->procs, f->stream, &spec, NULL, err);
 	proc_spec_fini(&spec);
+	return r;
+}
+
+static int on_copy(struct session *s, const struct frame *f, struct error *err)
+{
+	struct proc_spec process = PROC_SPEC_INIT;
+	struct copy_spec copy;
+	int r = wire_get_copy(f, &copy, err);
+
+	if (r < 0)
+		return r;
+	process.stdin_open = copy.op == COPY_PUT;
+	r = procs_start(&s->procs, f->stream, &process, &copy, err);
+	copy_spec_fini(&copy);
 	return r;
 }
 
@@ -132,6 +146,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 
 	switch (f->type) {
 	case FRAME_START: return on_start(s, f, err);
+	case FRAME_COPY: return on_copy(s, f, err);
 	case FRAME_DATA:
 	case FRAME_CREDIT:
 	case FRAME_CLOSE:
