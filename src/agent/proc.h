@@ -63,8 +63,8 @@ int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct erro
 
 /*
  * START of a stream that is not in use; or COPY (`copy` is not NULL), which runs beside the main process or in a box
- * that never had one. Both may be taken over, and are the caller's to free even so. What is wrong with the process is told to the host in its EXIT; negative only when the host
- * broke the protocol.
+ * that never had one. Both may be taken over, and are the caller's to free even so. What is wrong with the process is
+ * told to the host in its EXIT; negative only when the host broke the protocol.
  */
 int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct copy_spec *copy,
 		struct error *err) MUST_CHECK;

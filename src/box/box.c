@@ -210,6 +210,13 @@ int box_is_running(struct home *h, const char *id, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot look at the lock of box %s", id) : r;
 }
 
+bool box_is_copying(struct home *h, const char *id)
+{
+	auto_fd int box = open_box(h, id);
+
+	return box >= 0 && faccessat(box, SPEC_COPYING_FILE, F_OK, 0) == 0;
+}
+
 int box_wait(struct home *h, const char *id, struct error *err)
 {
 	auto_fd int box = open_box(h, id);
@@ -236,7 +243,7 @@ static int connect_once(int box)
  * A connection to a box that is locked, or -ENOTCONN once it is not. Locked and without a socket it starts or
  * ends: a socket shows in the folder, so that is watched; an end does not, hence the time limit of each wait.
  */
-static int connect_locked(struct home *h, const char *id)
+int box_connect_locked(struct home *h, const char *id)
 {
 	auto_fd int box = open_box(h, id), events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char path[64], event[sizeof(struct inotify_event) + NAME_MAX + 1];
@@ -262,7 +269,7 @@ static int connect_locked(struct home *h, const char *id)
 
 int box_connect(struct home *h, const char *id, struct error *err)
 {
-	int fd = connect_locked(h, id);
+	int fd = box_connect_locked(h, id);
 
 	if (fd == -ENOTCONN)
 		return error_set(err, fd, "box %s does not run; start it: boxlite start %s", id, id);
@@ -282,7 +289,7 @@ static bool is_greeted(int fd)
 static int tell_shim(struct home *h, const char *id, struct buf *message, int *ret_fd, struct error *err)
 {
 	auto_buf struct buf out = BUF_INIT(4 * KIB);
-	int fd = connect_locked(h, id), r;
+	int fd = box_connect_locked(h, id), r;
 
 	if (fd < 0)
 		return fd == -ENOTCONN ? 0 : error_code(err, fd, "cannot reach box %s", id);

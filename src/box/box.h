@@ -36,6 +36,7 @@ struct box_start {
 	uint16_t rows, cols; /* of the main process's terminal */
 	bool trace_kernel;
 	bool detached; /* the box outlives its starter */
+	bool no_main;  /* for copies from and to it: it does not run, and is afterwards as it was. Its log is another */
 };
 
 /* Starts the shim of a box. *ret_sock is the control connection: SPEC is sent, HELLO follows from the
@@ -61,6 +62,12 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err) MUS
 
 /* Connects to the shim of a box, which may just be starting: fd, or -ENOTCONN it does not run. */
 int box_connect(struct home *h, const char *id, struct error *err);
+
+/* The same of one that is locked, waiting until it has started; -ENOTCONN once it is not locked. */
+int box_connect_locked(struct home *h, const char *id);
+
+/* Of one that is locked: that is for copies only, and it does not run. */
+bool box_is_copying(struct home *h, const char *id);
 
 /* Removes folder and row; with force a running box is stopped at once. -EBUSY. */
 int box_remove(struct home *h, const char *id, bool force, struct error *err) MUST_CHECK;

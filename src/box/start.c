@@ -39,12 +39,35 @@ static int lock_for_start(struct parts *p, const char *id, struct error *err)
 {
 	int r = p->lock = box_lock_take(p->box, "lock", 0);
 
+	if (r == -EWOULDBLOCK && faccessat(p->box, SPEC_COPYING_FILE, F_OK, 0) == 0)
+		return error_set(err, -EALREADY, "files are being copied from or to box %s: try again when that is done", id);
 	if (r == -EWOULDBLOCK)
 		return error_set(err, -EALREADY, "box %s runs already", id);
 	return r < 0 ? error_code(err, r, "cannot lock box %s", id) : 0;
 }
 
-static int open_parts(struct home *h, const struct db_box *b, struct parts *p, struct error *err)
+/* Under the lock: what there is of a start, and of one for copies only. The latter leaves no trace of itself. */
+static int open_log(const struct db_box *b, const struct box_start *how, struct parts *p, struct error *err)
+{
+	const char *name = how->no_main ? "log/copy.log" : "log/shim.log";
+	auto_fd int mark = -1;
+
+	p->log = openat(p->box, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (how->no_main ? O_TRUNC : 0), 0600);
+	if (p->log < 0)
+		return error_sys(err, "cannot open the log of box %s", b->id);
+	if (!how->no_main) {
+		/* All of these may be of a shim that was killed. */
+		unlinkat(p->box, SPEC_COPYING_FILE, 0);
+		unlinkat(p->box, "exit.json", 0);
+		unlinkat(p->box, HEALTH_FILE, 0);
+		return 0;
+	}
+	mark = openat(p->box, SPEC_COPYING_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return mark < 0 ? error_sys(err, "cannot mark box %s as one that is copied from", b->id) : 0;
+}
+
+static int open_parts(struct home *h, const struct db_box *b, const struct box_start *how, struct parts *p,
+		      struct error *err)
 {
 	auto_free char *rootfs = NULL;
 	int r;
@@ -72,12 +95,7 @@ static int open_parts(struct home *h, const struct db_box *b, struct parts *p, s
 	/* It ended without a sync, and its owner is about to remove it, or the next boxlite_open() is. */
 	if (b->auto_remove && faccessat(p->box, "log/shim.log", F_OK, 0) == 0)
 		return error_set(err, -EPERM, "box %s goes with its command (--rm): it is not started again", b->id);
-	p->log = openat(p->box, "log/shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (p->log < 0)
-		return error_sys(err, "cannot open the log of box %s", b->id);
-	unlinkat(p->box, "exit.json", 0);
-	unlinkat(p->box, HEALTH_FILE, 0); /* of a shim that was killed */
-	return 0;
+	return open_log(b, how, p, err);
 }
 
 static int read_spec(struct home *h, const struct db_box *b, const struct box_start *how, struct box_spec *ret,
@@ -91,7 +109,12 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 	ret->main.cols = how->cols;
 	ret->trace_kernel = how->trace_kernel;
 	ret->detached = how->detached;
-	ret->attach = true;
+	ret->attach = !how->no_main;
+	ret->no_main = how->no_main;
+	if (how->no_main) {
+		ret->detached = true; /* the last copy's end is its end, whoever began it */
+		ret->keep_disk = true;
+	}
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
@@ -134,7 +157,7 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 	if (r == 0)
 		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)
-		r = open_parts(h, b, &p, err);
+		r = open_parts(h, b, how, &p, err);
 	if (r == 0)
 		r = template_choose(h, &spec, p.kernel, p.initrd, &p.template, err);
 	if (r == 0) {

@@ -167,7 +167,7 @@ static int put_opening(struct shim *s)
 	r = wire_put_hello(&s->agent.out, "shim");
 	if (r == 0)
 		r = wire_put_boot(&s->agent.out, &boot);
-	if (r == 0)
+	if (r == 0 && !s->spec.no_main)
 		r = wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
 	return r;
 }

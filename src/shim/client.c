@@ -36,7 +36,9 @@ void client_drop(struct client *c)
 	stream_detach_all(c);
 	c->next = s->dropped_clients;
 	s->dropped_clients = c;
-	if (c->creator && !s->spec.detached) {
+	if (s->spec.no_main && !s->streams)
+		life_stop(s, 0); /* it has asked for nothing */
+	else if (c->creator && !s->spec.detached) {
 		log_info("the owner is gone: stopping");
 		life_stop_for_good(s, s->spec.stop_grace_ms);
 	}
@@ -64,12 +66,20 @@ void client_flush(struct client *c)
 	loop_change(&c->shim->loop, &c->watch, conn_wants_write(&c->conn) ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+static const struct proc_exit busy = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
+
+/* Between two machines, or after the last. */
+static int refuse_start(struct client *c, uint32_t id)
+{
+	const struct proc_exit over = { .kind = PROC_LOST, .error = "the box is not running now" };
+
+	return wire_put_exit(&c->conn.out, id, &over);
+}
+
 /* A new process in a running box. */
 static int start_process(struct client *c, const struct frame *f)
 {
 	struct shim *s = c->shim;
-	const struct proc_exit over = { .kind = PROC_LOST, .error = "the box is not running now" };
-	const struct proc_exit busy = { .kind = PROC_CANNOT_RUN, .error = "the box has too much to do" };
 	struct proc_spec spec;
 	struct stream *st;
 	int r;
@@ -78,7 +88,7 @@ static int start_process(struct client *c, const struct frame *f)
 		return -EBADMSG;
 	if (s->life > LIFE_STOPPING) {
 		proc_spec_fini(&spec);
-		return wire_put_exit(&c->conn.out, f->stream, &over);
+		return refuse_start(c, f->stream);
 	}
 	spec.main = false;
 	st = stream_add(s, &spec, spec.detached);
@@ -88,6 +98,31 @@ static int start_process(struct client *c, const struct frame *f)
 		stream_end(st, s, &busy); /* or nobody hears it */
 	}
 	proc_spec_fini(&spec);
+	agent_flush(s);
+	return r;
+}
+
+/* Files of the box, or into it. */
+static int start_copy(struct client *c, const struct frame *f)
+{
+	struct shim *s = c->shim;
+	struct copy_spec spec;
+	struct stream *st;
+	int r;
+
+	if (f->stream == 0 || attachment_of(c, f->stream) || wire_get_copy(f, &spec, NULL) < 0)
+		return -EBADMSG;
+	if (s->life > LIFE_STOPPING) {
+		copy_spec_fini(&spec);
+		return refuse_start(c, f->stream);
+	}
+	st = stream_add(s, &(struct proc_spec){ .stdin_open = spec.op == COPY_PUT }, false);
+	r = st ? stream_own(st, c, f->stream) : -ENOMEM;
+	if (st)
+		st->copies = true;
+	if (st && (r < 0 || wire_put_copy(agent_queue(s), st->agent_id, &spec) < 0))
+		stream_end(st, s, &busy);
+	copy_spec_fini(&spec);
 	agent_flush(s);
 	return r;
 }
@@ -155,6 +190,8 @@ static int handle_frame(struct client *c, const struct frame *f)
 	switch ((enum frame_type)f->type) {
 	case FRAME_START:
 		return start_process(c, f);
+	case FRAME_COPY:
+		return start_copy(c, f);
 	case FRAME_ATTACH:
 		return attach(c, f);
 	case FRAME_SHUTDOWN:

@@ -134,10 +134,11 @@ static int open_log(struct pipe_log *p, struct shim *s, const char *path, int *r
 struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err)
 {
 	struct console *c = calloc(1, sizeof(*c));
-	int r = c ? open_log(&c->guest, s, "log/console.log", ret_console_fd) : -ENOMEM;
+	int r = c ? open_log(&c->guest, s, s->spec.no_main ? "log/copy-console.log" : "log/console.log",
+			     ret_console_fd) : -ENOMEM;
 
 	if (r == 0) {
-		r = open_log(&c->engine, s, "log/engine.log", ret_stderr_fd);
+		r = open_log(&c->engine, s, s->spec.no_main ? "log/copy-engine.log" : "log/engine.log", ret_stderr_fd);
 		if (r < 0) {
 			close_fd(ret_console_fd);
 			close_pipe(&c->guest);

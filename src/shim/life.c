@@ -75,8 +75,21 @@ void life_main_ended(struct shim *s, const struct proc_exit *e)
 	life_stop(s, 0);
 }
 
+/* The name goes before the lock does: who finds the lock free finds no socket. */
+static void stop_listening(struct shim *s)
+{
+	int fd = s->listen_watch.fd;
+
+	loop_remove(&s->loop, &s->listen_watch);
+	close_fd(&fd);
+	unlinkat(s->box_fd, "run/box.sock", 0);
+}
+
 void life_stop(struct shim *s, uint32_t grace_ms)
 {
+	/* Who comes now for one more copy waits for the end and starts the box anew. */
+	if (s->spec.no_main && s->life < LIFE_ENDING)
+		stop_listening(s);
 	/* A stop may become more urgent, never less. */
 	if (s->life >= LIFE_ENDING || (s->life == LIFE_STOPPING && grace_ms >= s->grace_ms))
 		return;
@@ -272,7 +285,8 @@ void life_machine_ended(struct shim *s)
 	machine_read_report(s);
 	e = of_execs = end_of(s);
 	e.again = restart_wanted(s, &e);
-	write_exit_record(s, &e);
+	if (!s->spec.no_main) /* how it ended is what it was */
+		write_exit_record(s, &e);
 	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
 	if (s->main_ended)
 		of_execs = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
@@ -314,14 +328,11 @@ void life_failed_start(struct shim *s, const struct error *err)
 
 void life_release(struct shim *s)
 {
-	int listening = s->listen_watch.fd;
-
 	if (s->lock_fd < 0)
 		return;
-	/* The name goes before the lock does: who finds the lock free finds no socket. */
-	loop_remove(&s->loop, &s->listen_watch);
-	close_fd(&listening);
-	unlinkat(s->box_fd, "run/box.sock", 0);
+	stop_listening(s);
+	if (s->spec.no_main)
+		unlinkat(s->box_fd, SPEC_COPYING_FILE, 0);
 	console_close(s->console);
 	s->console = NULL;
 	output_close(s);

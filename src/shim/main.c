@@ -99,14 +99,25 @@ static struct client *adopt_control(struct shim *s, struct buf *in)
 	return c;
 }
 
-static int start_box(struct shim *s, struct client *creator, struct error *err)
+/* The main process as a client sees it, from the start. */
+static int add_main_stream(struct shim *s, struct client *creator)
 {
 	struct stream *st;
-	bool attach;
+
+	if (s->spec.no_main)
+		return 0;
+	st = stream_add(s, &s->spec.main, s->spec.detached);
+	if (!st)
+		return -ENOMEM;
+	return s->spec.attach && !creator->dropped ? stream_own(st, creator, SPEC_ATTACH_STREAM) : 0;
+}
+
+static int start_box(struct shim *s, struct client *creator, struct error *err)
+{
 	int r;
 
 	/* It was dropped before there was a machine to stop: now none may start. */
-	if (creator->dropped && !s->spec.detached)
+	if (creator->dropped && (!s->spec.detached || s->spec.no_main))
 		return error_set(err, -EPIPE, "the owner was gone before the start");
 	r = client_listen(s, err);
 	if (r < 0)
@@ -115,9 +126,7 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	if (!s->engine)
 		return -EINVAL;
 	output_open(s);
-	st = stream_add(s, &s->spec.main, s->spec.detached);
-	attach = s->spec.attach && !creator->dropped;
-	if (!st || (attach && stream_own(st, creator, SPEC_ATTACH_STREAM) < 0))
+	if (add_main_stream(s, creator) < 0)
 		return error_nomem(err);
 	return machine_start(s, err);
 }

@@ -53,7 +53,7 @@ void output_open(struct shim *s)
 {
 	int r;
 
-	if (!s->spec.keep_disk && !s->spec.detached)
+	if (s->spec.no_main || (!s->spec.keep_disk && !s->spec.detached))
 		return;
 	s->output_fd = open_log(s, 0);
 	r = s->output_fd < 0 ? -errno : keep_whole_records(s->output_fd, &s->output_bytes);

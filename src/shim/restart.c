@@ -24,7 +24,7 @@ bool restart_wanted(const struct shim *s, const struct proc_exit *e)
 {
 	bool never_ran = e->kind == PROC_NOT_FOUND || e->kind == PROC_CANNOT_RUN || e->kind == PROC_CANNOT_START;
 
-	if (!s->spec.detached || s->stop_asked || (never_ran && s->restarts == 0))
+	if (s->spec.no_main || !s->spec.detached || s->stop_asked || (never_ran && s->restarts == 0))
 		return false;
 	switch (s->spec.restart) {
 	case RESTART_ALWAYS: return true;

@@ -10,6 +10,7 @@
 #include "shim/engine.h"
 #include "shim/qmp.h"
 #include "wire/conn.h"
+#include "wire/copy.h"
 #include "wire/spec.h"
 #include "wire/timing.h"
 
@@ -78,6 +79,7 @@ struct stream {
 	bool detached;      /* its input stays open without a client */
 	bool stdin_ended;   /* the agent takes one end of a stdin, and nothing after it */
 	bool ended;         /* `exit` waits for somebody to ask */
+	bool copies;        /* files, instead of being a process */
 	bool is_health;     /* the shim has started it, see health.c */
 	struct proc_exit exit;
 };

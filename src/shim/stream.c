@@ -170,6 +170,9 @@ int stream_attach(struct stream *st, struct client *c, uint32_t id, bool input)
 /* Nobody gives an input any more: its end, unless another client may come for that. */
 static void end_input(struct stream *st, struct shim *s)
 {
+	/* Nobody is there for whom the rest of the tree would have to be read. */
+	if (st->copies && !st->ended && frame_put_close(agent_queue(s), st->agent_id, CHANNEL_STDOUT) < 0)
+		log_warn("stream %u: cannot close its output", st->agent_id);
 	if (st->detached || st->stdin_ended || st->ended)
 		return;
 	if (frame_put(agent_queue(s), FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, st->agent_id, NULL, 0) < 0)
@@ -447,6 +450,8 @@ void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e)
 	} else {
 		stream_free(st, s);
 	}
+	if (s->spec.no_main && !s->streams)
+		life_stop(s, 0);
 }
 
 void streams_end(struct shim *s, const struct proc_exit *e)

@@ -33,6 +33,7 @@ struct box_health {
 };
 
 #define SPEC_CPUS_MAX 32
+#define SPEC_COPYING_FILE "run/copying" /* in the box's folder, while its lock is held for copies only */
 #define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
 #define SPEC_MAIN_EXEC 1     /* the number of the main process, as STARTED says it */
 #define SPEC_MEMORY_MIN (64 * MIB)
@@ -56,6 +57,7 @@ struct box_spec {
 	bool attach;            /* the control connection is attached to the main process, on its stream 1 */
 	bool detached;          /* the box outlives the control connection */
 	bool debug;             /* verbose logs */
+	bool no_main;           /* of one start: no main process: it is there for copies, and ends with the last */
 	bool trace_kernel;      /* of one start, not of the box: the kernel notes what its boot consists of */
 	enum box_restart restart; /* only of a detached box, and not of one that was stopped */
 	uint32_t restart_max;     /* of RESTART_ON_FAILURE: so often in a row; 0 = without end */
