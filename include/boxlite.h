@@ -85,7 +85,7 @@ enum boxlite_level {
 
 /* One thing about this host that was looked at. */
 struct boxlite_finding {
-	const char *id;     /* "kvm", "kvm-create", "boxlite-shim", "boxlite-image", "boxlite-vmm", "kernel",
+	const char *id;     /* "kvm", "kvm-create", "boxlite-shim", "boxlite-image", "boxlite-vmm", "boxlite-copy", "kernel",
 			       "initramfs", "qemu", "e2fsprogs", "namespaces", "cgroup", "home", "disk-space",
 			       "reflink", "settings"; more may come */
 	int level;          /* enum boxlite_level */
@@ -133,12 +133,13 @@ int boxlite_info(struct boxlite *b, boxlite_info_fn *fn, void *ud, struct boxlit
 
 /* --- images -------------------------------------------------------------------------------- */
 
-/* Progress of a pull or load. */
+/* Progress of a pull, a load or a copy. */
 enum boxlite_phase {
 	BOXLITE_RESOLVING = 0,   /* manifest and configuration */
 	BOXLITE_DOWNLOADING = 1, /* layer `item` of `items` */
 	BOXLITE_CONVERTING = 2,  /* layer `item` of `items` into the root file system */
 	BOXLITE_WAITING = 3,     /* another process is doing the same work */
+	BOXLITE_COPYING = 4,     /* files from or to a box */
 };
 
 struct boxlite_progress {
@@ -148,7 +149,7 @@ struct boxlite_progress {
 	uint64_t done, total;  /* bytes; total 0: unknown */
 };
 
-/* A return other than 0 cancels: the pull fails with -ECANCELED. */
+/* A return other than 0 cancels: the call fails with -ECANCELED. */
 typedef int boxlite_progress_fn(const struct boxlite_progress *p, void *ud);
 
 struct boxlite_image_info {
@@ -518,6 +519,69 @@ int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *
 /* Blocks until the process has ended; output that is left is thrown away. Since 0.1. */
 int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err);
 void boxlite_process_close(struct boxlite_process *p); /* NULL is fine */
+
+/* --- copying files --------------------------------------------------------------------------- */
+
+/*
+ * Files from a box and into it, while it runs or not: a box that does not run gets a machine without its command for
+ * the time of the copy, and is afterwards as it was (a start meanwhile says -EALREADY).
+ *
+ * Paths in the box are those that the box sees, with what is mounted there; a relative one is of its root. Links in it
+ * are resolved in it and lead nowhere else. Modes, times to the nanosecond, symbolic and hard links, holes, and
+ * attributes "user.*" are kept (capabilities of files, too, into a box), sockets are left out, and so is what is in
+ * /proc and /sys when a folder above is copied. There is no limit of size.
+ */
+struct boxlite_copy_stream_options {
+	size_t size;
+	const char *path; /* in the box */
+	int follow_link;  /* copy_out, 1: what a link at the end of path leads to */
+	int as_root;      /* copy_in, 1: all belongs to root, not to whom the archive says; no set-user-ID bits */
+};
+
+/*
+ * The file or folder of that path as a tar (pax), which is the standard output of *out. The archive's first entry is
+ * called as the last part of path; of "folder/." it is "." and the rest "./...".
+ * boxlite_process_ended() tells how it went: BOXLITE_EXITED with code 0, or an errno and the reason in `error`.
+ * Errors: -EINVAL, those of boxlite_box_start(). Since 0.1.
+ */
+int boxlite_box_copy_out(struct boxlite_box *box, const struct boxlite_copy_stream_options *o,
+			 struct boxlite_process **out, struct boxlite_error *err);
+
+/*
+ * Unpacks a tar, written to *out (boxlite_process_write, _close_stdin), into the folder of that path, which must be
+ * there. Formats: ustar, pax, GNU's; not compressed. A folder of the archive becomes one with a folder that is there,
+ * a file replaces one; neither replaces the other (-ENOTDIR, -EISDIR).
+ * How it went is told as by copy_out; -ENODATA: the archive was cut off. Since 0.1.
+ */
+int boxlite_box_copy_in(struct boxlite_box *box, const struct boxlite_copy_stream_options *o,
+			struct boxlite_process **out, struct boxlite_error *err);
+
+typedef void boxlite_warn_fn(const char *text, void *ud); /* one line */
+
+struct boxlite_copy_options {
+	size_t size;
+	int archive;     /* 1: owners as at the source, on this host for root only. 0: root in the box, the caller here,
+			    and no set-user-ID bits */
+	int follow_link; /* 1: what a link at the end of the source's path leads to, not the link */
+	boxlite_progress_fn *progress; /* may be NULL. total is only known of a single file into the box */
+	boxlite_warn_fn *warn; /* what was left out and is no error; may be NULL */
+	void *ud;
+	int cancel_fd;   /* an fd whose readability cancels; 0 or -1: none */
+};
+
+/*
+ * A file or folder of this host to a path in the box, or of the box to one of this host. As by docker cp: if the
+ * target is a folder, the source comes into it under its own name; if it is not there, but its folder is, the source
+ * gets that name; a file replaces a file. "folder/." is what is in a folder. `o` may be NULL. Blocks.
+ *
+ * What comes from a box is unpacked by a program that can do so in the target folder only, never through a link, and
+ * makes no devices there. What is half copied when something fails stays, but no file is left in part.
+ * Errors: -ENOENT, -ENOTDIR, -EISDIR, -EACCES, -ENOSPC, -ECANCELED, those of boxlite_box_start(). Since 0.1.
+ */
+int boxlite_box_copy_from_host(struct boxlite_box *box, const char *host_path, const char *box_path,
+			       const struct boxlite_copy_options *o, struct boxlite_error *err);
+int boxlite_box_copy_to_host(struct boxlite_box *box, const char *box_path, const char *host_path,
+			     const struct boxlite_copy_options *o, struct boxlite_error *err);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@
 #include "base/clean.h"
 #include "base/io.h"
 #include "box/lock.h"
+#include "wire/spec.h"
 
 #define EXIT_RECORD_MAX (16 * KIB)
 #define HEALTH_RECORD_MAX (32 * KIB)
@@ -71,7 +72,8 @@ int box_look(struct home *h, const char *id, struct box_state *ret)
 	r = box_lock_held(box, "lock");
 	if (r < 0)
 		return r;
-	s.running = r == 1;
+	/* One that is locked for copies only does not run. */
+	s.running = r == 1 && faccessat(box, SPEC_COPYING_FILE, F_OK, 0) < 0;
 	if (s.running) {
 		s.has_health = read_health(box, &s.health) == 0;
 		s.again = read_record(box, &s.last) == 1 && s.last.exit.again;

@@ -60,6 +60,7 @@ static const char *verb(int phase)
 	case BOXLITE_RESOLVING: return "resolving";
 	case BOXLITE_DOWNLOADING: return "downloading";
 	case BOXLITE_CONVERTING: return "converting";
+	case BOXLITE_COPYING: return "copying";
 	default: return "waiting for another boxlite that does the same";
 	}
 }

@@ -202,7 +202,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 
 	if (r < 0)
 		return r;
-	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0, o.detach != 0 };
+	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0, o.detach != 0, false };
 	r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
 	if (r == 0)
 		r = wire_put_hello(&opening, "library");

@@ -308,6 +308,11 @@ PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 	return p->started.pid != 0;
 }
 
+bool lib_process_has_shim(const struct boxlite_process *p)
+{
+	return p->shim.pidfd >= 0;
+}
+
 void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached)
 {
 	p->start_ns = start_ns;

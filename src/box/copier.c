@@ -1,0 +1,107 @@
+#include "box/copier.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/io.h"
+#include "base/sock.h"
+
+/* Environment that it may see: what its tests turn. */
+static const char *const passed_on[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" };
+
+static int start_program(struct home *h, int control, int file, int tar, struct child *ret, struct error *err)
+{
+	auto_free char *path = NULL;
+	auto_strv struct strv env = STRV_INIT(ARRAY_SIZE(passed_on));
+	const char *const argv[] = { "boxlite-copy", NULL };
+	/* Its log would stand between an embedder's own lines; what the user must know comes over the socket. */
+	auto_fd int quiet = getenv("BOXLITE_DEBUG") ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct spawn_fd fds[4] = { { control, COPY_FD_CONTROL }, { file, COPY_FD_FILE }, { tar, COPY_FD_TAR } };
+	size_t i, nfds = 3;
+	int r = 0;
+
+	if (quiet >= 0)
+		fds[nfds++] = (struct spawn_fd){ quiet, STDERR_FILENO };
+	if (asprintf(&path, "%s/boxlite-copy", h->programs) < 0)
+		return error_nomem(err);
+	for (i = 0; r == 0 && i < ARRAY_SIZE(passed_on); i++)
+		if (getenv(passed_on[i]))
+			r = strv_addf(&env, "%s=%s", passed_on[i], getenv(passed_on[i]));
+	if (r < 0)
+		return error_nomem(err);
+	struct spawn s = {
+		.path = path,
+		.argv = argv,
+		.envp = (const char *const *)env.v,
+		.fds = fds,
+		.nfds = nfds,
+		.new_session = true, /* Ctrl-C is for the caller */
+		/* Not to be killed with the caller: it sees its end, and takes back the file that it was at. */
+	};
+	return spawn_start(&s, ret, err);
+}
+
+int copier_start(struct home *h, const struct copy_spec *s, int file, struct copier *ret, struct error *err)
+{
+	struct copier c = COPIER_NONE;
+	int control[2] = { -1, -1 }, tar[2] = { -1, -1 };
+	int r = sock_pair(control);
+
+	if (r == 0)
+		r = sock_pair(tar);
+	if (r == 0)
+		r = conn_init(&c.control, take_fd(&control[0]), 64 * KIB);
+	if (r == 0)
+		r = io_set_nonblock(tar[0], true);
+	if (r == 0)
+		r = wire_put_copy(&c.control.out, 0, s);
+	if (r < 0)
+		error_code(err, r, "cannot start boxlite-copy");
+	c.tar = take_fd(&tar[0]);
+	if (r == 0)
+		r = start_program(h, control[1], file, tar[1], &c.child, err);
+	/* It is small and fits into the socket at once. */
+	if (r == 0)
+		r = conn_write(&c.control) < 0 || conn_wants_write(&c.control)
+			    ? error_set(err, -EIO, "boxlite-copy ended at once") : 0;
+	close_fd(&control[0]);
+	close_fd(&control[1]);
+	close_fd(&tar[1]);
+	if (r < 0) {
+		copier_close(&c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void copier_dispatch(struct copier *c)
+{
+	ssize_t got = conn_read(&c->control);
+	struct frame f;
+	int r = conn_peek(&c->control, &f);
+
+	if (c->answered)
+		return;
+	if (r == 1 && f.type == FRAME_EXIT && wire_get_exit(&f, &c->exit) == 0) {
+		c->answered = true;
+	} else if (r != 0 || got < 0) {
+		c->answered = true;
+		c->exit = (struct proc_exit){ .kind = PROC_EXITED, .code = EIO, .error = "boxlite-copy ended without a word" };
+	}
+}
+
+void copier_close(struct copier *c)
+{
+	close_fd(&c->tar);
+	conn_fini(&c->control);
+	if (c->child.pidfd >= 0)
+		spawn_reap(&c->child);
+	*c = COPIER_NONE;
+}
