@@ -3,6 +3,7 @@
 
 #include "fuzz.h"
 #include "wire/boot.h"
+#include "wire/copy.h"
 #include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
@@ -13,6 +14,7 @@ static void decode(const struct frame *f)
 	struct proc_spec spec;
 	struct machine_spec machine;
 	struct timing timing;
+	struct copy_spec copy;
 	struct box_spec box;
 	struct boot_spec boot;
 	struct proc_exit e;
@@ -29,6 +31,8 @@ static void decode(const struct frame *f)
 		proc_spec_fini(&spec);
 	if (wire_get_spec(f, &box, &err) == 0)
 		box_spec_fini(&box);
+	if (wire_get_copy(f, &copy, &err) == 0)
+		copy_spec_fini(&copy);
 	if (wire_get_machine(f, &machine, &err) == 0)
 		machine_spec_fini(&machine);
 	if (wire_get_boot(f, &boot, &err) == 0)

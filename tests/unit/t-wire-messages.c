@@ -4,6 +4,7 @@
 
 #include "lib/tap.h"
 #include "wire/boot.h"
+#include "wire/copy.h"
 #include "wire/machine.h"
 #include "wire/proc.h"
 #include "wire/spec.h"
@@ -36,6 +37,30 @@ static void test_frames(void)
 	buf_fini(&b);
 	is_int(frame_put_credit(&b, 9, CHANNEL_STDIN, FRAME_WINDOW + 1), 0, "more credit than a window");
 	ok(frame_peek(&b, &f) == 1 && frame_get_credit(&f, &more) == -EBADMSG, "is refused");
+	buf_fini(&b);
+}
+
+static void test_copy(void)
+{
+	struct buf b = BUF_INIT(64 * KIB);
+	struct copy_spec s = { .op = COPY_PUT, .place = true, .leaf_is_folder = true }, got;
+	static const char nul[] = "{\"op\":\"get\",\"path\":\"2f00\"}", empty[] = "{\"op\":\"put\",\"name\":\"\"}";
+	struct frame f;
+
+	s.path = strdup("/a \xff\n\"");
+	s.leaf = strdup("x");
+	is_int(wire_put_copy(&b, 5, &s), 0, "a copy");
+	ok(frame_peek(&b, &f) == 1 && f.type == FRAME_COPY && f.stream == 5 && wire_get_copy(&f, &got, NULL) == 0 &&
+		   got.op == COPY_PUT && !strcmp(got.path, s.path) && !strcmp(got.leaf, "x") && !got.name && got.place &&
+		   got.leaf_is_folder && !got.owners && !got.follow, "comes back, with a name that is not UTF-8");
+	copy_spec_fini(&s);
+	copy_spec_fini(&got);
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_COPY, 0, 5, nul, strlen(nul)), 0, "a path with a NUL");
+	ok(frame_peek(&b, &f) == 1 && wire_get_copy(&f, &got, NULL) == -EBADMSG, "is refused");
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_COPY, 0, 5, empty, strlen(empty)), 0, "an empty name");
+	ok(frame_peek(&b, &f) == 1 && wire_get_copy(&f, &got, NULL) == -EBADMSG, "likewise");
 	buf_fini(&b);
 }
 
@@ -342,6 +367,7 @@ static void test_machine_net(void)
 int main(void)
 {
 	test_frames();
+	test_copy();
 	test_process();
 	test_machine();
 	test_timing();
