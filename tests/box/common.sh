@@ -31,11 +31,13 @@ if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -q __asan_init; then
 	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$T/san/report
 	export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$T/san/report
 	export BOXLITE_LIBEXEC=$T/libexec
-	# Not dumpable, so the leak checker may not look at it.
-	printf '#!/bin/sh\nASAN_OPTIONS=%s:detect_leaks=0 UBSAN_OPTIONS=%s exec %s\n' "$ASAN_OPTIONS" "$UBSAN_OPTIONS" \
-	  "$O/bin/boxlite-shim" > "$T/libexec/boxlite-shim"
-	ln -s "$O/bin/boxlite-image" "$O/bin/boxlite-vmm" "$T/libexec/"
-	chmod 755 "$T/libexec/boxlite-shim"
+	# One is not dumpable and the other sees no /proc, so the leak checker cannot look at them.
+	for program in boxlite-shim boxlite-copy; do
+		printf '#!/bin/sh\nASAN_OPTIONS=%s:detect_leaks=0 UBSAN_OPTIONS=%s exec %s\n' "$ASAN_OPTIONS" "$UBSAN_OPTIONS" \
+		  "$O/bin/$program" > "$T/libexec/$program"
+		chmod 755 "$T/libexec/$program"
+	done
+	ln -s "$O/bin"/boxlite-{image,vmm} "$T/libexec/"
 fi
 
 # Before the scratch folder can go, so must whoever still writes there; at the end of a test that is a failure.
@@ -87,7 +89,7 @@ with_engine() {
 		BOXLITE_QEMU=$program "$@"
 	else
 		[ -e "$libexec" ] || mkdir -p "$libexec"
-		ln -sf "${BOXLITE_LIBEXEC:-$O/bin}"/boxlite-{shim,image} "$libexec"
+		ln -sf "${BOXLITE_LIBEXEC:-$O/bin}"/boxlite-{shim,image,copy} "$libexec"
 		ln -sf "$program" "$libexec/boxlite-vmm"
 		BOXLITE_LIBEXEC=$libexec "$@"
 	fi

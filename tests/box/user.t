@@ -9,7 +9,7 @@ ok $? "make install" || { diag "$(tail -n 5 "$T/install")"; box_done; exit 1; }
 cd "$T" || exit 1
 is "$(cd root/opt/boxlite && find . ! -type d ! -path './share/man/*' | sort | xargs)" "./bin/boxlite ./include/boxlite.h \
 ./lib/libboxlite.a ./lib/libboxlite.so ./lib/libboxlite.so.0 ./lib/libboxlite.so.0.1.0 ./lib/pkgconfig/boxlite.pc \
-./libexec/boxlite/boxlite-image ./libexec/boxlite/boxlite-shim ./libexec/boxlite/boxlite-vmm \
+./libexec/boxlite/boxlite-copy ./libexec/boxlite/boxlite-image ./libexec/boxlite/boxlite-shim ./libexec/boxlite/boxlite-vmm \
 ./share/bash-completion/completions/boxlite ./share/boxlite/files ./share/boxlite/guest/initramfs \
 ./share/boxlite/guest/vmlinux ./share/fish/vendor_completions.d/boxlite.fish ./share/zsh/site-functions/_boxlite" \
   "what is installed, and where (and manual pages)"
@@ -36,6 +36,9 @@ bl load -q --name mine "$T/layout"; result 0 $'docker.io/library/mine:latest\n' 
 bl run --rm mine id -u; result 0 $'0\n' "run: root in the box"
 bl run --name kept mine sh -c 'cat /f 2>/dev/null; echo more >> /f; chown 12:34 /f; stat -c %u:%g /f; exit 6'
 result 6 $'12:34\n' "with all its ids"
+bl cp kept:/f "$T/user/f"; result 0 "" "cp out of a stopped box"
+is "$(cat "$T/user/f"; stat -c %u "$T/user/f")" "more"$'\n'"$(stat -c %u "$T/user")" "what it has written, as the user's own"
+bl cp "$T/user/f" kept:/f; result 0 "" "and into it"
 bl start -a kept; result 6 $'more\n12:34\n' "start"
 e2fsck -fn "$BOXLITE_HOME/boxes/$(box_id kept)/disk.img" > fsck 2>&1; ok $? "its disk is clean"
 "$B" run --name long mine sh -c 'echo ready; exec tail -f /etc/group' > long 2>&1 & pid=$!
