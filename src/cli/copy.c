@@ -90,6 +90,7 @@ static int copy_stream(struct copy *c, struct boxlite_box *box)
 {
 	struct boxlite_copy_stream_options o = BOXLITE_OPTIONS(boxlite_copy_stream_options);
 	int signals = cli_signal_fd(), status, r;
+	struct attach_how how;
 	struct boxlite_process *p;
 	struct boxlite_error err;
 
@@ -100,7 +101,8 @@ static int copy_stream(struct copy *c, struct boxlite_box *box)
 	r = c->into ? boxlite_box_copy_in(box, &o, &p, &err) : boxlite_box_copy_out(box, &o, &p, &err);
 	if (r < 0)
 		return cli_fail(&err);
-	status = attach_run(p, c->into, false, signals);
+	how = (struct attach_how){ .with_stdin = c->into, .signal_fd = signals };
+	status = attach_run(p, &how);
 	boxlite_process_close(p);
 	/* What is no signal is an errno, and has been told. */
 	return status > 128 || status == 0 ? status : EXIT_BOXLITE;
