@@ -400,6 +400,82 @@ int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *ud, stru
 /* Calls fn for each box, newest first. Since 0.1. */
 int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err);
 
+/* --- what boxes use ------------------------------------------------------------------------- */
+
+/*
+ * Of a box that runs, since its start; or the sum over those of a home that run. 0 also where something is not known.
+ * Times are of CPUs. What is said of the guest is what the guest says.
+ */
+struct boxlite_metrics {
+	size_t size;    /* sizeof(struct boxlite_metrics) */
+	unsigned boxes; /* that these are the figures of */
+	unsigned guests; /* of so many of them the guest has answered within a second; else its figures are missing */
+
+	/* the engine's own process on the host */
+	int pid; /* of one box */
+	uint64_t cpu_user_ns, cpu_system_ns; /* the guest's time is in the first */
+	uint64_t memory_bytes, memory_peak_bytes; /* resident */
+	uint64_t memory_private_bytes; /* of the first, without pages of files, which it may share with others */
+	uint64_t threads;
+	uint64_t read_bytes, written_bytes; /* from and to storage; not known of engine kvm unless this is root */
+	uint64_t disk_used_bytes; /* what the writable disk takes of the host's */
+
+	/* what has passed through */
+	uint64_t uptime_ns; /* of a sum: all of them */
+	uint64_t execs_started, execs_running, execs_failed; /* failed: never ran */
+	uint64_t input_bytes, output_bytes; /* of the main process and execs */
+
+	/* where the time of the start went, as in boxlite_timing; kernel: with `machine` until the box has ended */
+	uint64_t boot_setup_ns, boot_machine_ns, boot_kernel_ns, boot_agent_ns;
+
+	/* the guest */
+	uint64_t guest_memory_bytes, guest_memory_available_bytes; /* of the machine */
+	uint64_t guest_box_memory_bytes; /* of the box's processes, with the files that they keep in memory */
+	uint64_t guest_cpu_user_ns, guest_cpu_system_ns; /* of the box's processes */
+	uint64_t guest_processes; /* and threads, in the box */
+	uint64_t guest_read_bytes, guest_written_bytes; /* from and to disks, by the box's processes */
+	uint64_t guest_disk_bytes, guest_disk_used_bytes; /* of the writable disk's file system */
+	uint64_t guest_received_bytes, guest_sent_bytes; /* by network, without loopback */
+};
+
+/* What one box uses. Errors: -ENOTCONN it does not run, -EINVAL `out` says no size. Blocks, for a second if the guest
+ * does not answer. Since 0.1. */
+int boxlite_box_metrics(struct boxlite_box *box, struct boxlite_metrics *out, struct boxlite_error *err);
+
+/* The sum over the boxes of a home that run. Blocks likewise; 64 boxes are asked at once. Since 0.1. */
+int boxlite_metrics(struct boxlite *b, struct boxlite_metrics *out, struct boxlite_error *err);
+
+struct boxlite_metrics_options {
+	size_t size;
+	const char *const *boxes; /* NULL-terminated ids; NULL: all */
+	int host_only;            /* 1: guests are not asked, and nothing is waited for */
+};
+
+/* `m` is the box's at its time; all 0 but disk_used_bytes if i->running is 0. Other than 0 stops. */
+typedef int boxlite_metrics_fn(const struct boxlite_box_info *i, const struct boxlite_metrics *m, void *ud);
+
+/* Calls fn for each box that runs and, of those that were named, also for the others. Returns what it returned last.
+ * `o` may be NULL. Since 0.1. */
+int boxlite_metrics_list(struct boxlite *b, const struct boxlite_metrics_options *o, boxlite_metrics_fn *fn, void *ud,
+			 struct boxlite_error *err);
+
+/* A process (or what is left of one) in a box. */
+struct boxlite_task {
+	int pid, ppid;       /* as the box sees them; ppid 0: its parent is not in the box */
+	unsigned uid;
+	const char *user;    /* by the image's passwd file; NULL: it does not know */
+	char state;          /* a letter of ps(1): R S D Z T ... */
+	uint64_t cpu_ns, memory_bytes; /* memory: resident */
+	const char *command; /* its command line, or [name]; cut to 255 bytes, and safe to print */
+	int truncated;       /* 1: the box has more processes than are listed (1024) */
+};
+
+typedef int boxlite_task_fn(const struct boxlite_task *t, void *ud); /* other than 0 stops */
+
+/* Calls fn for each process in the box, by pid; returns what it returned last. The guest says what they are. Errors:
+ * -ENOTCONN the box does not run, -EIO its guest does not answer. Since 0.1. */
+int boxlite_box_top(struct boxlite_box *box, boxlite_task_fn *fn, void *ud, struct boxlite_error *err);
+
 /* --- processes ------------------------------------------------------------------------------ */
 
 struct boxlite_exec_options {

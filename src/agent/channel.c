@@ -36,13 +36,14 @@
 #include "base/clean.h"
 #include "base/io.h"
 #include "base/str.h"
-#include "wire/frame.h"
+#include "wire/metrics.h"
 
 #define READ_MOST (64 * KIB)
 #define DELIVER_MOST_S 5 /* for a host that does not answer; a sound one takes no time */
 #define PORT_YIELDS_MAX 100000 /* seconds of them: a port that stays closed (the console's) is an error */
 
-_Static_assert(CHANNEL_OUT_FULL + PROCS_MAX * 2 * KIB < 4 * MIB, "the last frames of all processes fit");
+/* Of the answers the longest is that to TOP, of which the host waits for one at a time. */
+_Static_assert(CHANNEL_OUT_FULL + PROCS_MAX * 2 * KIB + TOP_MAX * KIB <= 4 * MIB, "the last frames of all processes fit");
 
 /*
  * Opens the node of a port; waits (without polling) until the kernel has made it. The driver makes the node a moment

@@ -22,8 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/metrics.h"
 #include "agent/park.h"
 #include "agent/root.h"
+#include "agent/top.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -152,6 +154,8 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 	case FRAME_CLOSE:
 	case FRAME_SIGNAL:
 	case FRAME_RESIZE: return on_process(s, f, err);
+	case FRAME_METRICS: return metrics_answer(&s->channel.out);
+	case FRAME_TOP: return top_answer(&s->channel.out);
 	case FRAME_SHUTDOWN:
 		if (wire_get_shutdown(f, &grace_ms) < 0)
 			return error_set(err, -EBADMSG, "malformed SHUTDOWN");

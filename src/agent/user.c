@@ -98,6 +98,27 @@ static bool find_user(struct text passwd, struct text who, struct passwd_line *r
 	return false;
 }
 
+bool user_name(struct text passwd, uid_t uid, char *out, size_t size)
+{
+	struct passwd_line p;
+	struct text line;
+	size_t i;
+
+	while (next_part(&passwd, '\n', &line)) {
+		if (!parse_passwd(line, &p) || p.uid != uid)
+			continue;
+		if (p.name.n >= size)
+			return false;
+		for (i = 0; i < p.name.n; i++)
+			if (p.name.p[i] <= ' ' || p.name.p[i] > '~')
+				return false;
+		memcpy(out, p.name.p, p.name.n);
+		out[p.name.n] = 0;
+		return true;
+	}
+	return false;
+}
+
 struct group_line {
 	struct text name, members; /* "a,b,c" */
 	uint32_t gid;

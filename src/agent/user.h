@@ -36,6 +36,9 @@ struct text {
 int user_resolve(const char *spec, struct text passwd, struct text group, struct user *ret,
 		 struct error *err) MUST_CHECK;
 
+/* The name of the first line with that uid: false when there is none, or it does not fit or is not printable. */
+bool user_name(struct text passwd, uid_t uid, char *out, size_t size);
+
 /* user_resolve() with /etc/passwd and /etc/group of the caller's root; a missing file is empty. */
 int user_load(const char *spec, struct user *ret, struct error *err) MUST_CHECK;
 

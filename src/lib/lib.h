@@ -33,6 +33,9 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 struct timing;
 void lib_timing(const struct timing *t, uint64_t start_ns, struct boxlite_timing *out);
 
+/* Calls fn for the box of a row, as it is now. */
+int lib_describe(struct home *home, const struct db_box *row, boxlite_box_fn *fn, void *ud);
+
 /* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; the home is
  * borrowed until the process is closed. */
 int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,

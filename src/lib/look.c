@@ -90,15 +90,8 @@ static void fill_state(struct boxlite_box_info *i, const struct box_state *s, st
 	i->timing = timing;
 }
 
-struct list {
-	struct home *home;
-	boxlite_box_fn *fn;
-	void *ud;
-};
-
-static int on_box(const struct db_box *b, void *ud)
+int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, void *ud)
 {
-	const struct list *l = ud;
 	auto_buf struct buf command = BUF_INIT(4 * KIB);
 	char folder[PATH_MAX + 32];
 	struct boxlite_timing timing = BOXLITE_OPTIONS(boxlite_timing);
@@ -113,7 +106,7 @@ static int on_box(const struct db_box *b, void *ud)
 	};
 	int r;
 
-	snprintf(folder, sizeof(folder), "%s/boxes/%s", l->home->path, b->id);
+	snprintf(folder, sizeof(folder), "%s/boxes/%s", home->path, b->id);
 	info.folder = folder;
 	/* A row that cannot be read, or a folder that is going, is still a box. */
 	if (box_spec_parse(b->spec, &spec, NULL) == 0 && join_argv(&spec.main, &command) < 0)
@@ -122,12 +115,25 @@ static int on_box(const struct db_box *b, void *ud)
 	info.command = buf_str(&command);
 	if (!info.command)
 		info.command = "";
-	if (box_look(l->home, b->id, &state) < 0)
+	if (box_look(home, b->id, &state) < 0)
 		state = (struct box_state){ 0 };
 	fill_state(&info, &state, &timing);
-	r = l->fn(&info, l->ud);
+	r = fn(&info, ud);
 	box_spec_fini(&spec);
 	return r;
+}
+
+struct list {
+	struct home *home;
+	boxlite_box_fn *fn;
+	void *ud;
+};
+
+static int on_box(const struct db_box *b, void *ud)
+{
+	const struct list *l = ud;
+
+	return lib_describe(l->home, b, l->fn, l->ud);
 }
 
 PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
@@ -141,14 +147,13 @@ PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, str
 
 PUBLIC int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
 {
-	struct list l = { .home = box->home, .fn = fn, .ud = ud };
 	struct db_box row = { 0 };
 	struct error e = { 0 };
 	int r = db_box_get(box->home->db, box->row.id, &row, &e); /* it may have another name by now */
 
 	if (r < 0)
 		return lib_fail(err, &e, r);
-	r = on_box(&row, &l);
+	r = lib_describe(box->home, &row, fn, ud);
 	db_box_fini(&row);
 	return r;
 }

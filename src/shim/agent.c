@@ -60,6 +60,10 @@ static void frame_on_connection(struct shim *s, const struct frame *f)
 		else
 			life_ready(s, since_start);
 		break;
+	case FRAME_METRICS:
+	case FRAME_TOP:
+		query_from_agent(s, f);
+		break;
 	case FRAME_BYE:
 	case FRAME_FAILED:
 		if (wire_get_error(f, text) < 0)

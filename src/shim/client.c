@@ -91,6 +91,7 @@ static int start_process(struct client *c, const struct frame *f)
 		return refuse_start(c, f->stream);
 	}
 	spec.main = false;
+	s->counts.execs_started++;
 	st = stream_add(s, &spec, spec.detached);
 	r = st ? stream_own(st, c, f->stream) : -ENOMEM;
 	if (st && (r < 0 || wire_put_start(agent_queue(s), st->agent_id, &spec) < 0)) {
@@ -194,6 +195,9 @@ static int handle_frame(struct client *c, const struct frame *f)
 		return start_copy(c, f);
 	case FRAME_ATTACH:
 		return attach(c, f);
+	case FRAME_METRICS:
+	case FRAME_TOP:
+		return query_from_client(c, f);
 	case FRAME_SHUTDOWN:
 		if (wire_get_shutdown(f, &grace) < 0)
 			return -EBADMSG;

@@ -243,6 +243,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 	if (r < 0)
 		return r;
 	s->timing.at[TIMING_ENGINE] = clock_ns();
+	metrics_of_machine(s);
 	r = loop_add(&s->loop, &s->machine_watch, s->machine.pidfd, EPOLLIN, on_machine);
 	return r < 0 ? error_code(err, r, "cannot watch the machine") : 0;
 }

@@ -144,6 +144,8 @@ int main(void)
 		.report_fd = -1,
 		.vm_fd = -1,
 		.output_fd = -1,
+		.machine_proc = -1,
+		.query_watch = { .fd = -1 },
 		.agent = { .fd = -1 },
 		.early = { .max = AGENT_OUT_MAX },
 		.agent_watch = { .fd = -1 },

@@ -58,6 +58,8 @@ static void forget_machine(struct shim *s)
 	s->agent_hello = false;
 	memset(&s->timing, 0, sizeof(s->timing));
 	s->timing.at[TIMING_SHIM] = clock_ns();
+	memset(s->asked, 0, sizeof(s->asked));
+	top_list_fini(&s->top);
 	close_fd(&s->vm_fd);
 }
 

@@ -11,6 +11,7 @@
 #include "shim/qmp.h"
 #include "wire/conn.h"
 #include "wire/copy.h"
+#include "wire/metrics.h"
 #include "wire/spec.h"
 #include "wire/timing.h"
 
@@ -43,6 +44,9 @@ enum way {
 	WAY_RESTORE, /* it goes on from a template */
 };
 
+/* What the guest is asked about; see metrics.c. */
+enum query { QUERY_METRICS, QUERY_TOP, QUERIES };
+
 struct shim;
 
 struct client {
@@ -53,6 +57,7 @@ struct client {
 	bool creator; /* the control connection: its end is the owner's end */
 	bool hello;   /* the peer has said HELLO */
 	bool dropped; /* waits for clients_reap() */
+	uint64_t waits_until_ns[QUERIES]; /* for an answer; 0: it does not */
 };
 
 /* A client's part in a process. */
@@ -113,6 +118,14 @@ struct shim {
 	size_t nended; /* streams that have */
 	uint32_t next_agent_id;
 
+	struct {
+		uint64_t execs_started, execs_failed, input_bytes, output_bytes;
+	} counts;
+	bool asked[QUERIES];      /* a question is with the agent */
+	struct top_list top;      /* its answer so far */
+	struct watch query_watch; /* the time limit of those who wait */
+	int machine_proc;         /* owned; /proc/<pid> of the engine */
+
 	struct timing timing; /* stamped where it happens */
 	int report_fd;        /* owned; our end of where the engine says how far it came (wire/machine.h) */
 	int vm_fd;            /* owned; came with that, to be closed last of all */
@@ -172,6 +185,11 @@ void health_stop(struct shim *s);
 void output_open(struct shim *s);
 void output_add(struct shim *s, enum frame_channel ch, const void *data, uint32_t len);
 void output_close(struct shim *s);
+
+/* metrics.c: what the box uses, and what runs in it */
+void metrics_of_machine(struct shim *s); /* its process has just been started */
+int query_from_client(struct client *c, const struct frame *f); /* METRICS, TOP; -EBADMSG */
+void query_from_agent(struct shim *s, const struct frame *f);
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);

@@ -238,6 +238,7 @@ static void data_from_agent(struct stream *st, struct shim *s, const struct fram
 		return;
 	}
 	st->credit[ch] -= f->len;
+	s->counts.output_bytes += f->len;
 	if (st->agent_id == MAIN_STREAM)
 		output_add(s, ch, f->payload, f->len);
 	remember(st, f);
@@ -296,6 +297,7 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 		life_fail(s, "the guest broke the protocol: malformed EXIT");
 		return;
 	}
+	s->counts.execs_failed += !is_main && !st->copies && !st->is_health && e.kind != PROC_EXITED && e.kind != PROC_SIGNALLED;
 	e.again = is_main && restart_wanted(s, &e);
 	if (st->is_health)
 		health_result(s, st, &e);
@@ -363,6 +365,7 @@ static int data_from_client(struct attachment *a, struct shim *s, const struct f
 	    st->stdin_ended)
 		return -EBADMSG;
 	st->credit[CHANNEL_STDIN] -= f->len;
+	s->counts.input_bytes += f->len;
 	st->stdin_ended = f->flags & FRAME_EOF;
 	return forward(st, s, f);
 }

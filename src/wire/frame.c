@@ -122,6 +122,8 @@ const char *frame_name(uint8_t type)
 	case FRAME_SPEC: return "SPEC";
 	case FRAME_MACHINE: return "MACHINE";
 	case FRAME_TIMING: return "TIMING";
+	case FRAME_METRICS: return "METRICS";
+	case FRAME_TOP: return "TOP";
 	}
 	return "unknown";
 }

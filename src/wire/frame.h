@@ -58,6 +58,8 @@ enum frame_type {
 	FRAME_FAILED = 6,   /* either way: {error}: what went wrong; the sender closes after it */
 	FRAME_PARKED = 7,   /* agent -> shim, before HELLO, in a machine without a box: empty; it can be saved */
 	FRAME_TIMING = 8,   /* shim -> the box's owner, last of all: see wire/timing.h */
+	FRAME_METRICS = 9,  /* client -> shim -> agent, and back: what the box uses, see wire/metrics.h */
+	FRAME_TOP = 10,     /* likewise: what runs in it */
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */
