@@ -51,6 +51,8 @@ int cmd_images(const struct global *g, int argc, char **argv);
 int cmd_rmi(const struct global *g, int argc, char **argv);
 int cmd_prune(const struct global *g, int argc, char **argv);
 int cmd_inspect(const struct global *g, int argc, char **argv);
+int cmd_stats(const struct global *g, int argc, char **argv);
+int cmd_top(const struct global *g, int argc, char **argv);
 int cmd_info(const struct global *g, int argc, char **argv);
 int cmd_version(const struct global *g, int argc, char **argv);
 int cmd_doctor(const struct global *g, int argc, char **argv);

@@ -123,11 +123,7 @@ int rows_begin(struct rows *r, const char *command, const char *format, const ch
 	} else {
 		r->text = format;
 	}
-	if (!r->json)
-		return try_on_titles(r, columns);
-	if (!r->lines)
-		putchar('[');
-	return 0;
+	return r->json ? 0 : try_on_titles(r, columns);
 }
 
 static int add_json(struct rows *r, const json_t *row)
@@ -139,7 +135,7 @@ static int add_json(struct rows *r, const json_t *row)
 	if (r->lines)
 		printf("%s\n", text);
 	else
-		printf("%s\n  %s", r->n ? "," : "", text);
+		printf("%s\n  %s", r->n ? "," : "[", text);
 	free(text);
 	return 0;
 }
@@ -174,7 +170,7 @@ int rows_add(struct rows *r, json_t *row)
 int rows_end(struct rows *r)
 {
 	if (r->json && !r->lines)
-		printf("%s]\n", r->n ? "\n" : "");
+		printf("%s]\n", r->n ? "\n" : "[");
 	if (!r->failed)
 		rows_print(r, "\n");
 	strv_fini(&r->line);

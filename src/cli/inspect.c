@@ -41,6 +41,33 @@ static json_t *timing_json(const struct boxlite_timing *t)
 			 "process_ns", (json_int_t)t->process, "end_ns", (json_int_t)t->end);
 }
 
+/* Of a box that runs: as far as it has come. */
+static int on_running(const struct boxlite_box_info *i, const struct boxlite_metrics *m, void *ud)
+{
+	struct inspect *s = ud;
+	json_t *j;
+
+	if (!i->running || !m->boxes)
+		return 0;
+	j = json_pack("{s:I, s:I, s:I, s:I, s:n, s:n}", "setup_ns", (json_int_t)m->boot_setup_ns, "machine_ns",
+		      (json_int_t)m->boot_machine_ns, "kernel_ns", (json_int_t)m->boot_kernel_ns, "agent_ns",
+		      (json_int_t)m->boot_agent_ns, "process_ns", "end_ns");
+	return j ? json_object_set_new(json_object_get(s->one, "state"), "timing", j) : 0;
+}
+
+static void add_running(struct inspect *s)
+{
+	struct boxlite_metrics_options o = BOXLITE_OPTIONS(boxlite_metrics_options);
+	const char *ids[] = { json_string_value(json_object_get(s->one, "id")), NULL };
+
+	if (!ids[0] || !json_is_true(json_object_get(json_object_get(s->one, "state"), "running")))
+		return;
+	o.boxes = ids;
+	o.host_only = 1;
+	/* One that ends just now has no such figures any more. */
+	(void)boxlite_metrics_list(s->b, &o, on_running, s, NULL);
+}
+
 static json_t *health_json(const struct boxlite_box_info *i)
 {
 	if (!i->health)
@@ -169,6 +196,8 @@ static int inspect_one(struct inspect *s, const char *name, unsigned kinds)
 		if (r == 0) {
 			r = boxlite_box_info(box, on_box, s, &err);
 			boxlite_box_close(box);
+			if (r == 0)
+				add_running(s);
 		}
 	}
 	if (r == -ENOENT && (kinds & IMAGE)) {

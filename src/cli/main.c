@@ -38,6 +38,8 @@ static const struct command commands[] = {
 	{ "images", cmd_images, "images [-q] [--format FORMAT]", "list images" },
 	{ "rmi", cmd_rmi, "rmi IMAGE...", "remove images" },
 	{ "prune", cmd_prune, "prune [-f]", "remove images that no box was made from" },
+	{ "stats", cmd_stats, "stats [--no-stream] [--format FORMAT] [BOX...]", "show what boxes use, again each second" },
+	{ "top", cmd_top, "top [--format FORMAT] BOX", "list the processes in a box" },
 	{ "info", cmd_info, "info [--format json|TEMPLATE]", "say what is here: versions, boxes, images, disk, engine" },
 	{ "version", cmd_version, "version [--format json|TEMPLATE]", "print the version" },
 	{ "doctor", cmd_doctor, "doctor [--json]", "say what about this host is good or bad for boxes" },

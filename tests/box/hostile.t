@@ -67,6 +67,39 @@ like "$(cat "$T/err")" 'beyond its credit' "by name"
 "$B" rm greedy > /dev/null
 nothing_left "and nothing is left"
 
+# What is asked of it: an answer that nobody wanted ends the box, as does one that is none.
+lies metrics_unasked 'METRICS that nobody asked for' "figures that nobody asked for"
+lies top_unasked 'TOP that nobody asked for' "processes that nobody asked for"
+
+# asked SCENARIO ARG...: a box of that name is asked by a command.
+asked() {
+	"$TOP/tests/lib/fake-engine.py" "$1" > "$T/engine-$1" && chmod +x "$T/engine-$1"
+	with_engine "$T/engine-$1" "$B" run -d --name "$1" bb true > /dev/null
+	bl "${@:2}"
+}
+# says NAME PATTERN TEXT: why that box has ended.
+says() {
+	wait_stopped "$(box_id "$1")"
+	like "$("$B" inspect "$1" --format '{{.State.Error}}')" "$2" "$3"
+	"$B" rm "$1" > /dev/null
+}
+asked bad_metrics stats --no-stream --format '{{.PIDs}}' bad_metrics; result 0 $'--\n' "figures that are malformed are none"
+says bad_metrics 'METRICS that are malformed' "and end the box"
+asked twice_metrics stats --no-stream --format '{{.PIDs}}' twice_metrics; is "$ST" 0 "figures twice"
+says twice_metrics 'METRICS that nobody asked for' "end it as well"
+asked large_metrics stats --no-stream --json large_metrics
+is "$ST $(grep -o '"processes":[0-9]*' out)" '0 "processes":9223372036854775807' "any number is a number"
+bl stats --no-stream large_metrics; like "$ST $OUT" '^0 .* large_metrics .* 9223372036854775807' "also in a table"
+"$B" rm -f large_metrics > /dev/null
+for scenario in bad_top empty_top long_top; do
+	asked $scenario top $scenario; fails 125 "box [0-9a-f]* does not run" "$scenario: a list of processes that is none"
+	says $scenario 'TOP that is malformed' "ends the box"
+done
+asked whole_top top whole_top; is "$ST $(wc -l < out) $ERR" $'0 1025 There are more processes than these.\n' "the longest list"
+bl top whole_top; is "$ST" 0 "and again"
+"$B" rm -f whole_top > /dev/null
+nothing_left "nothing is left of these"
+
 # A console that never ends.
 "$TOP/tests/lib/fake-engine.py" floods > "$T/engine"
 with_engine "$T/engine" bl run --name loud bb true

@@ -12,6 +12,7 @@ import sys
 
 AGENT, CONSOLE = 5, 6  # fds of the engine, as src/shim/engine_qemu.c gives them
 HELLO, READY, BYE, FAILED, STARTED, DATA, CREDIT, EXIT = 1, 3, 5, 6, 17, 18, 19, 22
+METRICS, TOP = 9, 10
 
 
 def frame(kind, payload, stream=0, flags=0, pad=0):
@@ -125,6 +126,68 @@ def floods():
         os.write(CONSOLE, b"y\n" * 4096)
     up()
     send(exited(5))
+
+
+def on_question(kind, *answers):
+    """Waits for that frame of the host's and sends the answers."""
+    got = b""
+    while True:
+        got += os.read(AGENT, 65536)
+        while len(got) >= 12 and len(got) >= 12 + struct.unpack_from("<I", got)[0]:
+            size, what = struct.unpack_from("<IB", got)
+            got = got[12 + size:]
+            if what == kind:
+                send(*answers)
+
+
+def tasks(*pids, **more):
+    return frame(TOP, {"processes": [[pid, 0, 0, "", "S", 0, 0, "x"] for pid in pids], **more})
+
+
+def metrics_unasked():
+    up()
+    send(frame(METRICS, {}))
+
+
+def top_unasked():
+    up()
+    send(tasks(last=True))
+
+
+def bad_metrics():
+    up()
+    on_question(METRICS, frame(METRICS, {"memory_bytes": -1}))
+
+
+def twice_metrics():
+    up()
+    on_question(METRICS, frame(METRICS, {}), frame(METRICS, {}))
+
+
+def large_metrics():
+    up()
+    names = ("memory_bytes", "cpu_user_ns", "cpu_system_ns", "processes", "read_bytes", "received_bytes", "sent_bytes")
+    on_question(METRICS, frame(METRICS, {name: (1 << 63) - 1 for name in names}))
+
+
+def bad_top():
+    up()
+    on_question(TOP, tasks(0, last=True))
+
+
+def empty_top():
+    up()
+    on_question(TOP, *[tasks() for _ in range(1000)])
+
+
+def long_top():
+    up()
+    on_question(TOP, *[tasks(*range(1, 17)) for _ in range(65)])
+
+
+def whole_top():
+    up()
+    on_question(TOP, *[tasks(*range(1, 17)) for _ in range(63)], tasks(*range(1, 17), last=True, truncated=True))
 
 
 if len(sys.argv) == 3 and sys.argv[1] == "--play":
