@@ -132,6 +132,40 @@ static int fsck(int dir, const char *name)
 	return status;
 }
 
+/* Commands are short: each opens, commits once and leaves. */
+static void test_log(void)
+{
+	struct db *db, *other;
+	char home[64], path[128], id[16];
+	struct error err = { 0 };
+	struct stat st;
+	int i, r;
+
+	snprintf(home, sizeof(home), "%s/log", home_path);
+	r = mkdir(home, 0700);
+	for (i = 0; r == 0 && i < 300; i++) {
+		snprintf(id, sizeof(id), "%012x", i);
+		r = db_open(home, &db, &err);
+		if (r == 0) {
+			r = add_box(db, id, NULL, &err);
+			db_close(db);
+		}
+	}
+	is_int(r, 0, "300 boxes, made by as many processes");
+	snprintf(path, sizeof(path), "%s/boxlite.db-wal", home);
+	ok(stat(path, &st) == 0 && st.st_size < 1024 * 1024, "leave no long log");
+	ok(db_open(home, &db, &err) == 0 && db_open(home, &other, &err) == 0 &&
+		   add_box(db, "aaaaaaaaaaaa", NULL, &err) == 0 && get_box(other, "aaaaaaaaaaaa", id) == 0,
+	   "a log that two have open");
+	db_close(db);
+	is_int(get_box(other, "aaaaaaaaaaaa", id), 0, "serves the other when the first one leaves");
+	is_int(add_box(other, "bbbbbbbbbbbb", NULL, &err), 0, "who can write");
+	db_close(other);
+	is_int(db_open(home, &db, &err), 0, "and all is there");
+	is_int(get_box(db, "00000000012b", id), 0, "for the next one");
+	db_close(db);
+}
+
 static void test_disks(void)
 {
 	struct home h = { .path = home_path };
@@ -157,6 +191,7 @@ int main(void)
 {
 	if (!mkdtemp(home_path))
 		abort();
+	test_log();
 	test_open();
 	test_disks();
 	io_remove_tree_at(AT_FDCWD, home_path);
