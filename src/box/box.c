@@ -384,13 +384,37 @@ static bool has_maker(struct home *h, const char *id)
 	return box >= 0 && box_lock_held(box, "maker") == 1;
 }
 
+struct recovery {
+	struct home *h;
+	struct strv folders; /* sorted; as they were before the rows were read */
+	bool *has_row;       /* owned; of each of them */
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Whether the box has a folder, and then notes that this one has a row. */
+static bool has_folder(struct recovery *v, const char *id)
+{
+	char **at = v->folders.n ? bsearch(&id, v->folders.v, v->folders.n, sizeof(char *), by_text) : NULL;
+
+	if (!at) /* it may have been made meanwhile */
+		return faccessat(v->h->boxes_fd, id, F_OK, 0) == 0;
+	v->has_row[at - v->folders.v] = true;
+	return true;
+}
+
 /* A row without a folder: its removal was cut off. A box that was to go when it ended: its starter did not live to
  * see to it. One of those that was never started (it has no log) is wanted as long as its maker is there. */
-static int remove_ended(struct home *h, const struct db_box *b)
+static int remove_ended(const struct db_box *b, void *ud)
 {
+	struct recovery *v = ud;
+	struct home *h = v->h;
 	char log[BOX_ID_LEN + 32];
 
-	if (!b->auto_remove && faccessat(h->boxes_fd, b->id, F_OK, 0) == 0)
+	if (has_folder(v, b->id) && !b->auto_remove)
 		return 0;
 	snprintf(log, sizeof(log), "%.*s/log/shim.log", BOX_ID_LEN, b->id);
 	if (faccessat(h->boxes_fd, log, F_OK, 0) < 0 && has_maker(h, b->id))
@@ -399,24 +423,6 @@ static int remove_ended(struct home *h, const struct db_box *b)
 	if (box_remove(h, b->id, false, NULL) < 0)
 		return 0;
 	return 0;
-}
-
-struct recovery {
-	struct home *h;
-	struct strv known; /* ids that have a row, sorted once all are there */
-};
-
-static int recover_row(const struct db_box *b, void *ud)
-{
-	struct recovery *v = ud;
-	int r = strv_add(&v->known, b->id);
-
-	return r < 0 ? r : remove_ended(v->h, b);
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static bool has_row(struct home *h, const char *id)
@@ -446,26 +452,38 @@ static void remove_if_orphan(struct home *h, const char *id)
 		io_remove_tree_at(h->boxes_fd, id);
 }
 
-/* Every command begins with this: a row is read once, and a folder that has one costs no query of its own. */
-void box_recover(struct home *h)
+static int list_folders(struct recovery *v)
 {
-	int fd = openat(h->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(v->h->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	auto_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct recovery v = { .h = h, .known = STRV_INIT(BOXES_MAX) };
 	struct dirent *e;
 
-	if (!d && fd >= 0)
-		close(fd);
-	if (db_box_each(h->db, recover_row, &v, NULL) == 0 && v.known.n)
-		qsort(v.known.v, v.known.n, sizeof(char *), by_text);
-	while (d && (e = readdir(d))) {
-		const char *name = e->d_name;
-
-		if (strlen(name) != BOX_ID_LEN || !str_is_hex(name, BOX_ID_LEN))
-			continue;
-		/* One that is made meanwhile is not known; it is asked for again. */
-		if (!v.known.n || !bsearch(&name, v.known.v, v.known.n, sizeof(char *), by_text))
-			remove_if_orphan(h, name);
+	if (!d) {
+		close_fd(&fd);
+		return -ENOENT;
 	}
-	strv_fini(&v.known);
+	while (r == 0 && (e = readdir(d)))
+		if (strlen(e->d_name) == BOX_ID_LEN && str_is_hex(e->d_name, BOX_ID_LEN))
+			r = strv_add(&v->folders, e->d_name);
+	if (v->folders.n)
+		qsort(v->folders.v, v->folders.n, sizeof(char *), by_text);
+	v->has_row = calloc(v->folders.n + 1, sizeof(*v->has_row));
+	return r < 0 || !v->has_row ? -ENOMEM : 0;
+}
+
+/* Every command begins with this: of a box that is in order it costs its share of two lists, and no call of its own. */
+void box_recover(struct home *h)
+{
+	struct recovery v = { .h = h, .folders = STRV_INIT(BOXES_MAX) };
+	size_t i;
+
+	if (list_folders(&v) == 0) {
+		(void)db_box_each_id(h->db, remove_ended, &v, NULL);
+		/* Those without a row are asked for again: one may have got it meanwhile. */
+		for (i = 0; i < v.folders.n; i++)
+			if (!v.has_row[i])
+				remove_if_orphan(h, v.folders.v[i]);
+	}
+	free(v.has_row);
+	strv_fini(&v.folders);
 }

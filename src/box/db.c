@@ -440,17 +440,27 @@ int db_box_delete(struct db *db, const char *id, struct error *err)
 	return run(db, st, err);
 }
 
-int db_box_each(struct db *db, db_box_fn *fn, void *ud, struct error *err)
+static int read_id(sqlite3_stmt *st, struct db_box *ret, struct error *err)
+{
+	bool nomem = false;
+
+	*ret = (struct db_box){ .id = column(st, 0, &nomem), .auto_remove = sqlite3_column_int(st, 1) != 0 };
+	return nomem ? error_nomem(err) : 0;
+}
+
+typedef int read_fn(sqlite3_stmt *st, struct db_box *ret, struct error *err);
+
+static int each_box(struct db *db, const char *sql, read_fn *read, db_box_fn *fn, void *ud, struct error *err)
 {
 	sqlite3_stmt *st;
-	int rc = SQLITE_ROW, r = prepare(db, "SELECT " BOX_COLUMNS " FROM boxes ORDER BY created_at DESC, id", &st, err);
+	int rc = SQLITE_ROW, r = prepare(db, sql, &st, err);
 
 	if (r < 0)
 		return r;
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct db_box b = { 0 };
 
-		r = read_box(st, &b, err);
+		r = read(st, &b, err);
 		if (r == 0)
 			r = fn(&b, ud);
 		db_box_fini(&b);
@@ -459,4 +469,14 @@ int db_box_each(struct db *db, db_box_fn *fn, void *ud, struct error *err)
 		r = fail(db, rc, err);
 	sqlite3_finalize(st);
 	return r;
+}
+
+int db_box_each(struct db *db, db_box_fn *fn, void *ud, struct error *err)
+{
+	return each_box(db, "SELECT " BOX_COLUMNS " FROM boxes ORDER BY created_at DESC, id", read_box, fn, ud, err);
+}
+
+int db_box_each_id(struct db *db, db_box_fn *fn, void *ud, struct error *err)
+{
+	return each_box(db, "SELECT id, auto_remove FROM boxes", read_id, fn, ud, err);
 }

@@ -217,7 +217,7 @@ static void write_exit_record(struct shim *s, const struct proc_exit *e)
 	char *text;
 	int r = -ENOMEM;
 
-	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
+	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	if (text)
 		r = io_write_file_at(s->box_fd, "exit.json", text, strlen(text), 0600);
 	free(text);
