@@ -259,7 +259,7 @@ static int run(struct stats *s)
 		s->quiet = true;
 		r = look(s);
 		s->quiet = false;
-		if (r || !wait_for_next(cancel))
+		if (r || (s->nsamples && !wait_for_next(cancel)))
 			return r ? r : EXIT_INTERRUPTED;
 		return show(s, false);
 	}

@@ -55,6 +55,19 @@ timeout -s INT 2.7 "$B" stats --format '{{.Name}} {{.CPUPerc}}' spins > out; is 
 like "$(cat out)" $'^spins --\nspins [0-9.]+%\nspins [0-9.]+%' "each second, with CPU from the second time on"
 timeout 20 "$B" stats | head -n1 > out; is "$(wc -l < out)" 1 "until nobody reads it"
 
+"$TOP/tests/lib/pty-drive.py" 'expect:spins  --' 'expect:spins  [0-9.]+%' 'send:\x03' -- "$B" stats spins > screen 2> modes
+is "$?" 0 "on a terminal: Ctrl-C is its end"
+is "$(grep -ac $'\e\\[H' screen)" "$(grep -ac 'BOX ID' screen)" "each table takes the place of the one before"
+ok $(($(grep -ac 'BOX ID' screen) < 2)) "of which there were two or more"
+
+# --- by a program ------------------------------------------------------------------------------------------------
+if [ "${V:-release}" = release ]; then # under a sanitizer it would need its run time, too
+	${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests/lib/embed-metrics.c" -o embed \
+	  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+	is "$? $(cat log)" "0 " "a program that looks at boxes"
+	is "$(timeout 60 ./embed spins off 2>&1)" "one host guest sum more list host-only shorter no-size off top no-top info " "sees all of it"
+fi
+
 # --- top -------------------------------------------------------------------------------------------------------
 "$B" exec -u web sleeps sh -c 'sleep 500; true' & web=$!
 runs_web() { "$B" top sleeps | grep -q 'sleep 500$'; }
