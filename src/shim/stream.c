@@ -297,7 +297,8 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 		life_fail(s, "the guest broke the protocol: malformed EXIT");
 		return;
 	}
-	s->counts.execs_failed += !is_main && !st->copies && !st->is_health && e.kind != PROC_EXITED && e.kind != PROC_SIGNALLED;
+	if (!is_main && !st->copies && !st->is_health && e.kind != PROC_EXITED && e.kind != PROC_SIGNALLED)
+		s->counts.execs_failed++;
 	e.again = is_main && restart_wanted(s, &e);
 	if (st->is_health)
 		health_result(s, st, &e);
