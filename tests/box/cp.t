@@ -41,6 +41,12 @@ head -c 20000000 /dev/urandom > noise
 bl cp noise box:/tmp/noise; bl cp box:/tmp/noise noise2; cmp noise noise2; ok $? "20 MB of noise"
 bl cp $'src/sub/bad \xff\xfe utf-8' box:/tmp/; bl cp $'box:/tmp/bad \xff\xfe utf-8' name; is "$ST$ERR$(cat name)" "0b" "a name that is not UTF-8"
 
+"$TOP/tests/lib/pty-drive.py" -- "$B" cp noise box:/tmp/noise > screen 2> modes; st=$?
+like "$st $(cat screen)" '^0 .*noise: copying .*copied 20.0MB in [0-9.]+ s' "a terminal shows how far it is"
+"$TOP/tests/lib/pty-drive.py" -- "$B" cp -q noise box:/tmp/noise > screen 2> modes; is "$?$(cat screen)" 0 "unless it is to be quiet"
+"$TOP/tests/lib/pty-drive.py" -- "$B" cp box:/tmp/noise - > screen 2> modes; st=$?
+like "$st $(cat screen)" '^125 boxlite: a tar archive is not for a terminal' "and gets no archive"
+
 # --- where it goes ----------------------------------------------------------------------------------------------
 mkdir d; echo 1 > d/f; echo 2 > g
 in_box 'mkdir /w /w/there; echo old > /w/file; ln -s there /w/link; ln -s nothing /w/soon; ln -s /w/there /abs'
