@@ -63,7 +63,6 @@ static int copy_paths(struct copy *c, struct boxlite_box *box, const char *shown
 	char size[24];
 	int r;
 
-	c->o.cancel_fd = cli_cancel_fd();
 	c->o.progress = on_progress;
 	c->o.warn = on_warning;
 	c->o.ud = c;
@@ -113,14 +112,19 @@ static int copy_files(struct copy *c, const struct global *g, const char *shown)
 	struct boxlite_error err;
 	struct boxlite_box *box;
 	struct boxlite *b;
-	int r = cli_open(g, &b);
+	bool stream = str_eq(c->outside, "-");
+	int r;
 
+	/* From the start: a signal that comes before the copy ends it, too. */
+	if (!stream)
+		c->o.cancel_fd = cli_cancel_fd();
+	r = cli_open(g, &b);
 	if (r)
 		return r;
 	if (boxlite_box_open(b, c->box, &box, &err) < 0) {
 		r = cli_fail(&err);
 	} else {
-		r = str_eq(c->outside, "-") ? copy_stream(c, box) : copy_paths(c, box, shown);
+		r = stream ? copy_stream(c, box) : copy_paths(c, box, shown);
 		boxlite_box_close(box);
 	}
 	boxlite_close(b);
