@@ -68,6 +68,10 @@ unlike "$OUT" 'socket|anon_inode|vport' "without a file of the agent"
 bl stop -t 60 idle; result 0 $'idle\n' "it ends when it is asked to"
 is "$(box_status idle)" "exited 0" "with status 0"
 bl exec idle cat /tmp/kept; result 0 $'words\n' "and starts again"
+bl exec idle sh -c 'for i in 1 2 3; do : > /tmp/now$i; done; touch -d "2100-01-02 03:04:05" /tmp/late'
+bl stop -t 60 idle
+bl exec idle sh -c 'date -u -r /tmp/late "+%F %T"; stat -c %y /tmp/now? | grep -cv "[.]000000000"'
+result 0 $'2100-01-02 03:04:05\n3\n' "times keep their fractions, and go beyond 2038"
 bl kill -s INT idle; "$B" wait idle > waited; is "$(cat waited)" 0 "SIGINT ends it, too"
 bl rm idle; result 0 $'idle\n' "rm"
 bl create --name img --image-command bb; is "$ST" 0 "--image-command"
