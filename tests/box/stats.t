@@ -51,8 +51,11 @@ like "$OUT" "$spins  spins +[0-9.]+% +[0-9.]+MB / 268MB +[0-9.]+% +[0-9.]+MB +0B
 bl stats --no-stream --format '{{.Name}} {{.PIDs}}' spins off; result 0 $'spins 1\noff --\n' "those that are named, also one that does not run"
 bl stats --no-stream nothere; fails 125 "no box is called 'nothere'" "or one that is not there"
 bl stats --format '{{.Nope}}'; fails 125 "there is no field 'Nope'" "a field that is not there"
-timeout -s INT 2.7 "$B" stats --format '{{.Name}} {{.CPUPerc}}' spins > out; is "$?" 124 "without --no-stream it goes on"
-like "$(cat out)" $'^spins --\nspins [0-9.]+%\nspins [0-9.]+%' "each second, with CPU from the second time on"
+env --default-signal=INT "$B" stats --format '{{.Name}} {{.CPUPerc}}' spins > lines & stats=$!
+three_lines() { [ "$(wc -l < lines)" -ge 3 ]; }
+wait_for three_lines; is "$?" 0 "without --no-stream it goes on"
+kill -INT $stats; wait $stats; is "$?" 0 "until it is told to stop"
+like "$(cat lines)" $'^spins --\nspins [0-9.]+%\nspins [0-9.]+%' "with CPU from the second time on"
 timeout 20 "$B" stats | head -n1 > out; is "$(wc -l < out)" 1 "until nobody reads it"
 
 "$TOP/tests/lib/pty-drive.py" 'expect:spins  --' 'expect:spins  [0-9.]+%' 'send:\x03' -- "$B" stats spins > screen 2> modes
