@@ -17,7 +17,7 @@ wait_for grep -qs done "$BOXLITE_HOME/boxes/$sleeps/log/output.log"
 for i in 1 2; do "$B" exec sleeps true; done
 "$B" exec sleeps no-such-program 2> /dev/null
 echo input | "$B" exec -i sleeps cat > /dev/null
-"$B" exec -d sleeps sleep 1000 2> /dev/null || { "$B" exec sleeps sleep 1000 & exec=$!; }
+"$B" exec -d sleeps sleep 1000 > /dev/null
 running_exec() { [ "$("$B" top sleeps | grep -c 'sleep 1000')" = 2 ]; }
 wait_for running_exec
 
@@ -108,7 +108,7 @@ wait_for answers; is "$?" 0 "when it goes on, it answers again"
 bl top spins; is "$ST" 0 "to both"
 
 "$B" rm -f spins sleeps off > /dev/null
-wait $exec $web $odd $many 2> /dev/null
+wait $web $odd $many 2> /dev/null
 bl stats --no-stream --format '{{.Name}}'; result 0 "" "no box, no line"
 nothing_left "nothing is left"
 box_done
