@@ -260,6 +260,14 @@ struct boxlite_box_options {
 int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
 		       struct boxlite_error *err);
 
+/*
+ * The box of the name in `o`, made if there is none; *created (may be NULL) is 1 if it was. One that is there is
+ * taken as it is, whatever else `o` says. Any number of programs may ask at once: all get the same.
+ * Errors: -EINVAL no name, and those of boxlite_box_create(). Since 0.1.
+ */
+int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
+			      int *created, struct boxlite_error *err);
+
 /* Finds a box by id, unique prefix of one, or name. Errors: -ENOENT, -ENOTUNIQ. Since 0.1. */
 int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct boxlite_box **out,
 		     struct boxlite_error *err);
@@ -475,6 +483,38 @@ typedef int boxlite_task_fn(const struct boxlite_task *t, void *ud); /* other th
 /* Calls fn for each process in the box, by pid; returns what it returned last. The guest says what they are. Errors:
  * -ENOTCONN the box does not run, -EIO its guest does not answer. Since 0.1. */
 int boxlite_box_top(struct boxlite_box *box, boxlite_task_fn *fn, void *ud, struct boxlite_error *err);
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+/*
+ * What has happened in a home, whoever did it: of type "box" create, start, stop (somebody wants its end), kill
+ * (`signal`), die (`status`), restart (by its policy), health (`detail`: its new health), exec_start, exec_die (`exec`,
+ * `status`), rename, remove; of type "image" pull, load, remove. More may come. The last 2 MiB of them at least are
+ * kept.
+ */
+struct boxlite_event {
+	int64_t time_ns;          /* since 1970 */
+	const char *type, *action;
+	const char *id;           /* of the box; of an image its reference */
+	const char *name, *image; /* of the box; NULL: none, or not known */
+	unsigned exec;            /* 0: not about one */
+	int status;               /* -1: none */
+	int signal;               /* 0: none */
+	const char *detail;       /* NULL: none */
+};
+
+typedef int boxlite_event_fn(const struct boxlite_event *e, void *ud); /* other than 0 stops */
+
+struct boxlite_events_options {
+	size_t size;
+	int64_t since_ns, until_ns; /* those at or after the one and before the other; 0: all */
+	int follow;                 /* 1: then waits for more, until until_ns if there is one */
+	int cancel_fd;              /* an fd whose readability cancels (-ECANCELED); 0 or -1: none */
+};
+
+/* Calls fn for each event; returns what it returned last. `o` may be NULL. Blocks with `follow`. Since 0.1. */
+int boxlite_events(struct boxlite *b, const struct boxlite_events_options *o, boxlite_event_fn *fn, void *ud,
+		   struct boxlite_error *err);
 
 /* --- processes ------------------------------------------------------------------------------ */
 

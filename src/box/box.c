@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/sock.h"
 #include "box/disk.h"
+#include "box/events.h"
 #include "box/image.h"
 #include "box/lock.h"
 #include "box/merge.h"
@@ -153,9 +154,21 @@ static int check_name(const char *name, struct error *err)
 
 int box_rename(struct home *h, const char *id, const char *name, struct error *err)
 {
+	struct event e = { .type = "box", .action = "rename", .id = id, .name = name, .status = EVENT_NO_STATUS };
 	int r = check_name(name, err);
 
-	return r < 0 ? r : db_box_rename(h->db, id, name, err);
+	if (r == 0)
+		r = db_box_rename(h->db, id, name, err);
+	if (r == 0)
+		events_say(h, &e);
+	return r;
+}
+
+/* What a box is called, for an event about it. */
+static void say_of(struct home *h, const char *action, const struct db_box *b)
+{
+	events_say(h, &(struct event){ .type = "box", .action = action, .id = b->id, .name = b->name, .image = b->image,
+				       .status = EVENT_NO_STATUS });
 }
 
 int box_create(struct home *h, const struct box_request *q, struct db_box *ret, int *ret_maker, struct error *err)
@@ -192,6 +205,7 @@ int box_create(struct home *h, const struct box_request *q, struct db_box *ret, 
 		db_box_fini(&row);
 		return r;
 	}
+	say_of(h, "create", &row);
 	*ret = row;
 	*ret_maker = take_fd(&maker);
 	return 0;
@@ -347,6 +361,19 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err)
 	return r < 0 ? r : 0;
 }
 
+/* Of two that remove a box at once, one says so. */
+static int delete_row(struct home *h, const char *id, struct error *err)
+{
+	struct db_box row = { 0 };
+	bool was = db_box_get(h->db, id, &row, NULL) == 0;
+	int r = db_box_delete(h->db, id, err);
+
+	if (r == 0 && was)
+		say_of(h, "remove", &row);
+	db_box_fini(&row);
+	return r;
+}
+
 int box_remove(struct home *h, const char *id, bool force, struct error *err)
 {
 	auto_fd int box = open_box(h, id), lock = -1;
@@ -371,7 +398,7 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 		if (r < 0)
 			return error_code(err, r, "cannot remove the files of box %s", id);
 	}
-	return db_box_delete(h->db, id, err);
+	return delete_row(h, id, err);
 }
 
 /* --- recovery ------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "box/events.h"
 #include "box/image.h"
 
 #define NAMES_MAX 1000000
@@ -116,6 +117,16 @@ static int find_user(const struct db_box *b, void *ud)
 	return 0;
 }
 
+static int forget_image(struct home *h, const char *reference, struct error *err)
+{
+	int r = db_image_delete(h->db, reference, err);
+
+	if (r == 0)
+		events_say(h, &(struct event){ .type = "image", .action = "remove", .id = reference,
+					       .status = EVENT_NO_STATUS });
+	return r;
+}
+
 int image_remove(struct home *h, const char *reference, struct error *err)
 {
 	struct db_image i = DB_IMAGE_INIT;
@@ -132,7 +143,7 @@ int image_remove(struct home *h, const char *reference, struct error *err)
 		r = error_set(err, -EBUSY, "box %s was made from %s: remove it first: boxlite rm %s", u.id,
 			      i.reference, u.id);
 	if (r == 0)
-		r = db_image_delete(h->db, i.reference, err);
+		r = forget_image(h, i.reference, err);
 	if (r == 0)
 		r = collect(h, false, &freed, err);
 	db_image_fini(&i);
@@ -166,7 +177,7 @@ int image_prune(struct home *h, uint64_t *ret_freed, struct error *err)
 		return lock;
 	r = db_image_each(h->db, doom_if_unused, &d, err);
 	for (i = 0; r == 0 && i < d.references.n; i++)
-		r = db_image_delete(h->db, d.references.v[i], err);
+		r = forget_image(h, d.references.v[i], err);
 	if (r == 0)
 		r = collect(h, true, &freed, err);
 	strv_fini(&d.references);

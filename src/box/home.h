@@ -7,6 +7,7 @@
  *   images/                  boxlite-image's store; gc.lock: shared while an image is added or a box
  *                            created, exclusive while files are removed
  *   templates/               formatted, empty disks, one per size; machines that have booted (box/template.h)
+ *   events.log               what happened (wire/event.h)
  *   boxes/<id>/              disk.img, run/, log/, exit.json, lock
  */
 #ifndef BOX_HOME_H

@@ -14,12 +14,13 @@
 #include "box/box.h"
 #include "box/clock.h"
 #include "box/engine.h"
+#include "box/events.h"
 #include "box/lock.h"
 #include "box/template.h"
 #include "wire/health.h"
 
 struct parts {
-	int box, lock, kernel, initrd, image, disk, template, kvm, log;
+	int box, lock, kernel, initrd, image, disk, template, kvm, log, events;
 };
 
 static void close_parts(struct parts *p)
@@ -33,6 +34,7 @@ static void close_parts(struct parts *p)
 	close_fd(&p->template);
 	close_fd(&p->kvm);
 	close_fd(&p->log);
+	close_fd(&p->events);
 }
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
@@ -115,6 +117,8 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 		ret->detached = true; /* the last copy's end is its end, whoever began it */
 		ret->keep_disk = true;
 	}
+	ret->name = b->name ? strdup(b->name) : NULL; /* without memory for them its events have none */
+	ret->image = strdup(b->image);
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
@@ -127,7 +131,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	auto_free char *path = NULL;
 	/* No box in argv: a process list tells nothing. */
 	const char *const argv[] = { "boxlite-shim", NULL };
-	struct spawn_fd fds[10] = {
+	struct spawn_fd fds[11] = {
 		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
 		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
@@ -137,6 +141,8 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 
 	if (p->template >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ p->template, SHIM_FD_TEMPLATE };
+	if (p->events >= 0)
+		fds[s.nfds++] = (struct spawn_fd){ p->events, SHIM_FD_EVENTS };
 	if (p->kvm >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ p->kvm, SHIM_FD_KVM };
 	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
@@ -148,7 +154,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
-	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1 };
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
@@ -170,6 +176,7 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 		if (r < 0)
 			error_code(err, r, "cannot describe box %s", b->id);
 	}
+	p.events = events_open(h); /* if it cannot be, the box runs even so */
 	if (r == 0)
 		r = spawn_shim(h, &p, pair[1], ret_shim, err);
 	close_fd(&pair[1]);

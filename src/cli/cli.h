@@ -41,6 +41,7 @@ int cmd_rename(const struct global *g, int argc, char **argv);
 int cmd_logs(const struct global *g, int argc, char **argv);
 int cmd_start(const struct global *g, int argc, char **argv);
 int cmd_attach(const struct global *g, int argc, char **argv);
+int cmd_events(const struct global *g, int argc, char **argv);
 int cmd_exec(const struct global *g, int argc, char **argv);
 int cmd_cp(const struct global *g, int argc, char **argv);
 int cmd_ps(const struct global *g, int argc, char **argv);
@@ -113,6 +114,9 @@ void logs_print(const char *folder);
 int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
 const char *table_state(const struct boxlite_box_info *i); /* "created", "running", "restarting", "exited", "failed" */
 const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
+int64_t table_now_ns(void); /* since 1970 */
+/* "2026-11-27T10:00:00Z", seconds since 1970, or an age (base/str.h): since 1970. False: none of these. */
+bool table_time(const char *text, int64_t *ret_ns);
 void table_age(int64_t when, char out[32]);              /* "3 hours ago" */
 void table_span(int64_t seconds, char out[32]);          /* "3 hours" */
 void json_print_string(const char *text);                /* with quotes; "null" for NULL */

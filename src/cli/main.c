@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{ "ls", cmd_ps, NULL, NULL },
 	{ "list", cmd_ps, NULL, NULL },
 	{ "inspect", cmd_inspect, "inspect [OPTIONS] BOX|IMAGE...", "print all that is known of boxes and images" },
+	{ "events", cmd_events, "events [OPTIONS]", "print what happens to boxes and images, as it happens" },
 	{ "rm", cmd_rm, "rm [-f] BOX...", "remove boxes and their disks" },
 	{ "pull", cmd_pull, "pull [-q] [--plain-http] IMAGE...", "fetch images from a registry" },
 	{ "load", cmd_load, "load [-q] [--name NAME] [PATH]", "add images from an OCI layout or a docker save tar" },

@@ -22,14 +22,6 @@ static const char logs_help[] =
 	"  -t, --timestamps     before each line, when it began\n"
 	"  --since TIME         nothing before: 2026-11-27T10:00:00Z, seconds since 1970, or an age such as 90s, 5m, 2h\n";
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * NS + now.tv_nsec;
-}
-
 static void print_time(FILE *to, int64_t ns)
 {
 	time_t seconds = (time_t)(ns / NS);
@@ -59,41 +51,6 @@ static int print_entry(const struct boxlite_log_entry *e, void *ud)
 	fwrite(p, 1, (size_t)(end - p), to);
 	fflush(to);
 	return ferror(to) ? -EPIPE : 0;
-}
-
-static bool parse_age(const char *text, int64_t *ret_ns)
-{
-	static const struct {
-		char unit;
-		int64_t seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	char *end;
-	long n = strtol(text, &end, 10);
-	size_t i;
-
-	for (i = 0; end != text && n >= 0 && n < 1000000 && i < sizeof(units) / sizeof(units[0]); i++)
-		if (*end == units[i].unit && !end[1]) {
-			*ret_ns = now_ns() - n * units[i].seconds * NS;
-			return true;
-		}
-	return false;
-}
-
-static bool parse_time(const char *text, int64_t *ret_ns)
-{
-	struct tm tm = { 0 };
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	uint64_t seconds;
-
-	if (rest && (str_eq(rest, "Z") || !*rest)) {
-		*ret_ns = (int64_t)timegm(&tm) * NS;
-		return true;
-	}
-	if (str_parse_u64(text, INT64_MAX / NS, &seconds) == 0) {
-		*ret_ns = (int64_t)seconds * NS;
-		return true;
-	}
-	return parse_age(text, ret_ns);
 }
 
 static int print_logs(const struct global *g, const char *name, struct boxlite_logs_options *q, struct output *o)
@@ -141,10 +98,10 @@ int cmd_logs(const struct global *g, int argc, char **argv)
 				return cli_usage("logs", "'%s' is not a number of lines", optarg);
 			q.tail = (long)n;
 			if (n == 0) /* what is there by now is not wanted */
-				q.since_ns = now_ns();
+				q.since_ns = table_now_ns();
 			break;
 		case 's':
-			if (!parse_time(optarg, &q.since_ns))
+			if (!table_time(optarg, &q.since_ns))
 				return cli_usage("logs", "'%s' is not a time", optarg);
 			break;
 		case 'h': return cli_help("logs", logs_help);

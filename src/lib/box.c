@@ -131,6 +131,48 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
 
+/* A box of just that name; no id is meant. */
+static int find_name(struct boxlite *b, const char *name, struct db_box *ret, struct error *err)
+{
+	int r = db_box_get(b->home->db, name, ret, err);
+
+	if (r == 0 && !(ret->name && str_eq(ret->name, name))) {
+		db_box_fini(ret);
+		r = -ENOENT;
+	}
+	return r == -ENOTUNIQ ? -ENOENT : r;
+}
+
+PUBLIC int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box_options *opts, struct boxlite_box **out,
+				     int *created, struct boxlite_error *err)
+{
+	struct boxlite_box_options o;
+	struct db_box row = { 0 };
+	struct error e = { 0 };
+	int r = lib_copy_options(&o, sizeof(o), opts, err);
+
+	if (r < 0)
+		return r;
+	if (!o.name) {
+		error_set(&e, -EINVAL, "no name was given");
+		return lib_fail(err, &e, -EINVAL);
+	}
+	/* Another one may make it, or remove it, in between; who makes it last has it. */
+	do {
+		r = find_name(b, o.name, &row, &e);
+		if (r == 0 && created)
+			*created = 0;
+		if (r == 0)
+			r = wrap(b, &row, out, &e);
+		if (r != -ENOENT)
+			return r < 0 ? lib_fail(err, &e, r) : 0;
+		r = boxlite_box_create(b, &o, out, err);
+	} while (r == -EEXIST);
+	if (r == 0 && created)
+		*created = 1;
+	return r;
+}
+
 PUBLIC int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct boxlite_box **out,
 			    struct boxlite_error *err)
 {

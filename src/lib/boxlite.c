@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "box/events.h"
+
 int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback)
 {
 	int code = err->code ? err->code : code_fallback;
@@ -48,6 +50,7 @@ PUBLIC int boxlite_open(const char *home, struct boxlite **out, struct boxlite_e
 		return lib_fail(err, &e, r);
 	}
 	box_recover(b->home);
+	events_trim(b->home);
 	*out = b;
 	return 0;
 }

@@ -8,12 +8,15 @@
 
 #include "base/io.h"
 #include "box/dockercfg.h"
+#include "box/events.h"
 #include "lib/lib.h"
 
 #define CONFIG_MAX MIB
 
 struct report {
 	const struct boxlite_pull_options *o;
+	struct home *home;
+	const char *action; /* "pull", "load" */
 };
 
 static void describe(const struct db_image *i, struct boxlite_image_info *out)
@@ -49,6 +52,8 @@ static void on_added(const struct db_image *i, void *ud)
 	const struct report *rep = ud;
 	struct boxlite_image_info info;
 
+	events_say(rep->home, &(struct event){ .type = "image", .action = rep->action, .id = i->reference,
+					       .status = EVENT_NO_STATUS });
 	describe(i, &info);
 	if (rep->o->image)
 		rep->o->image(&info, rep->o->ud);
@@ -116,7 +121,7 @@ static int fill_credentials(struct image_request *q, const struct image_ref *ref
 static int run(struct boxlite *b, struct image_request *q, int source_fd, const struct boxlite_pull_options *o,
 	       struct error *err)
 {
-	struct report rep = { .o = o };
+	struct report rep = { .o = o, .home = b->home, .action = q->op == IMAGE_PULL ? "pull" : "load" };
 	struct image_job job = {
 		.progress = on_progress,
 		.added = on_added,

@@ -140,7 +140,10 @@ PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, str
 {
 	struct list l = { .home = b->home, .fn = fn, .ud = ud };
 	struct error e = { 0 };
-	int r = db_box_each(b->home->db, on_box, &l, &e);
+	int r;
+
+	home_reap(b->home);
+	r = db_box_each(b->home->db, on_box, &l, &e);
 
 	return r < 0 ? lib_fail(err, &e, r) : r;
 }

@@ -170,8 +170,10 @@ static int signal_main(struct stream *st, struct shim *s, const struct frame *f)
 {
 	int signo, stop = s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM;
 
-	if (wire_get_signal(f, &signo) == 0 && (signo == SIGKILL || signo == stop))
-		s->stop_asked = true;
+	if (wire_get_signal(f, &signo) == 0) {
+		s->stop_asked = s->stop_asked || signo == SIGKILL || signo == stop;
+		events_signal(s, signo);
+	}
 	return stream_signal(st, s, f);
 }
 

@@ -99,6 +99,7 @@ void health_result(struct shim *s, struct stream *st, const struct proc_exit *e)
 {
 	struct health *h = s->health;
 	const struct box_health *c = &s->spec.health;
+	enum health_status before = h->state.health;
 	bool well = e->kind == PROC_EXITED && e->code == 0;
 	bool grace = clock_ns() - h->since_ns < (uint64_t)c->start_period_ms * 1000000;
 
@@ -115,6 +116,8 @@ void health_result(struct shim *s, struct stream *st, const struct proc_exit *e)
 		if (h->state.failing >= c->retries)
 			h->state.health = HEALTH_UNHEALTHY;
 	}
+	if (h->state.health != before)
+		events_action(s, "health", health_name(h->state.health));
 	publish(s);
 	loop_timer_set(h->timer.fd, c->interval_ms);
 }

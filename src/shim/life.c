@@ -109,6 +109,8 @@ void life_stop(struct shim *s, uint32_t grace_ms)
 
 void life_stop_for_good(struct shim *s, uint32_t grace_ms)
 {
+	if (!s->stop_asked && !s->main_ended && s->life != LIFE_DONE)
+		events_action(s, "stop", NULL);
 	s->stop_asked = true;
 	if (s->life == LIFE_RESTING)
 		finish(s, &s->last_end);
@@ -287,6 +289,7 @@ void life_machine_ended(struct shim *s)
 	e.again = restart_wanted(s, &e);
 	if (!s->spec.no_main) /* how it ended is what it was */
 		write_exit_record(s, &e);
+	events_ended(s, &e);
 	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
 	if (s->main_ended)
 		of_execs = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };

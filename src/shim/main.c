@@ -22,6 +22,7 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -126,6 +127,7 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	if (!s->engine)
 		return -EINVAL;
 	output_open(s);
+	s->has_events = fcntl(SHIM_FD_EVENTS, F_GETFD) >= 0;
 	if (add_main_stream(s, creator) < 0)
 		return error_nomem(err);
 	return machine_start(s, err);

@@ -133,6 +133,7 @@ struct shim {
 	int output_fd;         /* owned; the log of the main process's output, -1: none */
 	uint64_t output_bytes; /* in it */
 	bool output_lost;      /* some could not be written */
+	bool has_events;       /* SHIM_FD_EVENTS is open */
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
 	uint32_t grace_ms; /* of LIFE_STOPPING */
@@ -180,6 +181,12 @@ void restart_now(struct shim *s);
 void health_start(struct shim *s); /* the main process runs */
 void health_result(struct shim *s, struct stream *st, const struct proc_exit *e); /* st: that of the command */
 void health_stop(struct shim *s);
+
+/* events.c */
+void events_action(struct shim *s, const char *action, const char *detail); /* detail may be NULL */
+void events_signal(struct shim *s, int signo);
+void events_ended(struct shim *s, const struct proc_exit *e); /* the main process, or the machine without it */
+void events_exec(struct shim *s, const struct stream *st, const struct proc_exit *e); /* e NULL: it runs */
 
 /* output.c: the log of the main process's output */
 void output_open(struct shim *s);

@@ -277,8 +277,11 @@ static void started_from_agent(struct stream *st, struct shim *s, const struct f
 		return;
 	}
 	st->started.pid = said.pid;
-	if (st->agent_id == MAIN_STREAM)
+	events_exec(s, st, NULL);
+	if (st->agent_id == MAIN_STREAM) {
+		events_action(s, s->restarts ? "restart" : "start", NULL);
 		health_start(s);
+	}
 	if (st->agent_id == MAIN_STREAM && !s->timing.at[TIMING_MAIN])
 		s->timing.at[TIMING_MAIN] = clock_ns();
 	for (a = st->attachments; a; a = next) {
@@ -300,6 +303,7 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 	if (!is_main && !st->copies && !st->is_health && e.kind != PROC_EXITED && e.kind != PROC_SIGNALLED)
 		s->counts.execs_failed++;
 	e.again = is_main && restart_wanted(s, &e);
+	events_exec(s, st, &e);
 	if (st->is_health)
 		health_result(s, st, &e);
 	stream_end(st, s, &e);

@@ -11,6 +11,8 @@ void box_spec_fini(struct box_spec *s)
 	strv_fini(&s->health.argv);
 	free(s->id);
 	free(s->hostname);
+	free(s->name);
+	free(s->image);
 	free(s->image_digest);
 	free(s->engine);
 	free(s->engine_program);
@@ -56,14 +58,15 @@ static int health_from_json(const json_t *j, struct box_health *ret, bool *bad)
 static json_t *settings_to_json(const struct box_spec *s)
 {
 	return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, "
-			 "s:i, s:I, s:b}", "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
+			 "s:i, s:I, s:b, s:s*, s:s*}", "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
 			 (json_int_t)s->entrypoint_words, "engine", s->engine, "engine_program", s->engine_program,
 			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
 			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
 			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
 			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
 			 s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel, "restart", (int)s->restart,
-			 "restart_max", (json_int_t)s->restart_max, "no_main", s->no_main);
+			 "restart_max", (json_int_t)s->restart_max, "no_main", s->no_main, "name", s->name,
+			 "image", s->image);
 }
 
 json_t *box_spec_to_json(const struct box_spec *s)
@@ -109,6 +112,7 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	s.no_main = json_get_bool(j, "no_main", false, &bad);
 	s.from_template = json_get_bool(j, "from_template", false, &bad);
 	if (copy(j, "id", &s.id, &bad) < 0 || copy(j, "hostname", &s.hostname, &bad) < 0 ||
+	    copy(j, "name", &s.name, &bad) < 0 || copy(j, "image", &s.image, &bad) < 0 ||
 	    copy(j, "image_digest", &s.image_digest, &bad) < 0 ||
 	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||
 	    copy(j, "engine_program", &s.engine_program, &bad) < 0 ||

@@ -18,6 +18,7 @@ enum shim_fd {
 	SHIM_FD_INITRD = 7,  /* initramfs, read-only */
 	SHIM_FD_IMAGE = 8,   /* the image's EROFS, read-only */
 	SHIM_FD_DISK = 9,    /* the box's ext4 disk, read-write */
+	SHIM_FD_EVENTS = 12, /* the home's events.log, for appending; may be missing */
 	SHIM_FD_KVM = 11,    /* /dev/kvm, of engine kvm */
 	SHIM_FD_TEMPLATE = 10, /* see box_spec.template_key and .from_template; closed before code of the box runs */
 };
@@ -41,6 +42,7 @@ struct box_health {
 struct box_spec {
 	char *id;       /* owned; folder name */
 	char *hostname; /* owned */
+	char *name, *image; /* owned; of one start: what its events call it. NULL = nothing */
 	char *image_digest; /* owned; of the manifest that the box was made from; NULL = not known */
 	uint32_t entrypoint_words; /* so many words of main.argv are the entrypoint's, the rest the command's */
 	char *engine;   /* owned; "auto", "kvm" or "qemu" */

@@ -1,0 +1,200 @@
+/*
+ * Theory of operation.
+ *
+ * Any number of processes append to one file, each by its own fd, and any number read it: so it can neither be renamed
+ * nor cut at its end. When it holds more than EVENTS_MOST bytes of the disk, boxlite_open() punches a hole into its
+ * beginning: sizes and offsets stay what they are, readers begin behind the hole, and no writer notices. A file system
+ * that cannot do that keeps all of it.
+ *
+ * A reader waits by inotify for the file to be written to. A line that does not end yet is left for the next look.
+ */
+#include "box/events.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+
+#define EVENTS_MOST ((off_t)(4 * MIB))
+#define EVENTS_KEPT ((off_t)(2 * MIB))
+#define CHUNK (64 * KIB)
+
+int events_open(struct home *h)
+{
+	int fd = openat(h->fd, EVENT_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void events_say(struct home *h, const struct event *e)
+{
+	auto_fd int fd = events_open(h);
+
+	if (fd >= 0 && event_append(fd, e) < 0)
+		return; /* a full disk; the next may fit again */
+}
+
+void events_trim(struct home *h)
+{
+	auto_fd int fd = openat(h->fd, EVENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_blocks * 512 <= EVENTS_MOST || st.st_size <= EVENTS_KEPT)
+		return;
+	(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (st.st_size - EVENTS_KEPT) & ~(off_t)4095);
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+struct reader {
+	int fd;
+	off_t at;
+	struct buf in;
+	bool within; /* the bytes up to the next newline are the rest of a line that was cut */
+	const struct events_query *q;
+	event_fn *fn;
+	void *ud;
+	int said;
+	bool past; /* one at or after until_ns was seen */
+};
+
+static void take_line(struct reader *l, const char *line, size_t n)
+{
+	auto_json json_t *j = json_loadb(line, n, 0, NULL);
+	struct event e;
+
+	/* One of another version, or damaged by a full disk: the others count even so. */
+	if (event_from_json(j, &e) < 0 || e.time_ns < l->q->since_ns)
+		return;
+	if (l->q->until_ns && e.time_ns >= l->q->until_ns)
+		l->past = true;
+	else
+		l->said = l->fn(&e, l->ud);
+}
+
+static void take_lines(struct reader *l)
+{
+	const char *p, *end;
+
+	while (!l->said && buf_len(&l->in)) {
+		p = (const char *)buf_data(&l->in);
+		end = memchr(p, '\n', buf_len(&l->in));
+		if (!end) {
+			if (buf_len(&l->in) < EVENT_LINE_MAX)
+				return;
+			l->within = true; /* no line is so long */
+			buf_consume(&l->in, buf_len(&l->in));
+			return;
+		}
+		if (!l->within)
+			take_line(l, p, (size_t)(end - p));
+		l->within = false;
+		buf_consume(&l->in, (size_t)(end + 1 - p));
+	}
+}
+
+/* All that is there now: 0 or -errno. */
+static int read_more(struct reader *l)
+{
+	while (!l->said) {
+		uint8_t *at = buf_reserve(&l->in, CHUNK);
+		ssize_t got = at ? pread(l->fd, at, CHUNK, l->at) : -1;
+
+		if (got <= 0)
+			return !at ? -ENOMEM : got < 0 ? -errno : 0;
+		buf_commit(&l->in, (size_t)got);
+		l->at += got;
+		take_lines(l);
+	}
+	return 0;
+}
+
+/* Behind the hole, which may begin in a line. */
+static void skip_hole(struct reader *l)
+{
+	off_t data = lseek(l->fd, 0, SEEK_DATA);
+
+	if (data > 0) {
+		l->at = data;
+		l->within = true;
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Until something is written, or the time is over: 1, 0 it is, -errno. */
+static int wait_for_more(const struct events_query *q, int events)
+{
+	struct pollfd p[2] = { { .fd = events, .events = POLLIN }, { .fd = q->cancel_fd, .events = POLLIN } };
+	uint64_t now = now_ns();
+	char event[4096];
+	int ms = -1;
+
+	if (q->until_ns && now >= q->until_ns)
+		return 0;
+	if (q->until_ns)
+		ms = (int)MIN((q->until_ns - now) / 1000000 + 1, (uint64_t)60000);
+	if (poll(p, 2, ms) < 0 && errno != EINTR)
+		return -errno;
+	if (p[1].revents)
+		return -ECANCELED;
+	while (read(events, event, sizeof(event)) > 0)
+		;
+	return 1;
+}
+
+static int follow(struct reader *l, int events)
+{
+	int r = read_more(l), more = 1;
+
+	/* Looked at once more when the time is over: what came until then counts. */
+	while (r == 0 && more && !l->said && l->q->follow && !l->past) {
+		more = wait_for_more(l->q, events);
+		r = more < 0 ? more : read_more(l);
+	}
+	return r;
+}
+
+static int watch(int fd)
+{
+	auto_fd int events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[64];
+
+	if (events < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return inotify_add_watch(events, path, IN_MODIFY) < 0 ? -errno : take_fd(&events);
+}
+
+int events_read(struct home *h, const struct events_query *q, event_fn *fn, void *ud, int *ret, struct error *err)
+{
+	auto_fd int fd = openat(h->fd, EVENT_FILE, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), events = -1;
+	struct reader l = { .fd = fd, .in = BUF_INIT(CHUNK + EVENT_LINE_MAX), .q = q, .fn = fn, .ud = ud };
+	int r;
+
+	if (fd < 0)
+		return error_sys(err, "cannot open " EVENT_FILE " of %s", h->path);
+	events = q->follow ? watch(fd) : -1;
+	if (q->follow && events < 0)
+		return error_code(err, events, "cannot watch " EVENT_FILE " of %s", h->path);
+	skip_hole(&l);
+	r = follow(&l, events);
+	buf_fini(&l.in);
+	*ret = l.said;
+	if (r == -ECANCELED)
+		return error_set(err, r, "cancelled");
+	return r < 0 ? error_code(err, r, "cannot read " EVENT_FILE " of %s", h->path) : 0;
+}
