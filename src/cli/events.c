@@ -40,12 +40,14 @@ static const char events_help[] =
 
 static bool is_wanted_by(const struct filter *f, const struct boxlite_event *e)
 {
+	const char *image = str_eq(e->type, "image") ? e->id : e->image ? e->image : "";
+
 	if (str_eq(f->key, "type"))
 		return str_eq(f->value, e->type);
 	if (str_eq(f->key, "event"))
 		return str_eq(f->value, e->action);
 	if (str_eq(f->key, "image"))
-		return (e->image && str_eq(f->value, table_reference(e->image))) || str_eq(f->value, e->image ? e->image : e->id);
+		return str_eq(f->value, image) || str_eq(f->value, table_reference(image));
 	return str_eq(e->type, "box") && (str_starts(e->id, f->value) || (e->name && str_eq(e->name, f->value)));
 }
 
@@ -128,7 +130,7 @@ static int take_filter(struct watcher *w, const char *text)
 	size_t i;
 
 	for (i = 0; eq && i < ARRAY_SIZE(filter_keys); i++)
-		if (strlen(filter_keys[i]) == (size_t)(eq - text) && !strncmp(filter_keys[i], text, (size_t)(eq - text)))
+		if (str_starts(text, filter_keys[i]) && text + strlen(filter_keys[i]) == eq)
 			break;
 	if (!eq || i == ARRAY_SIZE(filter_keys))
 		return cli_usage("events", "'%s' is not a filter; there are type=, event=, box= and image=", text);

@@ -143,8 +143,8 @@ static int find_name(struct boxlite *b, const char *name, struct db_box *ret, st
 	return r == -ENOTUNIQ ? -ENOENT : r;
 }
 
-PUBLIC int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box_options *opts, struct boxlite_box **out,
-				     int *created, struct boxlite_error *err)
+PUBLIC int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box_options *opts,
+				     struct boxlite_box **out, int *created, struct boxlite_error *err)
 {
 	struct boxlite_box_options o;
 	struct db_box row = { 0 };
