@@ -253,18 +253,14 @@ static int connect_once(int box)
 	return fd == -ENOENT || fd == -ECONNREFUSED ? -ENOTCONN : fd;
 }
 
-/*
- * A connection to a box that is locked, or -ENOTCONN once it is not. Locked and without a socket it starts or
- * ends: a socket shows in the folder, so that is watched; an end does not, hence the time limit of each wait.
- */
-int box_connect_locked(struct home *h, const char *id)
+/* Until the box has a socket: a socket shows in the folder, so that is watched; that the box ends does not, hence the
+ * time limit of each wait. */
+static int wait_connect(struct home *h, const char *id, int box)
 {
-	auto_fd int box = open_box(h, id), events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	auto_fd int events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char path[64], event[sizeof(struct inotify_event) + NAME_MAX + 1];
 	struct pollfd p = { .fd = events, .events = POLLIN };
 
-	if (box < 0)
-		return box == -ENOENT ? -ENOTCONN : box;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/run", box);
 	if (events < 0 || inotify_add_watch(events, path, IN_MOVED_TO | IN_DELETE) < 0)
 		return errno == ENOENT ? -ENOTCONN : -errno;
@@ -279,6 +275,21 @@ int box_connect_locked(struct home *h, const char *id)
 		if (poll(&p, 1, 250) > 0 && read(events, event, sizeof(event)) < 0 && errno != EAGAIN)
 			return -errno;
 	}
+}
+
+/*
+ * A connection to a box that is locked, or -ENOTCONN once it is not. Locked and without a socket it starts or ends.
+ * Nothing is watched where it need not be: to close an inotify takes the kernel some ms.
+ */
+int box_connect_locked(struct home *h, const char *id)
+{
+	auto_fd int box = open_box(h, id);
+	int r;
+
+	if (box < 0)
+		return box == -ENOENT ? -ENOTCONN : box;
+	r = connect_once(box);
+	return r == -ENOTCONN ? wait_connect(h, id, box) : r;
 }
 
 int box_connect(struct home *h, const char *id, struct error *err)
