@@ -148,7 +148,7 @@ static int drop_capabilities(uint64_t permitted, struct error *err)
 	return 0;
 }
 
-static int bound_capabilities(struct error *err)
+int launch_bound_capabilities(struct error *err)
 {
 	int cap;
 
@@ -208,8 +208,6 @@ static int become_user(struct launch *l, struct error *err)
 		}
 	}
 	r = own_stdio(user.uid, err);
-	if (r == 0)
-		r = bound_capabilities(err);
 	if (r < 0)
 		return r;
 	if (setgroups(user.ngroups, user.groups) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
@@ -312,10 +310,8 @@ static enum proc_end run(const struct proc_spec *s, struct error *err)
  */
 static enum proc_end copy(const struct launch *l, struct launch_report *report, struct error *err)
 {
-	int r = bound_capabilities(err);
+	int r = drop_capabilities(capabilities, err);
 
-	if (r == 0)
-		r = drop_capabilities(capabilities, err);
 	if (r == 0)
 		r = copy_files(l->copy, err);
 	if (r == 0)

@@ -30,6 +30,9 @@ struct launch_report {
 	char error[ERROR_TEXT_MAX];
 };
 
+/* Once, of the agent: takes what no process of a box may have from what an exec can give. */
+int launch_bound_capabilities(struct error *err) MUST_CHECK;
+
 /* Runs in the new process, and never returns. */
 _Noreturn void launch_child(struct launch *l);
 

@@ -39,6 +39,7 @@
 #include "agent/cgroup.h"
 #include "agent/idle.h"
 #include "agent/initcalls.h"
+#include "agent/launch.h"
 #include "agent/net.h"
 #include "agent/park.h"
 #include "agent/power.h"
@@ -139,6 +140,8 @@ static int prepare(struct session *s, struct error *err)
 		r = net_up_loopback(err);
 	if (r == 0)
 		r = set_limits(err);
+	if (r == 0)
+		r = launch_bound_capabilities(err);
 	if (r == 0)
 		r = session_init(s, err);
 	return r;

@@ -11,7 +11,7 @@
  *	           outlet reads until there is nothing left, then says EOF. A
  *	           background child may hold the pipe open, or write for ever: it
  *	           is not waited for, and at most DRAIN_MOST bytes are read.
- *	 closed    EOF was said; fd is -1
+ *	 closed    fd is -1; EOF is said when the process has ended, too
  *
  * Inlet. Bytes are written at once; what the process does not take is queued,
  * and the queue cannot pass FRAME_WINDOW because the host's credit cannot.
@@ -80,15 +80,25 @@ void stream_fini(struct stream *s)
 /* --- process -> host ------------------------------------------------------------------------ */
 
 /* Says that the channel's last byte has been sent. The channel has room for control frames. */
-static void outlet_finish(struct outlet *o)
+static void outlet_say_end(struct outlet *o)
 {
 	struct channel *to = o->stream->to;
 
+	o->ends = false;
+	if (frame_put(&to->out, FRAME_DATA, (uint8_t)o->channel | FRAME_EOF, o->stream->id, NULL, 0) < 0)
+		to->lost = true;
+}
+
+/* Nothing more comes. Of a process that lives the host need not know yet: mostly it is just ending, and what is said
+ * at once wakes the host once. */
+static void outlet_finish(struct outlet *o)
+{
 	if (o->fd < 0)
 		return;
 	outlet_close(o);
-	if (frame_put(&to->out, FRAME_DATA, (uint8_t)o->channel | FRAME_EOF, o->stream->id, NULL, 0) < 0)
-		to->lost = true;
+	o->ends = true;
+	if (o->stream->ended)
+		outlet_say_end(o);
 }
 
 /* Moves at most one frame. False when there is nothing more to move now. */
@@ -188,7 +198,12 @@ void stream_resume(struct stream *s)
 
 void stream_end(struct stream *s)
 {
+	int i;
+
 	s->ended = true;
+	for (i = 0; i < 2; i++)
+		if (s->out[i].ends)
+			outlet_say_end(&s->out[i]);
 	inlet_close(s);
 	stream_resume(s);
 }

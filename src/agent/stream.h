@@ -25,10 +25,11 @@ struct inlet {
 struct outlet {
 	struct stream *stream;
 	enum frame_channel channel;
-	int fd;              /* owned, does not block; -1: its end has been told to the host */
+	int fd;              /* owned, does not block; -1: it has ended */
 	struct watch watch;  /* while bytes are wanted and the process lives */
 	uint32_t credit;     /* bytes the host still takes */
 	bool unwanted;       /* the host has closed the channel */
+	bool ends;           /* its EOF is to be sent */
 	uint32_t drain;      /* once the process has ended: bytes that are still read at most */
 };
 

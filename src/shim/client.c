@@ -76,6 +76,18 @@ static int refuse_start(struct client *c, uint32_t id)
 	return wire_put_exit(&c->conn.out, id, &over);
 }
 
+/* What the events of a batch have put there goes out at once: a client is woken once. */
+void clients_flush(struct shim *s)
+{
+	struct client *c, *next;
+
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		if (conn_wants_write(&c->conn) && !(c->watch.events & EPOLLOUT))
+			client_flush(c);
+	}
+}
+
 /* A new process in a running box. */
 static int start_process(struct client *c, const struct frame *f)
 {

@@ -180,6 +180,7 @@ int main(void)
 	/* Only now: its frames may already be for the main process's stream. */
 	client_handle_input(creator);
 	do {
+		clients_flush(&s);
 		life_check_done(&s);
 		clients_reap(&s);
 	} while (!s.loop.stop && loop_once(&s.loop, -1) == 0);

@@ -211,6 +211,7 @@ void agent_flush(struct shim *s);        /* after anything was put there */
 struct client *client_add(struct shim *s, int fd, bool creator);
 void client_handle_input(struct client *c); /* every complete frame that has been read */
 void client_flush(struct client *c);
+void clients_flush(struct shim *s); /* after each batch of events */
 void client_drop(struct client *c); /* c stays allocated until clients_reap() */
 void clients_reap(struct shim *s);
 int client_listen(struct shim *s, struct error *err);

@@ -311,16 +311,6 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 		life_main_ended(s, &e);
 }
 
-static void flush_clients(struct stream *st)
-{
-	struct attachment *a, *next;
-
-	for (a = st->attachments; a; a = next) {
-		next = a->next;
-		client_flush(a->client);
-	}
-}
-
 void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f)
 {
 	switch ((enum frame_type)f->type) {
@@ -330,7 +320,6 @@ void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f)
 	case FRAME_EXIT: exit_from_agent(st, s, f); return; /* st is gone */
 	default: life_fail(s, "the guest broke the protocol: %s on a stream", frame_name(f->type)); return;
 	}
-	flush_clients(st);
 }
 
 /* --- from a client ----------------------------------------------------------------------------- */
@@ -449,8 +438,6 @@ void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e)
 		stream_detach(a, s);
 		if (r < 0)
 			client_drop(c);
-		else
-			client_flush(c);
 	}
 	if (keep) {
 		s->nended++;
