@@ -302,7 +302,7 @@ int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err);
 
 struct boxlite_stop_options {
 	size_t size;
-	unsigned grace_ms; /* between SIGTERM and SIGKILL; 0: what the box was made with */
+	unsigned grace_ms; /* between the stop signal and SIGKILL; 0: what the box was made with */
 	int at_once;       /* 1: no grace */
 };
 

@@ -104,7 +104,7 @@ static const char exec_help[] =
 	"  -w, --workdir DIR        folder to start in, instead of the box's\n"
 	"  -u, --user USER[:GROUP]  user by name or number, instead of the box's\n"
 	"  -d, --detach             print its number and leave it; 'attach --exec' joins it\n"
-	"  --timeout SECONDS        then it and all that it started is killed, and the status is 124\n";
+	"  --timeout TIME           then it and all that it started is killed, and the status is 124 (30, 1m30s)\n";
 
 /* -1 to go on, else the exit code. */
 static int parse_exec(struct exec *x, int argc, char **argv)

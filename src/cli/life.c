@@ -90,7 +90,8 @@ static int take_grace(struct action *a, int argc, char **argv)
 			a->stop.at_once = seconds == 0;
 			break;
 		case 'h':
-			return cli_help(a->command, "  -t, --time SECONDS   between SIGTERM and SIGKILL (what the box was made with: 10)\n");
+			return cli_help(a->command,
+				"  -t, --time SECONDS   from the stop signal to SIGKILL (as the box was made: 10)\n");
 		default: return cli_usage(a->command, "unknown option %s, or one without its value", argv[optind - 1]);
 		}
 	}

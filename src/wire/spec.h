@@ -54,7 +54,7 @@ struct box_spec {
 	uint32_t cpus;
 	uint64_t memory_bytes;
 	uint64_t disk_bytes;
-	uint32_t stop_grace_ms; /* between SIGTERM and SIGKILL of the main process */
+	uint32_t stop_grace_ms; /* between the stop signal and SIGKILL of the main process */
 	bool keep_disk;         /* false: the box is removed at its end, so nothing needs to be synced */
 	bool attach;            /* the control connection is attached to the main process, on its stream 1 */
 	bool detached;          /* the box outlives the control connection */

@@ -16,8 +16,8 @@ asked() {
 	shift
 	is "$("$B" __complete "$@" 2>&1 | cut -f1 | tr '\n' ' ')" "$wanted" "boxlite $* ..."
 }
-asked "start stop " st
-asked "start " --debug sta
+asked "start stop stats " st
+asked "start stats " --debug sta
 asked "--home --help " --h
 asked ":folders " --home ""
 asked ":folders " --home=/x
@@ -48,7 +48,7 @@ asked ":files " load ""
 asked ":files " load -i ""
 asked "" load x ""
 asked "bash zsh fish " completion ""
-asked "start stop " help st
+asked "start stop stats " help st
 asked "" nonesuch ""
 asked "--time --help " stop -
 asked "--filter --format " ls --f
@@ -76,7 +76,7 @@ in_zsh() {
 }
 in_fish() { fish --no-config -c 'boxlite completion fish | source; complete -C $argv[1]' "$1" 2>&1 | cut -f1 | sort | xargs; }
 
-is "$(in_bash 'boxlite st')" "start stop" "bash: commands"
+is "$(in_bash 'boxlite st')" "start stop stats" "bash: commands"
 is "$(in_bash 'boxlite run --engine k')" kvm "bash: a value"
 is "$(in_bash 'boxlite run --engine=k')" kvm "bash: a value after =, which readline leaves alone"
 is "$(in_bash 'boxlite run b')" bb:latest "bash: an image"
@@ -87,14 +87,14 @@ is "$(in_bash 'boxlite load fi')" file.tar "bash: a file"
 is "$(in_bash 'boxlite --home f')" folder "bash: a folder"
 
 is "$(in_zsh 'boxlite ren')" "rename" "zsh: a command"
-is "$(in_zsh 'boxlite st')" "start stop" "zsh: two commands"
+is "$(in_zsh 'boxlite st')" "start stop stats" "zsh: commands"
 is "$(in_zsh 'boxlite run --engine=k')" "--engine=kvm" "zsh: a value"
 is "$(in_zsh 'boxlite run b')" "bb@latest" "zsh: an image with a colon"
 is "$(in_zsh 'boxlite rm w')" "web" "zsh: a box"
 is "$(in_zsh 'boxlite load f')" "files" "zsh: a file"
 is "$(in_zsh 'boxlite --home f')" "files-/" "zsh: a folder"
 
-is "$(in_fish 'boxlite st')" "start stop" "fish: commands"
+is "$(in_fish 'boxlite st')" "start stats stop" "fish: commands"
 is "$(in_fish 'boxlite run --engine=k')" "--engine=kvm" "fish: a value"
 is "$(in_fish 'boxlite run bb:')" "bb:latest" "fish: an image"
 is "$(in_fish 'boxlite rm w')" web "fish: a box"
