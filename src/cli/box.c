@@ -166,6 +166,12 @@ static void shorten(const char *text, bool whole, char *out, size_t size)
 	error_flatten(out);
 }
 
+/* Of one that is started again: how it ended. */
+static json_t *exit_code(const struct boxlite_box_info *i)
+{
+	return i->ended || i->again ? json_integer(i->exit.status) : json_null();
+}
+
 static json_t *box_row(const struct list *l, const struct boxlite_box_info *i)
 {
 	char status[96], age[32], command[4096], size[24];
@@ -177,9 +183,8 @@ static json_t *box_row(const struct list *l, const struct boxlite_box_info *i)
 			 "image", json_text(l->whole ? i->image : table_reference(i->image)), "command",
 			 json_text(command), "created_at", json_time(i->created_at), "running_for", json_text(age),
 			 "status", json_text(status), "state", table_state(i), "exit_code",
-			 i->ended ? json_integer(i->exit.status) : json_null(), "started_at",
-			 json_time(i->started_at), "finished_at", json_time(i->finished_at), "names",
-			 json_text(i->name), "name", json_text(i->name), "size",
+			 exit_code(i), "started_at", json_time(i->started_at), "finished_at",
+			 json_time(i->finished_at), "names", json_text(i->name), "name", json_text(i->name), "size",
 			 json_text(str_format_size(i->disk_used_bytes, size)));
 }
 
@@ -188,8 +193,7 @@ static json_t *box_json(const struct boxlite_box_info *i)
 	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:I, s:I, s:I}", "id", json_text(i->id), "name",
 			 json_text(i->name), "image", json_text(i->image), "command", json_text(i->command),
 			 "created_at", (json_int_t)i->created_at, "status", table_state(i), "health",
-			 json_text(i->health), "exit_code",
-			 i->ended ? json_integer(i->exit.status) : json_null(), "started_at",
+			 json_text(i->health), "exit_code", exit_code(i), "started_at",
 			 (json_int_t)i->started_at, "finished_at", (json_int_t)i->finished_at, "disk_used_bytes",
 			 (json_int_t)i->disk_used_bytes);
 }

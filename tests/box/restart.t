@@ -23,6 +23,8 @@ wait_for is_state well exited; is "$? $(starts well)" "0 1" "on-failure: not if 
 bl run -d --name always --restart always bb sh -c 'echo start; sleep 0.2'
 WAIT_LIMIT=120 wait_for has_starts always 3; ok $? "always: whatever its status"
 WAIT_LIMIT=60 wait_for is_state always restarting; ok $? "between two of them it is restarting"
+ended_before() { "$B" ps --json | jq -e '.[] | select(.status == "restarting") | .exit_code == 0' > /dev/null; }
+WAIT_LIMIT=60 wait_for ended_before; ok $? "and has the status of its end"
 like "$("$B" ps -a)" 'restarting \(0\)' "and ps says how it ended"
 bl stop always; is "$ST$ERR" 0 "stop ends that"
 is "$(state always)" exited "and it stays so"
