@@ -335,7 +335,7 @@ typedef int boxlite_log_fn(const struct boxlite_log_entry *e, void *ud); /* othe
 
 struct boxlite_logs_options {
 	size_t size;
-	int follow;       /* 1: then waits for more, until the box has ended */
+	int follow;       /* 1: then waits for more, until the box has ended, even if it is started again */
 	int64_t since_ns; /* nothing that came before; 0: from the beginning */
 	long tail;        /* the last so many lines; 0: all */
 	int cancel_fd;    /* an fd whose readability cancels (-ECANCELED); 0 or -1: none */
@@ -431,7 +431,7 @@ struct boxlite_metrics {
 	/* what has passed through */
 	uint64_t uptime_ns; /* of a sum: all of them */
 	uint64_t execs_started, execs_running, execs_failed; /* failed: never ran */
-	uint64_t input_bytes, output_bytes; /* of the main process and execs */
+	uint64_t input_bytes, output_bytes; /* of the main process, execs, health checks and copies */
 
 	/* where the time of the start went, as in boxlite_timing; kernel: with `machine` until the box has ended */
 	uint64_t boot_setup_ns, boot_machine_ns, boot_kernel_ns, boot_agent_ns;
