@@ -17,6 +17,7 @@
 #include "base/clean.h"
 #include "base/io.h"
 #include "box/box.h"
+#include "box/look.h"
 
 struct reader {
 	int box;       /* borrowed; the box's folder */
@@ -146,7 +147,11 @@ static int lines_before(int box, const struct output_query *q, uint64_t *ret)
  * none. */
 static int more_may_come(struct home *h, const char *id, int box)
 {
-	return faccessat(box, "exit.json", F_OK, 0) == 0 ? 0 : box_is_running(h, id, NULL);
+	struct box_state state;
+
+	if (faccessat(box, "exit.json", F_OK, 0) < 0)
+		return box_is_running(h, id, NULL);
+	return box_look(h, id, &state) == 0 && state.again; /* its command is started once more */
 }
 
 /* Until something happens to the box. The death of a shim makes no event, hence the limit. */

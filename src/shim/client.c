@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -177,18 +176,6 @@ static int attach(struct client *c, const struct frame *f)
 	return stream_attach(st, c, f->stream, input);
 }
 
-/* What asks it to end, or makes it, is meant for good, as docker takes it. */
-static int signal_main(struct stream *st, struct shim *s, const struct frame *f)
-{
-	int signo, stop = s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM;
-
-	if (wire_get_signal(f, &signo) == 0) {
-		s->stop_asked = s->stop_asked || signo == SIGKILL || signo == stop;
-		events_signal(s, signo);
-	}
-	return stream_signal(st, s, f);
-}
-
 static int handle_frame(struct client *c, const struct frame *f)
 {
 	struct error err = { 0 };
@@ -220,7 +207,7 @@ static int handle_frame(struct client *c, const struct frame *f)
 	case FRAME_SIGNAL:
 		st = f->stream ? NULL : stream_of_agent(c->shim, MAIN_STREAM);
 		if (st)
-			return signal_main(st, c->shim, f);
+			return stream_signal(st, c->shim, f);
 		/* fall through */
 	default:
 		a = f->stream ? attachment_of(c, f->stream) : NULL;

@@ -16,6 +16,9 @@ WAIT_LIMIT=120 wait_for is_state three exited; ok $? "comes to its end"
 is "$("$B" logs three | xargs)" "start start x start x x" "after two more tries, with the disk that it had"
 is "$(box_status three)" "exited 5" "as it ended last"
 bl start three; WAIT_LIMIT=120 wait_for is_state three exited
+"$B" run -d --name follow --restart on-failure:1 bb sh -c 'echo start; sleep 0.3; exit 2' > /dev/null
+is "$(timeout 100 "$B" logs -f follow | paste -sd' ')" "start start" "logs -f goes on from one start to the next"
+bl rm follow
 is "$(starts three)" 6 "a start by hand is the first of three again"
 "$B" run -d --name well --restart on-failure bb sh -c 'echo start; exit 0' > /dev/null
 wait_for is_state well exited; is "$? $(starts well)" "0 1" "on-failure: not if it did not fail"
