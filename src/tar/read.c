@@ -229,9 +229,11 @@ static bool parse_u64(const char *s, uint64_t max, uint64_t *ret)
 	if (!*s)
 		return false;
 	for (; *s >= '0' && *s <= '9'; s++) {
-		if (v > (max - (uint64_t)(*s - '0')) / 10)
+		uint64_t digit = (uint64_t)(*s - '0');
+
+		if (digit > max || v > (max - digit) / 10)
 			return false;
-		v = v * 10 + (uint64_t)(*s - '0');
+		v = v * 10 + digit;
 	}
 	*ret = v;
 	return *s == 0;

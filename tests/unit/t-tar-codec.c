@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/tap.h"
-#include "tar/tar.h"
+#include "tar/header.h"
 
 #define ARCHIVE_MAX (4 * MIB)
 
@@ -219,6 +219,39 @@ static void test_refused(void)
 	buf_fini(&b.buf);
 }
 
+/* One pax header of a text that fills, with its NUL, all that was allocated for it; then an empty file. */
+static int read_pax(const char *last_record)
+{
+	struct bytes b = { .buf = BUF_INIT(ARCHIVE_MAX) };
+	struct tar_header h = { .name = "pax", .type = 'x', .magic = "ustar", .size = "1777", .mode = "0" };
+	char text[1024] = "", block[TAR_BLOCK] = "";
+	size_t first = 1023 - strlen(last_record);
+	int r;
+
+	memset(text, 'a', 1023);
+	text[snprintf(text, 16, "%zu a=", first)] = 'a';
+	text[first - 1] = '\n';
+	memcpy(text + first, last_record, strlen(last_record));
+	memcpy(h.version, "00", 2);
+	snprintf(h.checksum, sizeof(h.checksum), "%06o", tar_checksum(&h));
+	r = put(&b, &h, sizeof(h));
+	if (r == 0)
+		r = put(&b, text, sizeof(text));
+	if (r == 0)
+		r = put(&b, block, sizeof(block));
+	r = r ? r : read_cut(&b, buf_len(&b.buf));
+	buf_fini(&b.buf);
+	return r;
+}
+
+static void test_pax_lengths(void)
+{
+	is_int(read_pax("7 k=vv\n"), 0, "a record that ends where the header does");
+	is_int(read_pax("9 k"), -EBADMSG, "one that would end behind it");
+	is_int(read_pax("9 k=v\n"), -EBADMSG, "by a few bytes, too");
+	is_int(read_pax("23 GNU.sparse.major=5\n"), -EBADMSG, "a number that is too large with its first digit");
+}
+
 int main(void)
 {
 	struct bytes b = { .buf = BUF_INIT(ARCHIVE_MAX) };
@@ -232,6 +265,7 @@ int main(void)
 	test_round_trip(&b, 700, false);
 	test_cut(&b);
 	test_refused();
+	test_pax_lengths();
 	buf_fini(&b.buf);
 	return tap_done();
 }
