@@ -176,11 +176,25 @@ static int attach(struct client *c, const struct frame *f)
 	return stream_attach(st, c, f->stream, input);
 }
 
+/* For the main process; between two of them there is none, but the signal may be meant for the next one, too. */
+static int signal_main(struct shim *s, const struct frame *f)
+{
+	struct stream *st = stream_of_agent(s, MAIN_STREAM);
+	int signo;
+
+	if (st)
+		return stream_signal(st, s, f);
+	if (wire_get_signal(f, &signo) < 0)
+		return -EBADMSG;
+	if (life_is_end(s, signo) && !s->spec.no_main)
+		life_stop_for_good(s, s->spec.stop_grace_ms);
+	return 0;
+}
+
 static int handle_frame(struct client *c, const struct frame *f)
 {
 	struct error err = { 0 };
 	struct attachment *a;
-	struct stream *st;
 	uint32_t grace;
 
 	if (!c->hello) {
@@ -205,9 +219,8 @@ static int handle_frame(struct client *c, const struct frame *f)
 		life_stop_for_good(c->shim, grace);
 		return 0;
 	case FRAME_SIGNAL:
-		st = f->stream ? NULL : stream_of_agent(c->shim, MAIN_STREAM);
-		if (st)
-			return stream_signal(st, c->shim, f);
+		if (!f->stream)
+			return signal_main(c->shim, f);
 		/* fall through */
 	default:
 		a = f->stream ? attachment_of(c, f->stream) : NULL;

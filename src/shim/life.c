@@ -118,6 +118,11 @@ void life_stop_for_good(struct shim *s, uint32_t grace_ms)
 		life_stop(s, grace_ms);
 }
 
+bool life_is_end(const struct shim *s, int signo)
+{
+	return signo == SIGKILL || signo == (s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM);
+}
+
 /* Nothing of it has run, so nothing has to come to an order: it ends as if the signal had met it at once. */
 void life_interrupt(struct shim *s, struct stream *st, int signo)
 {

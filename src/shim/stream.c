@@ -338,23 +338,16 @@ static int forward(struct stream *st, struct shim *s, const struct frame *f)
 	return r;
 }
 
-/* Of the main process: what asks it to end, or makes it, is meant for good, as docker takes it. */
-static void note_signal(struct shim *s, int signo)
-{
-	int stop = s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM;
-
-	s->stop_asked = s->stop_asked || signo == SIGKILL || signo == stop;
-	events_signal(s, signo);
-}
-
 int stream_signal(struct stream *st, struct shim *s, const struct frame *f)
 {
 	int signo;
 
 	if (wire_get_signal(f, &signo) < 0)
 		return -EBADMSG;
-	if (st->agent_id == MAIN_STREAM)
-		note_signal(s, signo);
+	if (st->agent_id == MAIN_STREAM) {
+		s->stop_asked = s->stop_asked || life_is_end(s, signo);
+		events_signal(s, signo);
+	}
 	if (s->life == LIFE_BOOTING && st->agent_id == MAIN_STREAM && ends_by_default(signo)) {
 		life_interrupt(s, st, signo);
 		return 0;

@@ -42,6 +42,20 @@ wait_for grep -q start watch
 bl exec killed kill -15 -1
 bl kill killed; wait $watcher; is $? 137 "kill is for good; a watcher has the status"
 is "$(state killed)" exited "and it stays so"
+for signal in KILL TERM; do
+	bl run -d --name rests --restart always bb sh -c 'exit 3'
+	WAIT_LIMIT=60 wait_for grep -q 'again in 1600 ms' "$BOXLITE_HOME/boxes/$(box_id rests)/log/shim.log"
+	LIMIT=30 bl kill -s $signal rests; result 0 $'rests\n' "SIG$signal between two starts"
+	wait_stopped "$(box_id rests)"
+	is "$(box_status rests)" "exited 3" "is for good, too"
+	bl rm rests
+done
+"$B" run -d --name asked --restart always bb sh -c 'trap "exit 7" TERM; echo start; while :; do sleep 0.1; done' > /dev/null
+timeout 30 "$B" attach --no-stdin asked > seen 2>&1 & watcher=$!
+wait_for grep -qs start seen
+kill -TERM $watcher; wait $watcher; is $? 7 "the stop signal, passed on by attach"
+wait_stopped "$(box_id asked)"; is "$(box_status asked)" "exited 7" "is for good as well"
+"$B" rm asked > /dev/null
 bl run -d --name never --restart always bb /no/such; is "$ST$(box_id never)" 127 "what never ran is not tried again"
 bl run --restart always bb true; fails 125 'add -d' "not without -d"
 bl run -d --rm --restart always bb true; fails 125 'cannot start again' "not with --rm"
