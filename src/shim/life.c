@@ -128,6 +128,7 @@ void life_interrupt(struct shim *s, struct stream *st, int signo)
 {
 	struct proc_exit e = { .kind = PROC_SIGNALLED, .signal = signo };
 
+	e.again = restart_wanted(s, &e);
 	stream_end(st, s, &e);
 	life_main_ended(s, &e);
 }
@@ -290,8 +291,9 @@ void life_machine_ended(struct shim *s)
 	agent_close(s);
 	health_stop(s);
 	machine_read_report(s);
-	e = of_execs = end_of(s);
+	e = end_of(s);
 	e.again = restart_wanted(s, &e);
+	of_execs = e;
 	if (!s->spec.no_main) /* how it ended is what it was */
 		write_exit_record(s, &e);
 	events_ended(s, &e);

@@ -434,9 +434,10 @@ void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e)
 
 	st->ended = true;
 	st->exit = *e;
+	st->exit.again &= st->agent_id == MAIN_STREAM;
 	while ((a = st->attachments)) {
 		struct client *c = a->client;
-		int r = wire_put_exit(&c->conn.out, a->id, e);
+		int r = wire_put_exit(&c->conn.out, a->id, &st->exit);
 
 		keep = keep && a->owner;
 		stream_detach(a, s);

@@ -33,7 +33,10 @@ bl stop always; is "$ST$ERR" 0 "stop ends that"
 is "$(state always)" exited "and it stays so"
 "$B" run -d --name killed --restart always bb sh -c 'echo start; sleep 100000' > /dev/null
 wait_for has_starts killed 1
+timeout -s KILL 60 "$B" attach --no-stdin killed > seen 2>&1 & watcher=$!
+wait_for grep -qs start seen
 kill -KILL "$(machine_pid)"
+wait $watcher; is $? 125 "a watcher learns that its machine has failed, and is not kept"
 WAIT_LIMIT=120 wait_for has_starts killed 2; ok $? "always: a machine that is killed, too"
 is "$(state killed)" running "and it runs"
 bl exec killed echo in; result 0 $'in\n' "with all that belongs to it"
