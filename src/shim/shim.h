@@ -83,6 +83,7 @@ struct stream {
 	struct proc_started started; /* .pid is 0 until it runs */
 	bool detached;      /* its input stays open without a client */
 	bool stdin_ended;   /* the agent takes one end of a stdin, and nothing after it */
+	bool output_ended[CHANNELS]; /* the agent has said so */
 	bool ended;         /* `exit` waits for somebody to ask */
 	bool copies;        /* files, instead of being a process */
 	bool is_health;     /* the shim has started it, see health.c */

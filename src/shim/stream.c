@@ -155,7 +155,7 @@ int stream_attach(struct stream *st, struct client *c, uint32_t id, bool input)
 
 	if (r == 0 && st->started.pid)
 		r = wire_put_started(out, id, &st->started);
-	if (r == 0 && input && st->credit[CHANNEL_STDIN])
+	if (r == 0 && input && st->credit[CHANNEL_STDIN] && !st->stdin_ended)
 		r = frame_put_credit(out, id, CHANNEL_STDIN, st->credit[CHANNEL_STDIN]);
 	if (r == 0 && st->ended)
 		r = wire_put_exit(out, id, &st->exit);
@@ -263,7 +263,8 @@ static void credit_from_agent(struct stream *st, struct shim *s, const struct fr
 		return;
 	}
 	st->credit[CHANNEL_STDIN] += more;
-	if (st->input && frame_put_credit(&st->input->client->conn.out, st->input->id, CHANNEL_STDIN, more) < 0)
+	if (st->input && !st->stdin_ended &&
+	    frame_put_credit(&st->input->client->conn.out, st->input->id, CHANNEL_STDIN, more) < 0)
 		client_drop(st->input->client);
 }
 
@@ -359,9 +360,11 @@ static int data_from_client(struct attachment *a, struct shim *s, const struct f
 {
 	struct stream *st = a->stream;
 
-	if ((f->flags & FRAME_CHANNEL_MASK) != CHANNEL_STDIN || st->input != a || f->len > st->credit[CHANNEL_STDIN] ||
-	    st->stdin_ended)
+	if ((f->flags & FRAME_CHANNEL_MASK) != CHANNEL_STDIN || st->input != a || f->len > st->credit[CHANNEL_STDIN])
 		return -EBADMSG;
+	/* Another one may have said so before; then this one was given no credit. */
+	if (st->stdin_ended)
+		return f->len ? -EBADMSG : 0;
 	st->credit[CHANNEL_STDIN] -= f->len;
 	s->counts.input_bytes += f->len;
 	st->stdin_ended = f->flags & FRAME_EOF;

@@ -38,6 +38,14 @@ wait $a2; is "$? $(xargs < a2)" "0 got one got two" "its end is end of file, and
 is "$(box_status cat)" "exited 0" "the box has ended"
 "$B" rm cat > /dev/null
 
+"$B" run -di --name over bb sh -c 'cat; echo end; sleep 100000' > /dev/null
+echo one | timeout -s KILL 60 "$B" attach over > a1 2>&1 & a1=$!
+wait_for grep -q end a1; kill -KILL "$(pgrep -P $a1)"; wait $a1 2> /dev/null
+echo two | timeout -s KILL 60 "$B" attach over > a2 2>&1 & a2=$!
+wait_for grep -q end a2; bl exec over kill -9 1; bl kill over
+wait $a2; is "$? $(xargs < a2)" "137 one end" "an input that has ended takes nothing from the next one, which may watch"
+"$B" rm over > /dev/null
+
 # --- a terminal ----------------------------------------------------------------------------------------------
 "$B" run -dit --name tty bb sh -c 'echo hello; while read -r l; do echo "got $l $(stty size)"; done; exit 4' > /dev/null
 "$pty" --size 33x77 expect:hello raw: 'send:x\r' 'expect:got x 33 77' 'send:a\x10b\r' 'expect:got a.*b' 'send:\x10\x11' -- \
