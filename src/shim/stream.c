@@ -226,17 +226,30 @@ static void remember(struct stream *st, const struct frame *f)
 		log_debug("stream %u: no memory for its backlog", st->agent_id);
 }
 
+/* What costs no credit comes once: an end, STARTED. Else a guest could fill the buffers of clients that do not read. */
+static const char *wrong_data(const struct stream *st, const struct frame *f)
+{
+	enum frame_channel ch = f->flags & FRAME_CHANNEL_MASK;
+
+	if (ch == CHANNEL_STDIN || f->len > st->credit[ch])
+		return "beyond its credit";
+	if (st->output_ended[ch])
+		return "behind its end";
+	return f->len || f->flags & FRAME_EOF ? NULL : "without any";
+}
+
 /* A client whose buffer is full, or for which there is no memory, is dropped: `next` was read before. */
 static void data_from_agent(struct stream *st, struct shim *s, const struct frame *f)
 {
 	enum frame_channel ch = f->flags & FRAME_CHANNEL_MASK;
+	const char *wrong = wrong_data(st, f);
 	struct attachment *a, *next;
 
-	if (ch == CHANNEL_STDIN || f->len > st->credit[ch]) {
-		life_fail(s, "the guest broke the protocol: %s on stream %u beyond its credit",
-			  frame_name(f->type), st->agent_id);
+	if (wrong) {
+		life_fail(s, "the guest broke the protocol: %s on stream %u %s", frame_name(f->type), st->agent_id, wrong);
 		return;
 	}
+	st->output_ended[ch] = f->flags & FRAME_EOF;
 	st->credit[ch] -= f->len;
 	s->counts.output_bytes += f->len;
 	if (st->agent_id == MAIN_STREAM)
@@ -273,8 +286,8 @@ static void started_from_agent(struct stream *st, struct shim *s, const struct f
 	struct attachment *a, *next;
 	struct proc_started said;
 
-	if (wire_get_started(f, &said) < 0) {
-		life_fail(s, "the guest broke the protocol: malformed STARTED");
+	if (st->started.pid || wire_get_started(f, &said) < 0) {
+		life_fail(s, "the guest broke the protocol: %s", st->started.pid ? "STARTED twice" : "malformed STARTED");
 		return;
 	}
 	st->started.pid = said.pid;

@@ -62,6 +62,21 @@ def on_stdin():
     send(frame(DATA, b"x", 1, 0))
 
 
+def empty_data():
+    up()
+    send(frame(DATA, b"", 1, 1), exited())
+
+
+def ends_twice():
+    up()
+    send(frame(DATA, b"", 1, 0x81), frame(DATA, b"", 1, 0x81), exited())
+
+
+def started_twice():
+    up()
+    send(frame(STARTED, {"pid": 1}, 1), exited())
+
+
 def strange_stream():
     up()
     send(exited().replace(struct.pack("<I", 1), struct.pack("<I", 77), 1))
