@@ -334,26 +334,55 @@ static int tell_shim(struct home *h, const char *id, struct buf *message, int *r
 	return r == 1 ? error_set(err, -EBUSY, "box %s has too many clients, or is just ending: try again", id) : r;
 }
 
+/* Until the shim closes the connection. */
+static void read_to_end(int fd)
+{
+	char dropped[4096];
+	ssize_t got;
+
+	do
+		got = read(fd, dropped, sizeof(dropped));
+	while (got > 0 || (got < 0 && errno == EINTR));
+}
+
+/* When a run of the box began; 0 if that is not known. */
+static int64_t run_began_ns(struct home *h, const char *id)
+{
+	char path[BOX_ID_LEN + 32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.*s/run/box.sock", BOX_ID_LEN, id);
+	if (fstatat(h->boxes_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+/*
+ * The end of the connection is that of the run: the shim has given back the box by then. The lock would not tell if
+ * another process has started the box again meanwhile. A shim that was killed leaves its socket, and for a moment its
+ * machine, which has the lock, too.
+ */
 int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)
 {
 	auto_buf struct buf message = BUF_INIT(KIB);
+	int64_t began = run_began_ns(h, id);
 	auto_fd int fd = -1;
 	int r = wire_put_shutdown(&message, grace_ms);
 
 	if (r < 0)
 		return error_nomem(err);
 	r = tell_shim(h, id, &message, &fd, err);
-	return r == 1 ? box_wait(h, id, err) : r;
+	if (r != 1)
+		return r;
+	read_to_end(fd);
+	return began && began == run_began_ns(h, id) ? box_wait(h, id, err) : 0;
 }
 
 /* The shim closes a connection whose end it sees after it has done what came before. */
 static void wait_until_read(int fd)
 {
-	char dropped[4096];
-
 	shutdown(fd, SHUT_WR);
-	while (read(fd, dropped, sizeof(dropped)) > 0)
-		;
+	read_to_end(fd);
 }
 
 int box_signal(struct home *h, const char *id, int signo, struct error *err)
@@ -393,14 +422,13 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 	if (box < 0 && box != -ENOENT)
 		return error_code(err, box, "cannot open box %s", id);
 	if (box >= 0) {
-		lock = box_lock_take(box, "lock", 0);
-		if (lock == -EWOULDBLOCK && !force)
-			return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", id);
-		if (lock == -EWOULDBLOCK) {
+		/* Once it has stopped, another process may be faster and start it again, or copy from it. */
+		while ((lock = box_lock_take(box, "lock", 0)) == -EWOULDBLOCK) {
+			if (!force)
+				return error_set(err, -EBUSY, "box %s runs: with --force it is stopped first", id);
 			r = box_stop(h, id, 0, err);
 			if (r < 0)
 				return r;
-			lock = box_lock_take(box, "lock", BOX_LOCK_WAIT);
 		}
 		if (lock < 0 && lock != -ENOENT)
 			return error_code(err, lock, "cannot lock box %s", id);

@@ -127,6 +127,16 @@ for i in 1 2 3 4 5 6; do timeout 60 "$B" wait busy > /dev/null & done
 bl restart busy; result 0 $'busy\n' "restart beside those who wait"
 bl kill busy; wait
 
+# One who removes it is not kept by others who start it in the moment when it has stopped.
+for i in 1 2 3; do
+	bl run -d --name raced bb sh -c 'trap "" TERM; echo up; sleep 100000'
+	wait_for sh -c '"$0" logs raced | grep -q up' "$B"
+	for j in 1 2 3 4; do timeout 60 "$B" restart -t 60 raced > /dev/null 2>&1 & done
+	sleep 0.3
+	LIMIT=30 bl rm -f raced; result 0 $'raced\n' "rm -f beside those who restart it, $i"
+	wait
+done
+
 # Its starter is killed at any moment: the box is none the worse.
 for delay in 0 0.01 0.03 0.1; do
 	"$B" run -d --name "cut$delay" bb sh -c "$polite" > /dev/null 2>&1 & pid=$!
