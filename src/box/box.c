@@ -393,7 +393,7 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err)
 
 	if (r < 0)
 		return error_nomem(err);
-	r = tell_shim(h, id, &message, &fd, err);
+	r = box_is_copying(h, id) ? 0 : tell_shim(h, id, &message, &fd, err);
 	if (r == 0)
 		return error_set(err, -ENOTCONN, "box %s does not run", id);
 	if (r == 1)
