@@ -147,6 +147,22 @@ static void remove_box(struct boxlite_process *p)
 	}
 }
 
+/* status: the shim's, or 0. */
+static void say_lost(struct boxlite_process *p, int status)
+{
+	const char *remedy = p->remove_id ? "--debug shows its log" : "see its log/shim.log";
+
+	p->ended = true;
+	p->exit.kind = PROC_LOST;
+	if (p->exit.error[0])
+		return;
+	if (status > 128)
+		snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim was killed by signal %d; %s", status - 128,
+			 remedy);
+	else
+		snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim ended without a word; %s", remedy);
+}
+
 /*
  * The connection is over. After its last frame the box is nobody's, and the shim only has the end of the VM to wait
  * for. A shim that has closed it without that frame has died: once it is gone, so are its locks. (Or it does not want
@@ -155,7 +171,7 @@ static void remove_box(struct boxlite_process *p)
  */
 static void on_over(struct boxlite_process *p, bool closed_by_shim)
 {
-	int status;
+	int status = 0;
 
 	p->over = true;
 	close_fd(&p->conn.fd);
@@ -163,13 +179,8 @@ static void on_over(struct boxlite_process *p, bool closed_by_shim)
 		(void)spawn_wait(&p->shim, &status);
 	else
 		home_leave(p->home, &p->shim);
-	if (!p->ended) {
-		p->ended = true;
-		p->exit.kind = PROC_LOST;
-		if (!p->exit.error[0])
-			snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim ended without a word; %s",
-				 p->remove_id ? "--debug shows its log" : "see its log/shim.log");
-	}
+	if (!p->ended)
+		say_lost(p, status);
 	remove_box(p);
 }
 

@@ -241,6 +241,15 @@ static bool has_panicked(const struct shim *s, int status)
 	return *console_panic(s->console);
 }
 
+/* Nobody has said why: what the guest was at may tell. */
+static void say_killed(struct shim *s, int signo)
+{
+	const char *word = console_last_word(s->console);
+
+	snprintf(s->failure, sizeof(s->failure), "the machine was killed by signal %d%s%s", signo,
+		 *word ? "; its console ends with: " : "", word);
+}
+
 /* How the machine ended when nobody asked it to. */
 static void explain_end(struct shim *s, int status)
 {
@@ -254,7 +263,7 @@ static void explain_end(struct shim *s, int status)
 	else if (*complaint)
 		snprintf(s->failure, sizeof(s->failure), "%s", complaint);
 	else if (status > 128)
-		snprintf(s->failure, sizeof(s->failure), "the machine was killed by signal %d", status - 128);
+		say_killed(s, status - 128);
 	else
 		snprintf(s->failure, sizeof(s->failure),
 			 "the machine %s; %s", status ? "failed" : "stopped by itself", where_console_is(s));

@@ -97,7 +97,7 @@ like "$shim $(machine_pid)" '^[0-9]+ [0-9]+$' "one shim and one machine run"
 kill -KILL "$shim"
 finish
 is "$ST" 125 "the shim is killed: boxlite fails"
-like "$ERR" "^boxlite: the box's shim ended without a word; see its log/shim\.log$" "and says so"
+like "$ERR" "^boxlite: the box's shim was killed by signal 9; see its log/shim\.log$" "and says so"
 is "$("$TOP/tests/lib/reaper.py" --wait 10)" "" "the machine ends with the shim"
 # Nobody wrote down how it ended.
 is "$(box_status box)" "failed 125" "ps knows that it does not run"
