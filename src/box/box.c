@@ -414,6 +414,20 @@ static int delete_row(struct home *h, const char *id, struct error *err)
 	return r;
 }
 
+/* What is removed has another name first: cut off at any moment, it is a whole box or none. box_recover() goes on. */
+#define DOOMED "."
+
+/* The caller holds the box's lock. */
+static int remove_folder(struct home *h, const char *id)
+{
+	char doomed[BOX_ID_LEN + 2];
+
+	snprintf(doomed, sizeof(doomed), DOOMED "%.*s", BOX_ID_LEN, id);
+	if (renameat(h->boxes_fd, id, h->boxes_fd, doomed) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return io_remove_tree_at(h->boxes_fd, doomed);
+}
+
 int box_remove(struct home *h, const char *id, bool force, struct error *err)
 {
 	auto_fd int box = open_box(h, id), lock = -1;
@@ -433,7 +447,7 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 		if (lock < 0 && lock != -ENOENT)
 			return error_code(err, lock, "cannot lock box %s", id);
 		/* -ENOENT: another process has just removed the files. */
-		r = lock < 0 ? 0 : io_remove_tree_at(h->boxes_fd, id);
+		r = lock < 0 ? 0 : remove_folder(h, id);
 		if (r < 0)
 			return error_code(err, r, "cannot remove the files of box %s", id);
 	}
@@ -528,9 +542,14 @@ static int list_folders(struct recovery *v)
 		close_fd(&fd);
 		return -ENOENT;
 	}
-	while (r == 0 && (e = readdir(d)))
-		if (strlen(e->d_name) == BOX_ID_LEN && str_is_hex(e->d_name, BOX_ID_LEN))
+	while (r == 0 && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+
+		if (n == BOX_ID_LEN && str_is_hex(e->d_name, n))
 			r = strv_add(&v->folders, e->d_name);
+		else if (n == BOX_ID_LEN + 1 && e->d_name[0] == DOOMED[0] && str_is_hex(e->d_name + 1, n - 1))
+			io_remove_tree_at(v->h->boxes_fd, e->d_name);
+	}
 	if (v->folders.n)
 		qsort(v->folders.v, v->folders.n, sizeof(char *), by_text);
 	v->has_row = calloc(v->folders.n + 1, sizeof(*v->has_row));
