@@ -17,6 +17,13 @@
  * names the thing, the reason, the remedy. `err` is only written on failure,
  * and so are no out-parameters.
  *
+ * Secrets. What a box is made with - command, environment, health check - is
+ * in the home's database as it is, for the home's owner alone to read, until
+ * the box is removed, and may stay in unused parts of that file. Of an exec, of
+ * a password for a pull and of any input nothing is kept. Nothing of all that is
+ * in logs, in the arguments and environment of the library's programs, or in
+ * core dumps of them, unless the box prints it.
+ *
  * Strings passed in are copied. Pointers in structures given to callbacks are
  * valid during the call.
  *

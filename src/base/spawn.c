@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,7 @@ ON_CHILD_STACK static int child_main(void *arg)
 	const struct spawn *s = j->s;
 	static const char *const empty[] = { NULL };
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
+	const struct rlimit no_core = { 1, 1 };
 	int sig;
 
 	if (s->new_session && setsid() < 0)
@@ -99,6 +101,8 @@ ON_CHILD_STACK static int child_main(void *arg)
 			sigaction(sig, &ign, NULL);
 		sigaction(sig, &dfl, NULL);
 	}
+	/* A core of it would have what the box has in memory. 1 byte: with 0 a kernel that pipes cores to a program does. */
+	setrlimit(RLIMIT_CORE, &no_core);
 	if (s->die_with_parent) {
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			goto fail;
