@@ -101,7 +101,8 @@ ON_CHILD_STACK static int child_main(void *arg)
 			sigaction(sig, &ign, NULL);
 		sigaction(sig, &dfl, NULL);
 	}
-	/* A core of it would have what the box has in memory. 1 byte: with 0 a kernel that pipes cores to a program does. */
+	/* A core of it would have what the box has in memory. 1 byte: with 0 a kernel that pipes cores to a program
+	 * does. */
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (s->die_with_parent) {
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

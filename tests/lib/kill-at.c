@@ -1,7 +1,7 @@
 /*
- * For LD_PRELOAD: the program dies by SIGKILL at its n-th step. A step is a call that others can see something of: files
- * made, written, renamed, removed or synced, locks, sockets, messages, programs started. Between two of them a death
- * makes no difference to anybody, so n = 1, 2, 3 ... are all the deaths that there are.
+ * For LD_PRELOAD: the program dies by SIGKILL at its n-th step. A step is a call that others can see something of:
+ * files made, written, renamed, removed or synced, locks, sockets, messages, programs started. Between two of them a
+ * death makes no difference to anybody, so n = 1, 2, 3 ... are all the deaths that there are.
  *
  *	KILL_PROGRAM   the short name of the program; others are left alone
  *	KILL_AT        n; 0: none, only count
@@ -67,7 +67,8 @@ __attribute__((constructor)) static void begin(void)
 	k.at = strtol(at, NULL, 10);
 	k.of_child = whom && strcmp(whom, "child") == 0;
 	if (path) {
-		int fd = (int)raw_syscall(SYS_open, (long)path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600, 0, 0, 0);
+		const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+		int fd = (int)raw_syscall(SYS_open, (long)path, flags, 0600, 0, 0, 0);
 
 		/* Out of the way of the numbers that the program gives its own. */
 		k.note_fd = (int)raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 900, 0, 0, 0);
