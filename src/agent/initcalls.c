@@ -10,13 +10,16 @@
  */
 #include "agent/initcalls.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/str.h"
 
 #define BEFORE "(before the initcalls)"
 #define OTHERS "(the other initcalls)"
@@ -51,19 +54,42 @@ static void add(struct timing_parts *t, const char *name, int len, uint64_t ns)
 	t->part[at] = p;
 }
 
+/* (Here and elsewhere in the agent no scanf(): it is 80 KiB of the program, which each boot copies.) */
+static bool number_behind(const char *text, const char *word, unsigned long long *ret)
+{
+	const char *p = strstr(text, word);
+
+	if (!p || !isdigit((unsigned char)p[strlen(word)]))
+		return false;
+	*ret = strtoull(p + strlen(word), NULL, 10);
+	return true;
+}
+
+/* "7,218,54321,-": the third number, of a record's prefix. */
+static bool time_of(const char *record, unsigned long long *ret)
+{
+	const char *p = strchr(record, ',');
+
+	return p && isdigit((unsigned char)*record) && number_behind(p + 1, ",", ret);
+}
+
 void initcalls_add(struct timing_parts *t, const char *record)
 {
+	static const char initcall[] = "initcall ";
 	const char *text = strchr(record, ';');
 	char name[TIMING_PART_NAME] = "";
 	unsigned long long at_us, took_us;
 
-	if (!text || sscanf(record, "%*u,%*u,%llu", &at_us) != 1)
+	if (!text || !time_of(record, &at_us))
 		return;
 	text++;
 	if (t->n == 0 && strncmp(text, "calling  ", 9) == 0) {
 		t->part[0] = (struct timing_part){ .name = BEFORE, .ns = at_us * US };
 		t->n = 1;
-	} else if (t->n && sscanf(text, "initcall %47[^+ ]%*s returned %*d after %llu usecs", name, &took_us) == 2) {
+	} else if (t->n && str_starts(text, initcall) && strstr(text, " returned ") &&
+		   number_behind(text, " after ", &took_us)) {
+		text += strlen(initcall);
+		snprintf(name, sizeof(name), "%.*s", (int)MIN(strcspn(text, "+ "), sizeof(name) - 1), text);
 		add(t, name, (int)strlen(name), took_us * US);
 	}
 }

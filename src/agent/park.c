@@ -49,7 +49,7 @@ static int list_disks(int driver, struct disks *ret)
 	int fd = openat(driver, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
-	unsigned number;
+	uint64_t number;
 	int r = 0;
 
 	if (!dir) {
@@ -58,12 +58,12 @@ static int list_disks(int driver, struct disks *ret)
 	}
 	ret->n = 0;
 	while (r == 0 && (e = readdir(dir))) {
-		if (sscanf(e->d_name, "virtio%u", &number) != 1)
+		if (!str_starts(e->d_name, "virtio") || str_parse_u64(e->d_name + 6, UINT32_MAX, &number) < 0)
 			continue;
 		if (ret->n == DISKS_MAX)
 			r = -E2BIG; /* one that stays bound would be saved with the size it has now */
 		else
-			ret->number[ret->n++] = number;
+			ret->number[ret->n++] = (unsigned)number;
 	}
 	closedir(dir);
 	qsort(ret->number, ret->n, sizeof(ret->number[0]), by_number);

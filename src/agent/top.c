@@ -90,14 +90,18 @@ bool top_parse_status(const char *status, struct top_process *ret, int *ret_pare
 uint64_t top_parse_ticks(const char *stat)
 {
 	const char *p = strrchr(stat, ')');
-	unsigned long long user, system;
+	unsigned long long user;
+	char *end;
 	int i;
 
 	for (i = 0; p && i < 12; i++) {
 		p = strchr(p, ' ');
 		p = p ? p + 1 : NULL;
 	}
-	return p && sscanf(p, "%llu %llu", &user, &system) == 2 ? user + system : 0;
+	if (!p || !isdigit((unsigned char)*p))
+		return 0;
+	user = strtoull(p, &end, 10);
+	return *end == ' ' && isdigit((unsigned char)end[1]) ? user + strtoull(end, NULL, 10) : 0;
 }
 
 static const char *read_text(int dirfd, const char *name, struct buf *b)

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "lib/tap.h"
 
@@ -116,6 +117,22 @@ static void test_durations(void)
 		ok(duration(wrong[i]) == UINT64_MAX, "'%s' is no time", wrong[i]);
 }
 
+/* Against the C library, for each day of some centuries, at another time of day each. */
+static void test_log_time(void)
+{
+	char ours[LOG_TIME_MAX], libc[64];
+	unsigned wrong = 0;
+	time_t at;
+	struct tm tm;
+
+	for (at = 0; at < (time_t)86400 * 366 * 900; at += 86400 - 7) {
+		gmtime_r(&at, &tm);
+		strftime(libc, sizeof(libc), "%Y-%m-%dT%H:%M:%S", &tm);
+		wrong += log_time(at, ours) != strlen(libc) || strcmp(ours, libc) != 0;
+	}
+	ok(wrong == 0, "times of logs are those of the C library: %u are not", wrong);
+}
+
 static void test_hex(void)
 {
 	static const uint8_t bytes[] = { 0x00, 0x9a, 0xff };
@@ -161,6 +178,7 @@ int main(void)
 	test_cursor();
 	test_sizes();
 	test_durations();
+	test_log_time();
 	test_hex();
 	test_lists();
 	return tap_done();
