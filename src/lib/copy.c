@@ -300,12 +300,11 @@ static int run(struct transfer *t, struct error *err)
 	struct boxlite_exit e = { 0 };
 	int r = 0;
 
-	while (r == 0 && !boxlite_process_ended(t->p, &e)) {
-		/* The shim sees to what is left, unless it is there for this copy only: then its end is waited for. */
-		if (t->cancelled && !lib_process_has_shim(t->p))
-			break;
+	while (r == 0 && !t->cancelled && !boxlite_process_ended(t->p, &e))
 		r = step(t, &failure);
-	}
+	/* The shim sees to what is left. One that is there for this copy only is waited for. */
+	if (t->cancelled)
+		lib_process_leave(t->p);
 	await_answer(t);
 	if (r < 0)
 		r = error_set(err, r, "%s", failure.text[0] ? failure.text : strerror(-r));

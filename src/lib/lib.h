@@ -47,8 +47,8 @@ void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input
 /* p is the main process of a box whose start began at start_ns (base/clock.h); detached: that outlives p. */
 void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached);
 
-/* The box's shim was started for p. */
-bool lib_process_has_shim(const struct boxlite_process *p);
+/* Leaves what p is; its shim, if that was started for p, is waited for. Only boxlite_process_close() may follow. */
+void lib_process_leave(struct boxlite_process *p);
 
 /* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
 void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed);

@@ -319,9 +319,14 @@ PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 	return p->started.pid != 0;
 }
 
-bool lib_process_has_shim(const struct boxlite_process *p)
+void lib_process_leave(struct boxlite_process *p)
 {
-	return p->shim.pidfd >= 0;
+	int status;
+
+	p->over = true;
+	close_fd(&p->conn.fd);
+	if (p->shim.pidfd >= 0)
+		(void)spawn_wait(&p->shim, &status);
 }
 
 void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool detached)

@@ -35,8 +35,8 @@ void client_drop(struct client *c)
 	stream_detach_all(c);
 	c->next = s->dropped_clients;
 	s->dropped_clients = c;
-	if (s->spec.no_main && !s->streams)
-		life_stop(s, 0); /* it has asked for nothing */
+	if (s->spec.no_main)
+		life_unwatched(s);
 	else if (c->creator && !s->spec.detached) {
 		log_info("the owner is gone: stopping");
 		life_stop_for_good(s, s->spec.stop_grace_ms);

@@ -118,6 +118,27 @@ void life_stop_for_good(struct shim *s, uint32_t grace_ms)
 		life_stop(s, grace_ms);
 }
 
+static bool is_watched(const struct shim *s)
+{
+	const struct stream *st = s->streams;
+
+	while (st && !st->attachments)
+		st = st->next;
+	return st;
+}
+
+/* Copies that nobody waits for any more come to an order by themselves. A guest that lets them hang keeps nobody from
+ * starting the box. */
+void life_unwatched(struct shim *s)
+{
+	if (is_watched(s))
+		return;
+	if (!s->streams || s->life == LIFE_BOOTING)
+		life_stop(s, 0);
+	else if (s->life == LIFE_RUNNING)
+		loop_timer_set(s->timer_watch.fd, STOP_SLACK_MS);
+}
+
 bool life_is_end(const struct shim *s, int signo)
 {
 	return signo == SIGKILL || signo == (s->spec.main.stop_signal ? s->spec.main.stop_signal : SIGTERM);
@@ -203,6 +224,8 @@ void life_timeout(struct shim *s)
 		fail_boot(s);
 	else if (s->life == LIFE_STOPPING)
 		life_fail(s, "the guest did not stop in time and was killed");
+	else if (s->life == LIFE_RUNNING && s->spec.no_main && !is_watched(s))
+		life_stop(s, 0);
 }
 
 /* The socket's age is what others go by while the box runs. */

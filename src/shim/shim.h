@@ -153,6 +153,7 @@ void life_stop(struct shim *s, uint32_t grace_ms);
 void life_stop_for_good(struct shim *s, uint32_t grace_ms); /* somebody wants it */
 /* A signal that asks the main process to end, or makes it, is meant for good, as docker takes it. */
 bool life_is_end(const struct shim *s, int signo);
+void life_unwatched(struct shim *s); /* a box for copies only, from which a client has gone */
 void life_failed_start(struct shim *s, const struct error *err);
 void life_bye(struct shim *s, const char *error);
 void life_fail(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

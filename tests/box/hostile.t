@@ -70,6 +70,21 @@ like "$(cat "$T/err")" 'beyond its credit' "by name"
 "$B" rm greedy > /dev/null
 nothing_left "and nothing is left"
 
+# A copy from a box that does not run, which the guest never answers: it keeps neither who asked for it nor the box.
+"$TOP/tests/lib/fake-engine.py" idles > engine-idles && chmod +x engine-idles
+bl create --name idle bb
+mark=$BOXLITE_HOME/boxes/$(box_id idle)/run/copying
+st=$(with_engine "$T/engine-idles" timeout 100 "$TOP/tests/lib/signal-after.py" INT 2 "$B" cp idle:/x . 2> err)
+is "$st $(cat err)" "130 " "Ctrl-C ends it"
+[ ! -e "$mark" ]; ok $? "and the box is free"
+with_engine "$T/engine-idles" "$B" cp idle:/x . > cp.out 2>&1 & pid=$!
+wait_for test -e "$mark"
+sleep 1; kill -KILL "$(pgrep -P $pid)"; wait $pid 2> /dev/null # the guest is up by now
+is_free() { [ ! -e "$mark" ]; }
+WAIT_LIMIT=60 wait_for is_free; ok $? "so it is after one that was killed"
+"$B" rm idle > /dev/null
+nothing_left "nothing is left"
+
 # What is asked of it: an answer that nobody wanted ends the box, as does one that is none.
 lies metrics_unasked 'METRICS that nobody asked for' "figures that nobody asked for"
 lies top_unasked 'TOP that nobody asked for' "processes that nobody asked for"

@@ -62,6 +62,10 @@ def on_stdin():
     send(frame(DATA, b"x", 1, 0))
 
 
+def idles():
+    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(READY, {}))
+
+
 def empty_data():
     up()
     send(frame(DATA, b"", 1, 1), exited())
