@@ -12,6 +12,16 @@ void error_flatten(char *s)
 			*s = '?';
 }
 
+/* Behind the n bytes that are there, in the place of their end if they are long: the reason is never what is cut. */
+static void add_reason(struct error *err, size_t n, const char *reason)
+{
+	size_t room = sizeof(err->text) - 1 - MIN(strlen(reason) + strlen("...: "), sizeof(err->text) - 1);
+	const char *mark = n > room ? "..." : "";
+
+	n = MIN(n, room);
+	snprintf(err->text + n, sizeof(err->text) - n, "%s: %s", mark, reason);
+}
+
 static int fill(struct error *err, int code, bool with_reason, const char *fmt, va_list ap)
 {
 	int n;
@@ -24,8 +34,8 @@ static int fill(struct error *err, int code, bool with_reason, const char *fmt, 
 	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	if (n < 0)
 		n = 0;
-	if (with_reason && (size_t)n < sizeof(err->text))
-		snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", strerror(-code));
+	if (with_reason)
+		add_reason(err, (size_t)n, strerror(-code));
 	error_flatten(err->text);
 	return code;
 }
