@@ -47,7 +47,7 @@ int box_lock_await(int box_fd, const char *name)
 
 int box_lock_held(int box_fd, const char *name)
 {
-	auto_fd int fd = openat(box_fd, name, O_RDWR | O_CLOEXEC);
+	auto_fd int fd = openat(box_fd, name, O_RDONLY | O_CLOEXEC); /* also on a file system that is read-only */
 	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTE, .l_len = 1 };
 
 	if (fd < 0)
