@@ -394,6 +394,8 @@ int db_box_rename(struct db *db, const char *id, const char *name, struct error 
 	bind_text(st, 1, name);
 	bind_text(st, 2, id);
 	r = run(db, st, err);
+	if (r == 0 && sqlite3_changes(db->sql) == 0)
+		return error_set(err, -ENOENT, "box %s was removed", id);
 	return r == -EEXIST ? name_is_taken(name, err) : r;
 }
 
