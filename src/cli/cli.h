@@ -71,6 +71,9 @@ int cli_usage(const char *command, const char *fmt, ...) __attribute__((format(p
 /* Prints the synopsis of a command and the options text; returns 0. */
 int cli_help(const char *command, const char *options);
 
+/* For a command without options of its own: the status to end with, or -1 to go on with argv[optind]. */
+int cli_no_options(const char *command, const char *help, int argc, char **argv);
+
 int cli_open(const struct global *g, struct boxlite **out); /* 0, or prints and returns EXIT_BOXLITE */
 
 /* A signalfd for the signals that a command in a box is to get; from then on they are read there. Those that are

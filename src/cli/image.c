@@ -227,17 +227,17 @@ int cmd_rmi(const struct global *g, int argc, char **argv)
 {
 	struct boxlite_error err;
 	struct boxlite *b;
-	int i, r;
+	int i, r = cli_no_options("rmi", NULL, argc, argv);
 
-	if (argc > 1 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h")))
-		return cli_help("rmi", NULL);
-	if (argc < 2)
+	if (r >= 0)
+		return r;
+	if (optind == argc)
 		return cli_usage("rmi", "which image?");
 	r = cli_open(g, &b);
 	if (r)
 		return r;
 	/* All are tried; one that fails makes the whole fail. */
-	for (i = 1; i < argc; i++) {
+	for (i = optind; i < argc; i++) {
 		if (boxlite_image_remove(b, argv[i], &err) < 0)
 			r = cli_fail(&err);
 		else

@@ -166,10 +166,9 @@ static int wait_for(const struct action *a, struct boxlite_box *box, struct boxl
 int cmd_wait(const struct global *g, int argc, char **argv)
 {
 	struct action a = { .command = "wait", .act = wait_for, .quiet = true };
+	int r = cli_no_options("wait", "Prints the exit status of each, in this order.\n", argc, argv);
 
-	if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help")))
-		return cli_help("wait", "Prints the exit status of each, in this order.\n");
-	return each(&a, g, argc - 1, argv + 1);
+	return r >= 0 ? r : each(&a, g, argc - optind, argv + optind);
 }
 
 static int rename_box(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
@@ -180,13 +179,14 @@ static int rename_box(const struct action *a, struct boxlite_box *box, struct bo
 int cmd_rename(const struct global *g, int argc, char **argv)
 {
 	struct action a = { .command = "rename", .act = rename_box, .quiet = true };
+	int r = cli_no_options("rename", NULL, argc, argv);
 
-	if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help")))
-		return cli_help("rename", NULL);
-	if (argc != 3)
+	if (r >= 0)
+		return r;
+	if (argc - optind != 2)
 		return cli_usage("rename", "which box, and how is it to be called?");
-	a.name = argv[2];
-	return each(&a, g, 1, argv + 1);
+	a.name = argv[optind + 1];
+	return each(&a, g, 1, argv + optind);
 }
 
 /* --- rm ------------------------------------------------------------------------------------------ */

@@ -106,6 +106,16 @@ int cli_help(const char *command, const char *options)
 	return 0;
 }
 
+int cli_no_options(const char *command, const char *help, int argc, char **argv)
+{
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	int opt = getopt_long(argc, argv, "+h", options, NULL);
+
+	if (opt == 'h')
+		return cli_help(command, help);
+	return opt == -1 ? -1 : cli_usage(command, "unknown option %s", argv[optind - 1]);
+}
+
 int cli_open(const struct global *g, struct boxlite **out)
 {
 	struct boxlite_error err;
