@@ -112,3 +112,20 @@ json_t *json_from_strv(const struct strv *s)
 		}
 	return list;
 }
+
+bool json_can_have(const char *text)
+{
+	json_t *j = text ? json_string(text) : NULL;
+
+	json_decref(j);
+	return !text || j;
+}
+
+bool json_can_have_all(const struct strv *s)
+{
+	size_t i = 0;
+
+	while (i < s->n && json_can_have(s->v[i]))
+		i++;
+	return i == s->n;
+}

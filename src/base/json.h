@@ -35,4 +35,8 @@ int json_get_strv(const json_t *o, const char *key, struct strv *s, bool *bad) M
 
 json_t *json_from_strv(const struct strv *s); /* new array; NULL when out of memory or not UTF-8 */
 
+/* Whether it is UTF-8, which all text in JSON must be. NULL is. */
+bool json_can_have(const char *text);
+bool json_can_have_all(const struct strv *s);
+
 #endif

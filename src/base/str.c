@@ -259,6 +259,8 @@ int strv_set_env(struct strv *s, const char *pair)
 	char **at = find_env(s, pair, len);
 	char *copy;
 
+	if (len == 0)
+		return -EINVAL;
 	if (!pair[len]) {
 		if (at)
 			remove_at(s, at);

@@ -141,6 +141,9 @@ static int add_row(struct home *h, const struct box_request *q, const struct db_
 	row->auto_remove = q->auto_remove;
 	if (!row->id || (q->name && !row->name) || !row->image || !row->rootfs || !row->spec)
 		return error_nomem(err);
+	/* It must fit into a message to the shim, which has more to say. */
+	if (strlen(row->spec) > FRAME_PAYLOAD_MAX - 64 * KIB)
+		return error_set(err, -E2BIG, "the command and environment of a box may have 4 MB at most");
 	return db_box_add(h->db, row, err);
 }
 

@@ -51,7 +51,7 @@ static int merge_env(const json_t *image, const struct merge_options *o, struct 
 	if (r == 0)
 		r = json_get_strv(image, "Env", &given, bad);
 	for (i = 0; r == 0 && i < given.n; i++)
-		if (strchr(given.v[i], '='))
+		if (strchr(given.v[i], '=') > given.v[i])
 			r = strv_set_env(&s->env, given.v[i]);
 	for (e = o->env; r == 0 && e && *e; e++)
 		r = strv_set_env(&s->env, *e);
@@ -65,23 +65,6 @@ static int copy(const char *text, char **ret)
 		return 0;
 	*ret = strdup(text);
 	return *ret ? 0 : -ENOMEM;
-}
-
-/* JSON carries the description to the guest, so every text must be UTF-8. */
-static bool are_utf8(const struct strv *s)
-{
-	json_t *list = json_from_strv(s);
-
-	json_decref(list);
-	return list != NULL;
-}
-
-static bool is_utf8(const char *text)
-{
-	json_t *j = text ? json_string(text) : NULL;
-
-	json_decref(j);
-	return !text || j;
 }
 
 int merge_process(const char *config_json, const struct merge_options *o, struct proc_spec *ret,
@@ -107,7 +90,9 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 	s.tty = o->tty;
 	s.stdin_open = o->stdin_open;
 	s.main = true;
-	if (r == -E2BIG)
+	if (r == -EINVAL)
+		error_set(err, r, "a variable has no name");
+	else if (r == -E2BIG)
 		error_set(err, r, "more than %d arguments or variables", PROC_STRINGS_MAX);
 	else if (r < 0)
 		error_nomem(err);
@@ -115,9 +100,9 @@ int merge_process(const char *config_json, const struct merge_options *o, struct
 		r = error_set(err, -EBADMSG, "the image's configuration is malformed");
 	else if (s.argv.n == 0 && !o->idle)
 		r = error_set(err, -EINVAL, "the image names no command: give one behind its name");
-	else if (!are_utf8(&s.argv) || !are_utf8(&s.env))
+	else if (!json_can_have_all(&s.argv) || !json_can_have_all(&s.env))
 		r = error_set(err, -EINVAL, "an argument or variable is not UTF-8 text");
-	else if (!is_utf8(s.cwd) || !is_utf8(s.user))
+	else if (!json_can_have(s.cwd) || !json_can_have(s.user))
 		r = error_set(err, -EINVAL, "the working folder or the user is not UTF-8 text");
 	else if (s.cwd && s.cwd[0] != '/')
 		r = error_set(err, -EINVAL, "the working folder '%s' is not an absolute path", s.cwd);
@@ -175,6 +160,8 @@ int merge_health(const char *config_json, bool none, struct box_health *h, struc
 		r = image_test(check, &h->argv, &bad);
 	if (r < 0)
 		return error_nomem(err);
+	if (!json_can_have_all(&h->argv))
+		return error_set(err, -EINVAL, "the health check is not UTF-8 text");
 	default_time(check, "Interval", 30000, &h->interval_ms, &bad);
 	default_time(check, "Timeout", 30000, &h->timeout_ms, &bad);
 	default_time(check, "StartPeriod", 0, &h->start_period_ms, &bad);

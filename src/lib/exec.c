@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "lib/lib.h"
 
 /* The box's environment with the caller's over it, its folder and user unless the caller says otherwise. */
@@ -41,11 +42,18 @@ static int build_opening(struct boxlite_box *box, const struct boxlite_exec_opti
 	if (r < 0)
 		return r;
 	r = fill(&proc, o, &spec);
+	if (r == 0 && !(json_can_have_all(&proc.argv) && json_can_have_all(&proc.env) && json_can_have(proc.cwd) &&
+			json_can_have(proc.user)))
+		r = -EINVAL;
 	if (r == 0)
 		r = wire_put_hello(opening, "library");
 	if (r == 0)
 		r = wire_put_start(opening, SPEC_ATTACH_STREAM, &proc);
-	if (r < 0)
+	if (r == -EINVAL)
+		error_set(err, r, "a variable has no name, or a text is not UTF-8");
+	else if (r == -EMSGSIZE || r == -ENOBUFS || r == -E2BIG)
+		r = error_set(err, -E2BIG, "the arguments and variables of a process may have 4 MB at most");
+	else if (r < 0)
 		error_code(err, r, "cannot describe the process");
 	proc_spec_fini(&proc);
 	box_spec_fini(&spec);
