@@ -81,7 +81,11 @@ static int begin(struct boxlite_box *box, const struct copy_spec *s, struct boxl
 	if (r < 0)
 		return error_code(err, r, "cannot describe the copy");
 	r = reach(box, &sock, &shim, err);
-	return r < 0 ? r : lib_process_new(box->home, sock, &shim, &opening, out, err);
+	if (r == 0)
+		r = lib_process_new(box->home, sock, &shim, &opening, out, err);
+	if (r == 0 && s->op == COPY_PUT)
+		lib_process_needs_end(*out);
+	return r;
 }
 
 static int copy_text(const char *text, char **ret, struct error *err)

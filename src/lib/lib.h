@@ -50,6 +50,9 @@ void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool d
 /* Leaves what p is; its shim, if that was started for p, is waited for. Only boxlite_process_close() may follow. */
 void lib_process_leave(struct boxlite_process *p);
 
+/* p writes to the disk of a box that was started for it alone: unless that ends in order, p has failed. */
+void lib_process_needs_end(struct boxlite_process *p);
+
 /* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
 void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed);
 

@@ -38,6 +38,7 @@ struct boxlite_process {
 	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
 	bool detached;         /* the box goes on without us */
 	bool joined_main;      /* a main process that was there before */
+	bool needs_end;        /* what it has done is only there if the box ends in order */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
@@ -95,6 +96,11 @@ static int on_timing(struct boxlite_process *p, const struct frame *f)
 }
 
 static int on_frame(struct boxlite_process *p, const struct frame *f, struct error *err)
+static bool succeeded_in_vain(const struct boxlite_process *p)
+{
+	return p->needs_end && p->exit.kind == PROC_EXITED && p->exit.code == 0;
+}
+
 {
 	uint32_t more;
 
@@ -115,7 +121,7 @@ static int on_frame(struct boxlite_process *p, const struct frame *f, struct err
 		return wire_get_exit(f, &p->exit);
 	case FRAME_FAILED:
 		/* The box failed. Keep the reason unless the process ended before. */
-		if (!p->ended || p->exit.kind == PROC_LOST) {
+		if (!p->ended || p->exit.kind == PROC_LOST || succeeded_in_vain(p)) {
 			p->exit.kind = PROC_LOST;
 			return wire_get_error(f, p->exit.error);
 		}
@@ -179,7 +185,7 @@ static void on_over(struct boxlite_process *p, bool closed_by_shim)
 		(void)spawn_wait(&p->shim, &status);
 	else
 		home_leave(p->home, &p->shim);
-	if (!p->ended)
+	if (!p->ended || (!p->box_ended && succeeded_in_vain(p)))
 		say_lost(p, status);
 	remove_box(p);
 }
@@ -316,7 +322,12 @@ void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input
 
 PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 {
-	return p->started.pid != 0;
+	return p && p->started.pid != 0;
+}
+
+void lib_process_needs_end(struct boxlite_process *p)
+{
+	p->needs_end = p->shim.pidfd >= 0;
 }
 
 void lib_process_leave(struct boxlite_process *p)
