@@ -385,7 +385,8 @@ PUBLIC int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *
 
 		for (ch = CHANNEL_STDOUT; ch < CHANNELS; ch++)
 			boxlite_process_consume(p, ch, buf_len(&p->output[ch]));
-		if (p->over)
+		/* Its last output may have come with its end: then nothing more will. */
+		if (p->over || boxlite_process_ended(p, NULL))
 			continue;
 		poll(&pfd, 1, -1);
 		r = boxlite_process_dispatch(p, err);
