@@ -17,6 +17,11 @@
  * names the thing, the reason, the remedy. `err` is only written on failure,
  * and so are no out-parameters.
  *
+ * NULL is an error, -EINVAL, where nothing says that it may be; what returns no
+ * error then does nothing, and returns NULL, 0, or -1 for an fd. Options of a
+ * size of 0 are one as well. What options have behind the fields that this
+ * library knows is ignored.
+ *
  * Secrets. What a box is made with - command, environment, health check - is
  * in the home's database as it is, for the home's owner alone to read, until
  * the box is removed, and may stay in unused parts of that file. Of an exec, of
@@ -192,7 +197,7 @@ int boxlite_image_pull(struct boxlite *b, const char *reference, const struct bo
 /*
  * Adds the images of an OCI layout (`fd` is a folder, or a tar of one) or of
  * `docker save` (a tar). `name` NULL: as the source says. fd stays the
- * caller's. Blocks. Since 0.1.
+ * caller's. Errors: those of a pull, -EBADF. Blocks. Since 0.1.
  */
 int boxlite_image_load(struct boxlite *b, int fd, const char *name, const struct boxlite_pull_options *o,
 		       struct boxlite_error *err);
@@ -261,8 +266,8 @@ struct boxlite_box_options {
 
 /*
  * Makes a box; nothing runs yet.
- * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL.
- * Since 0.1.
+ * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL, -E2BIG
+ * as for an exec. Since 0.1.
  */
 int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
 		       struct boxlite_error *err);
@@ -324,7 +329,7 @@ int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options 
  * returns. Errors: -ENOTCONN the box does not run, -EINVAL no such signal. Since 0.1. */
 int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite_error *err);
 
-/* Gives it a (new) name. Errors: -EEXIST the name is taken, -EINVAL. Since 0.1. */
+/* Gives it a (new) name. Errors: -EEXIST the name is taken, -EINVAL, -ENOENT it was removed. Since 0.1. */
 int boxlite_box_rename(struct boxlite_box *box, const char *name, struct boxlite_error *err);
 
 /*
@@ -541,7 +546,8 @@ struct boxlite_exec_options {
 
 /*
  * Starts one more process in a running box. In a box that is just starting it waits for the main process to run; if
- * that never does, the exit says so. Errors: -ENOTCONN the box does not run, -EINVAL no argv. Since 0.1.
+ * that never does, the exit says so. Errors: -ENOTCONN the box does not run, -EINVAL no argv, or a text that is not
+ * UTF-8, -E2BIG more than 4 MB of argv and env. Since 0.1.
  */
 int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *o,
 		     struct boxlite_process **out, struct boxlite_error *err);
@@ -593,7 +599,7 @@ size_t boxlite_process_write(struct boxlite_process *p, const void *data, size_t
 size_t boxlite_process_write_room(const struct boxlite_process *p);
 void boxlite_process_close_stdin(struct boxlite_process *p); /* the process reads end of file */
 
-void boxlite_process_signal(struct boxlite_process *p, int signo);
+void boxlite_process_signal(struct boxlite_process *p, int signo); /* no such signal: nothing happens */
 void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsigned short cols);
 
 /* 1 once the program was executed; stays 0 if it never was. Since 0.1. */

@@ -109,7 +109,9 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 		.no_health = o.health && !o.health[0],
 		.process = &process,
 	};
-	if (!o.image)
+	if (!b || !out)
+		r = lib_missing(&e);
+	else if (!o.image)
 		r = error_set(&e, -EINVAL, "no image was named");
 	else if (o.idle && (o.command || o.entrypoint))
 		r = error_set(&e, -EINVAL, "a box that idles runs no command");
@@ -178,7 +180,7 @@ PUBLIC int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct bo
 {
 	struct db_box row = { 0 };
 	struct error e = { 0 };
-	int r = db_box_get(b->home->db, id_or_name, &row, &e);
+	int r = b && id_or_name && out ? db_box_get(b->home->db, id_or_name, &row, &e) : lib_missing(&e);
 
 	if (r == 0)
 		r = wrap(b, &row, out, &e);
@@ -197,12 +199,12 @@ PUBLIC void boxlite_box_close(struct boxlite_box *box)
 
 PUBLIC const char *boxlite_box_id(const struct boxlite_box *box)
 {
-	return box->row.id;
+	return box ? box->row.id : NULL;
 }
 
 PUBLIC const char *boxlite_box_folder(const struct boxlite_box *box)
 {
-	return box->folder;
+	return box ? box->folder : NULL;
 }
 
 /* What the box was made with; a row that cannot be read has none of it. */
@@ -215,7 +217,7 @@ static struct traits traits_of(const struct boxlite_box *box)
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct traits t = { 0 };
 
-	if (box_spec_parse(box->row.spec, &spec, NULL) == 0)
+	if (box && box_spec_parse(box->row.spec, &spec, NULL) == 0)
 		t = (struct traits){ spec.main.tty, spec.main.argv.n == 0, spec.debug };
 	box_spec_fini(&spec);
 	return t;
@@ -245,7 +247,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r < 0)
 		return r;
 	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0, o.detach != 0, false };
-	r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
+	r = box && out ? box_start(box->home, &box->row, &how, &sock, &shim, &e) : lib_missing(&e);
 	if (r == 0)
 		r = wire_put_hello(&opening, "library");
 	if (r == 0)
@@ -263,7 +265,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 PUBLIC int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = box_is_running(box->home, box->row.id, &e);
+	int r = box ? box_is_running(box->home, box->row.id, &e) : lib_missing(&e);
 
 	return r < 0 ? lib_fail(err, &e, r) : r;
 }
@@ -271,7 +273,7 @@ PUBLIC int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error 
 PUBLIC int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = box_wait(box->home, box->row.id, &e);
+	int r = box ? box_wait(box->home, box->row.id, &e) : lib_missing(&e);
 
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
@@ -279,7 +281,7 @@ PUBLIC int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err)
 PUBLIC int boxlite_box_remove(struct boxlite_box *box, int force, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = box_remove(box->home, box->row.id, force != 0, &e);
+	int r = box ? box_remove(box->home, box->row.id, force != 0, &e) : lib_missing(&e);
 
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }

@@ -18,6 +18,11 @@ int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallba
 	return code;
 }
 
+int lib_missing(struct error *err)
+{
+	return error_set(err, -EINVAL, "an argument that must be given is NULL");
+}
+
 int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_error *err)
 {
 	struct error e = { 0 };
@@ -42,8 +47,8 @@ PUBLIC const char *boxlite_version(void)
 PUBLIC int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	struct boxlite *b = calloc(1, sizeof(*b));
-	int r = b ? home_open(home, &b->home, &e) : error_nomem(&e);
+	struct boxlite *b = out ? calloc(1, sizeof(*b)) : NULL;
+	int r = b ? home_open(home, &b->home, &e) : out ? error_nomem(&e) : lib_missing(&e);
 
 	if (r < 0) {
 		free(b);

@@ -108,7 +108,11 @@ static int begin_stream(struct boxlite_box *box, enum copy_op op, const struct b
 		return r;
 	s.follow = o.follow_link != 0;
 	s.owners = !o.as_root;
-	r = o.path && *o.path ? copy_text(o.path, &s.path, &e) : error_set(&e, -EINVAL, "no path in the box was given");
+	if (!box || !out)
+		r = lib_missing(&e);
+	else
+		r = o.path && *o.path ? copy_text(o.path, &s.path, &e)
+				      : error_set(&e, -EINVAL, "no path in the box was given");
 	if (r == 0)
 		r = begin(box, &s, out, &e);
 	copy_spec_fini(&s);
@@ -371,7 +375,7 @@ PUBLIC int boxlite_box_copy_from_host(struct boxlite_box *box, const char *host_
 
 	if (r < 0)
 		return r;
-	r = check_paths(host_path, box_path, &e);
+	r = box ? check_paths(host_path, box_path, &e) : lib_missing(&e);
 	if (r == 0)
 		r = copy_source_open(host_path, o.follow_link != 0, &from, &e);
 	if (r == 0)
@@ -421,7 +425,7 @@ PUBLIC int boxlite_box_copy_to_host(struct boxlite_box *box, const char *box_pat
 
 	if (r < 0)
 		return r;
-	r = check_paths(host_path, box_path, &e);
+	r = box ? check_paths(host_path, box_path, &e) : lib_missing(&e);
 	if (r == 0)
 		r = copy_target_open(host_path, &to, &e);
 	if (r == 0)

@@ -30,6 +30,6 @@ PUBLIC int boxlite_doctor(const struct boxlite_doctor_options *opts, boxlite_fin
 
 	if (r < 0)
 		return r;
-	r = doctor_run(o.home, on_finding, &report, &e);
+	r = fn ? doctor_run(o.home, on_finding, &report, &e) : lib_missing(&e);
 	return r < 0 ? lib_fail(err, &e, r) : r;
 }

@@ -79,11 +79,12 @@ PUBLIC int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_o
 
 	if (r < 0)
 		return r;
-	if (!o.argv || !o.argv[0]) {
-		error_set(&e, -EINVAL, "no program to run was given");
-		return lib_fail(err, &e, -EINVAL);
-	}
-	r = build_opening(box, &o, &opening, &e);
+	if (!box || !out)
+		r = lib_missing(&e);
+	else if (!o.argv || !o.argv[0])
+		r = error_set(&e, -EINVAL, "no program to run was given");
+	else
+		r = build_opening(box, &o, &opening, &e);
 	if (r == 0)
 		r = open_process(box, &opening, out, &e);
 	buf_fini(&opening);
@@ -100,6 +101,8 @@ PUBLIC int boxlite_box_attach(struct boxlite_box *box, const struct boxlite_atta
 
 	if (r < 0)
 		return r;
+	if (!box || !out)
+		return lib_fail(err, &e, lib_missing(&e));
 	r = wire_put_hello(&opening, "library");
 	if (r == 0)
 		r = wire_put_attach(&opening, SPEC_ATTACH_STREAM, o.exec, o.input != 0);

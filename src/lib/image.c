@@ -1,6 +1,7 @@
 #include "box/image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,7 @@ PUBLIC int boxlite_image_pull(struct boxlite *b, const char *reference, const st
 
 	if (r < 0)
 		return r;
-	r = image_ref_parse(reference, &ref, &e);
+	r = b && reference ? image_ref_parse(reference, &ref, &e) : lib_missing(&e);
 	if (r == 0) {
 		q.plain_http = o.plain_http || environment_plain_http(ref.registry);
 		r = configured_plain_http(b->home, ref.registry, &q.plain_http, &e);
@@ -166,12 +167,17 @@ PUBLIC int boxlite_image_load(struct boxlite *b, int fd, const char *name,
 {
 	struct boxlite_pull_options none = BOXLITE_OPTIONS(boxlite_pull_options), o;
 	struct image_request q = { .op = IMAGE_LOAD };
+	struct image_ref ref;
 	struct error e = { 0 };
 	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 
 	if (r < 0)
 		return r;
-	r = copy(name, &q.reference, &e);
+	r = b ? copy(name, &q.reference, &e) : lib_missing(&e);
+	if (r == 0 && name)
+		r = image_ref_parse(name, &ref, &e);
+	if (r == 0 && fcntl(fd, F_GETFL) < 0)
+		r = error_sys(&e, "cannot read an image from fd %d", fd);
 	if (r == 0)
 		r = run(b, &q, fd, &o, &e);
 	image_request_fini(&q);
@@ -182,7 +188,7 @@ PUBLIC int boxlite_image_exists(struct boxlite *b, const char *reference, struct
 {
 	struct db_image i = DB_IMAGE_INIT;
 	struct error e = { 0 };
-	int r = image_find(b->home, reference, &i, &e);
+	int r = b && reference ? image_find(b->home, reference, &i, &e) : lib_missing(&e);
 
 	db_image_fini(&i);
 	if (r == -ENOENT)
@@ -210,7 +216,7 @@ PUBLIC int boxlite_image_info(struct boxlite *b, const char *reference, boxlite_
 	struct db_image i = DB_IMAGE_INIT;
 	struct list l = { .fn = fn, .ud = ud };
 	struct error e = { 0 };
-	int r = image_find(b->home, reference, &i, &e);
+	int r = b && reference && fn ? image_find(b->home, reference, &i, &e) : lib_missing(&e);
 
 	if (r < 0)
 		return lib_fail(err, &e, r);
@@ -223,7 +229,7 @@ PUBLIC int boxlite_image_list(struct boxlite *b, boxlite_image_fn *fn, void *ud,
 {
 	struct list l = { .fn = fn, .ud = ud };
 	struct error e = { 0 };
-	int r = db_image_each(b->home->db, on_image, &l, &e);
+	int r = b && fn ? db_image_each(b->home->db, on_image, &l, &e) : lib_missing(&e);
 
 	return r < 0 ? lib_fail(err, &e, r) : r;
 }
@@ -231,7 +237,7 @@ PUBLIC int boxlite_image_list(struct boxlite *b, boxlite_image_fn *fn, void *ud,
 PUBLIC int boxlite_image_remove(struct boxlite *b, const char *reference, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = image_remove(b->home, reference, &e);
+	int r = b && reference ? image_remove(b->home, reference, &e) : lib_missing(&e);
 
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
@@ -240,7 +246,7 @@ PUBLIC int boxlite_image_prune(struct boxlite *b, uint64_t *freed, struct boxlit
 {
 	struct error e = { 0 };
 	uint64_t bytes = 0;
-	int r = image_prune(b->home, &bytes, &e);
+	int r = b ? image_prune(b->home, &bytes, &e) : lib_missing(&e);
 
 	if (r < 0)
 		return lib_fail(err, &e, r);

@@ -114,21 +114,21 @@ PUBLIC int boxlite_info(struct boxlite *b, boxlite_info_fn *fn, void *ud, struct
 {
 	char why[ERROR_TEXT_MAX], release[RELEASE_MAX];
 	auto_free char *qemu = NULL;
-	struct home *h = b->home;
+	struct home *h = b ? b->home : NULL;
 	struct utsname host = { 0 };
 	struct error e = { 0 };
 	struct boxlite_info i = {
 		.version = BOXLITE_VERSION,
-		.home = h->path,
-		.programs = h->programs,
-		.guest = h->guest,
 		.kernel = host.release,
 		.arch = host.machine,
 	};
-	int r = count(h, &i, &e);
+	int r = h && fn ? count(h, &i, &e) : lib_missing(&e);
 
 	if (r < 0)
 		return lib_fail(err, &e, r);
+	i.home = h->path;
+	i.programs = h->programs;
+	i.guest = h->guest;
 	uname(&host);
 	look_at_host(h, &i);
 	i.engine = engine_auto(h, why);

@@ -23,6 +23,9 @@ struct boxlite_box {
 /* Copies an internal error out; returns its code (code_fallback if it has none). */
 int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback);
 
+/* -EINVAL: an argument that must be given is NULL. */
+int lib_missing(struct error *err);
+
 /* Copies the caller's options over defaults, whatever size the caller's structure has: a field that one side
  * does not know is the default. -EINVAL when `from` is NULL or says no size. */
 int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_error *err);

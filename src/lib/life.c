@@ -14,7 +14,7 @@ PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_o
 
 	if (r < 0)
 		return r;
-	r = box_spec_parse(box->row.spec, &spec, &e);
+	r = box ? box_spec_parse(box->row.spec, &spec, &e) : lib_missing(&e);
 	if (r == 0)
 		r = box_stop(box->home, box->row.id, o.at_once ? 0 : o.grace_ms ? o.grace_ms : spec.stop_grace_ms, &e);
 	box_spec_fini(&spec);
@@ -24,9 +24,9 @@ PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_o
 PUBLIC int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = 0;
+	int r = box ? 0 : lib_missing(&e);
 
-	if (signo < 1 || signo > SIGRTMAX)
+	if (r == 0 && (signo < 1 || signo > SIGRTMAX))
 		r = error_set(&e, -EINVAL, "there is no signal %d", signo);
 	if (r == 0)
 		r = box_signal(box->home, box->row.id, signo, &e);
@@ -36,7 +36,7 @@ PUBLIC int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite
 PUBLIC int boxlite_box_rename(struct boxlite_box *box, const char *name, struct boxlite_error *err)
 {
 	struct error e = { 0 };
-	int r = name ? box_rename(box->home, box->row.id, name, &e) : error_set(&e, -EINVAL, "no name was given");
+	int r = !box ? lib_missing(&e) : name ? box_rename(box->home, box->row.id, name, &e) : error_set(&e, -EINVAL, "no name was given");
 
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
@@ -79,6 +79,6 @@ PUBLIC int boxlite_box_logs(struct boxlite_box *box, const struct boxlite_logs_o
 		.tail = o.tail > 0 ? o.tail : -1,
 		.cancel_fd = o.cancel_fd > 0 ? o.cancel_fd : -1,
 	};
-	r = output_read(box->home, box->row.id, &q, on_record, &l, &said, &e);
+	r = box && fn ? output_read(box->home, box->row.id, &q, on_record, &l, &said, &e) : lib_missing(&e);
 	return r < 0 ? lib_fail(err, &e, r) : said;
 }

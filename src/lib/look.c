@@ -138,10 +138,12 @@ static int on_box(const struct db_box *b, void *ud)
 
 PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
 {
-	struct list l = { .home = b->home, .fn = fn, .ud = ud };
+	struct list l = { .home = b ? b->home : NULL, .fn = fn, .ud = ud };
 	struct error e = { 0 };
 	int r;
 
+	if (!b || !fn)
+		return lib_fail(err, &e, lib_missing(&e));
 	home_reap(b->home);
 	r = db_box_each(b->home->db, on_box, &l, &e);
 
@@ -152,8 +154,9 @@ PUBLIC int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *u
 {
 	struct db_box row = { 0 };
 	struct error e = { 0 };
-	int r = db_box_get(box->home->db, box->row.id, &row, &e); /* it may have another name by now */
+	int r = box && fn ? db_box_get(box->home->db, box->row.id, &row, &e) : lib_missing(&e);
 
+	/* As it is in the database: it may have another name by now. */
 	if (r < 0)
 		return lib_fail(err, &e, r);
 	r = lib_describe(box->home, &row, fn, ud);

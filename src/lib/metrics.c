@@ -15,14 +15,12 @@
 #define BATCH 64
 #define BOXES_MAX 1000000
 
-static int check_size(const struct boxlite_metrics *out, struct boxlite_error *err)
+/* of: the box or the home that they are to be of. */
+static int check(const void *of, const struct boxlite_metrics *out, struct error *err)
 {
-	struct error e = { 0 };
-
-	if (out->size >= sizeof(size_t))
-		return 0;
-	error_set(&e, -EINVAL, "metrics without a size");
-	return lib_fail(err, &e, -EINVAL);
+	if (!of || !out)
+		return lib_missing(err);
+	return out->size >= sizeof(size_t) ? 0 : error_set(err, -EINVAL, "metrics without a size");
 }
 
 static void copy_out(struct boxlite_metrics *out, const struct boxlite_metrics *m)
@@ -88,11 +86,10 @@ PUBLIC int boxlite_box_metrics(struct boxlite_box *box, struct boxlite_metrics *
 	struct box_state state;
 	struct error e = { 0 };
 	struct conn c;
-	int r = check_size(out, err);
+	int r = check(box, out, &e);
 
-	if (r < 0)
-		return r;
-	r = ask(box->home, box->row.id, true, &c, &e);
+	if (r == 0)
+		r = ask(box->home, box->row.id, true, &c, &e);
 	if (r < 0)
 		return lib_fail(err, &e, r);
 	r = await(&c, box->row.id, &m, &e);
@@ -189,14 +186,14 @@ PUBLIC int boxlite_metrics_list(struct boxlite *b, const struct boxlite_metrics_
 				void *ud, struct boxlite_error *err)
 {
 	struct boxlite_metrics_options none = BOXLITE_OPTIONS(boxlite_metrics_options), o;
-	struct list l = { .home = b->home, .o = &o, .fn = fn, .ud = ud, .ids = STRV_INIT(BOXES_MAX) };
+	struct list l = { .home = b ? b->home : NULL, .o = &o, .fn = fn, .ud = ud, .ids = STRV_INIT(BOXES_MAX) };
 	struct error e = { 0 };
 	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 	size_t i;
 
 	if (r < 0)
 		return r;
-	r = collect_ids(&l, &e);
+	r = b && fn ? collect_ids(&l, &e) : lib_missing(&e);
 	if (r < 0) {
 		strv_fini(&l.ids);
 		return lib_fail(err, &e, r);
@@ -248,10 +245,12 @@ static int add(const struct boxlite_box_info *i, const struct boxlite_metrics *m
 PUBLIC int boxlite_metrics(struct boxlite *b, struct boxlite_metrics *out, struct boxlite_error *err)
 {
 	struct boxlite_metrics sum = { .size = sizeof(sum) };
-	int r = check_size(out, err);
+	struct error e = { 0 };
+	int r = check(b, out, &e);
 
-	if (r == 0)
-		r = boxlite_metrics_list(b, NULL, add, &sum, err);
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	r = boxlite_metrics_list(b, NULL, add, &sum, err);
 	if (r == 0)
 		copy_out(out, &sum);
 	return r;
@@ -287,13 +286,15 @@ PUBLIC int boxlite_box_top(struct boxlite_box *box, boxlite_task_fn *fn, void *u
 {
 	auto_buf struct buf message = BUF_INIT(KIB);
 	struct top_list l = { 0 };
-	const char *id = box->row.id;
+	const char *id = boxlite_box_id(box);
 	struct error e = { 0 };
 	struct frame f;
 	struct conn c;
-	int r = wire_put_empty(&message, FRAME_TOP, 0);
+	int r = id && fn ? 0 : lib_missing(&e);
 
-	r = r < 0 ? error_nomem(&e) : ask_start(box->home, id, &message, &c, &e);
+	if (r == 0)
+		r = wire_put_empty(&message, FRAME_TOP, 0) < 0 ? error_nomem(&e)
+							       : ask_start(box->home, id, &message, &c, &e);
 	if (r < 0)
 		return lib_fail(err, &e, r);
 	r = ask_await(&c, id, FRAME_TOP, &f, &e);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,8 @@ struct boxlite_process {
 	struct timing timing;
 	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
 	bool detached;         /* the box goes on without us */
-	bool joined_main;      /* a main process that was there before */
 	bool needs_end;        /* what it has done is only there if the box ends in order */
+	bool joined_main;      /* a main process that was there before */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
@@ -95,12 +96,12 @@ static int on_timing(struct boxlite_process *p, const struct frame *f)
 	return r;
 }
 
-static int on_frame(struct boxlite_process *p, const struct frame *f, struct error *err)
 static bool succeeded_in_vain(const struct boxlite_process *p)
 {
 	return p->needs_end && p->exit.kind == PROC_EXITED && p->exit.code == 0;
 }
 
+static int on_frame(struct boxlite_process *p, const struct frame *f, struct error *err)
 {
 	uint32_t more;
 
@@ -192,12 +193,12 @@ static void on_over(struct boxlite_process *p, bool closed_by_shim)
 
 PUBLIC int boxlite_process_fd(const struct boxlite_process *p)
 {
-	return p->conn.fd;
+	return p ? p->conn.fd : -1;
 }
 
 PUBLIC short boxlite_process_events(const struct boxlite_process *p)
 {
-	return (short)(POLLIN | (conn_wants_write(&p->conn) ? POLLOUT : 0));
+	return !p ? 0 : (short)(POLLIN | (conn_wants_write(&p->conn) ? POLLOUT : 0));
 }
 
 PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_error *err)
@@ -207,6 +208,8 @@ PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_er
 	ssize_t got;
 	int r;
 
+	if (!p)
+		return lib_fail(err, &e, lib_missing(&e));
 	if (p->over)
 		return 0;
 	(void)conn_write(&p->conn);
@@ -230,7 +233,7 @@ PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_er
 
 PUBLIC size_t boxlite_process_output(const struct boxlite_process *p, int channel, const void **data)
 {
-	if (channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR)
+	if (!p || !data || (channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR))
 		return 0;
 	*data = buf_data(&p->output[channel]);
 	return buf_len(&p->output[channel]);
@@ -238,7 +241,9 @@ PUBLIC size_t boxlite_process_output(const struct boxlite_process *p, int channe
 
 PUBLIC void boxlite_process_consume(struct boxlite_process *p, int channel, size_t n)
 {
-	if ((channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR) || n > buf_len(&p->output[channel]) || n == 0)
+	if (!p || (channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR))
+		return;
+	if (n > buf_len(&p->output[channel]) || n == 0)
 		return;
 	buf_consume(&p->output[channel], n);
 	p->owed[channel] += (uint32_t)n;
@@ -252,7 +257,7 @@ PUBLIC void boxlite_process_consume(struct boxlite_process *p, int channel, size
 
 PUBLIC void boxlite_process_close_output(struct boxlite_process *p, int channel)
 {
-	if ((channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR) || p->unwanted[channel])
+	if (!p || (channel != BOXLITE_STDOUT && channel != BOXLITE_STDERR) || p->unwanted[channel])
 		return;
 	p->unwanted[channel] = true;
 	buf_fini(&p->output[channel]);
@@ -262,13 +267,15 @@ PUBLIC void boxlite_process_close_output(struct boxlite_process *p, int channel)
 
 PUBLIC size_t boxlite_process_write_room(const struct boxlite_process *p)
 {
-	return p->over || p->ended || p->stdin_closed ? 0 : p->stdin_credit;
+	return !p || p->over || p->ended || p->stdin_closed ? 0 : p->stdin_credit;
 }
 
 PUBLIC size_t boxlite_process_write(struct boxlite_process *p, const void *data, size_t n)
 {
 	size_t done = 0, room = boxlite_process_write_room(p);
 
+	if (!p || !data)
+		return 0;
 	n = MIN(n, room);
 	while (done < n) {
 		size_t part = MIN(n - done, (size_t)FRAME_DATA_MAX);
@@ -284,7 +291,7 @@ PUBLIC size_t boxlite_process_write(struct boxlite_process *p, const void *data,
 
 PUBLIC void boxlite_process_close_stdin(struct boxlite_process *p)
 {
-	if (p->stdin_closed || p->over)
+	if (!p || p->stdin_closed || p->over)
 		return;
 	p->stdin_closed = true;
 	if (frame_put(&p->conn.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, STREAM, NULL, 0) == 0)
@@ -293,24 +300,24 @@ PUBLIC void boxlite_process_close_stdin(struct boxlite_process *p)
 
 PUBLIC void boxlite_process_signal(struct boxlite_process *p, int signo)
 {
-	if (!p->over && wire_put_signal(&p->conn.out, STREAM, signo) == 0)
+	if (p && signo >= 1 && signo <= SIGRTMAX && !p->over && wire_put_signal(&p->conn.out, STREAM, signo) == 0)
 		(void)conn_write(&p->conn);
 }
 
 PUBLIC void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsigned short cols)
 {
-	if (!p->over && wire_put_resize(&p->conn.out, STREAM, rows, cols) == 0)
+	if (p && !p->over && wire_put_resize(&p->conn.out, STREAM, rows, cols) == 0)
 		(void)conn_write(&p->conn);
 }
 
 PUBLIC unsigned boxlite_process_exec(const struct boxlite_process *p)
 {
-	return p->started.exec == SPEC_MAIN_EXEC ? 0 : p->started.exec;
+	return !p || p->started.exec == SPEC_MAIN_EXEC ? 0 : p->started.exec;
 }
 
 PUBLIC int boxlite_process_has_tty(const struct boxlite_process *p)
 {
-	return p->started.tty;
+	return p && p->started.tty;
 }
 
 void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input)
@@ -348,9 +355,9 @@ void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool d
 
 PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlite_timing *out)
 {
-	struct boxlite_timing t = { .size = out->size };
+	struct boxlite_timing t = { .size = out ? out->size : 0 };
 
-	if (out->size < sizeof(size_t))
+	if (!p || t.size < sizeof(size_t))
 		return -EINVAL;
 	if (!p->over)
 		return -EAGAIN;
@@ -367,8 +374,10 @@ PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite
 {
 	/* For the main process the connection's end is the box's end: its files are in order by then. One that could
 	 * not be joined is not waited for. */
-	bool with_box = p->shim.pidfd >= 0 || (p->joined_main && p->started.pid && !p->exit.again);
+	bool with_box = p && (p->shim.pidfd >= 0 || (p->joined_main && p->started.pid && !p->exit.again));
 
+	if (!p)
+		return -EINVAL;
 	if (!p->ended || (with_box && !p->over) || buf_len(&p->output[CHANNEL_STDOUT]) ||
 	    buf_len(&p->output[CHANNEL_STDERR]))
 		return 0;
@@ -379,6 +388,10 @@ PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite
 
 PUBLIC int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err)
 {
+	struct error e = { 0 };
+
+	if (!p)
+		return lib_fail(err, &e, lib_missing(&e));
 	while (!boxlite_process_ended(p, out)) {
 		struct pollfd pfd = { .fd = p->conn.fd, .events = boxlite_process_events(p) };
 		int ch, r;
