@@ -182,6 +182,8 @@ PUBLIC int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct bo
 	struct error e = { 0 };
 	int r = b && id_or_name && out ? db_box_get(b->home->db, id_or_name, &row, &e) : lib_missing(&e);
 
+	if (!b || !out)
+		return lib_fail(err, &e, lib_missing(&e));
 	if (r == 0)
 		r = wrap(b, &row, out, &e);
 	return r < 0 ? lib_fail(err, &e, r) : 0;

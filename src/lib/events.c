@@ -43,6 +43,6 @@ PUBLIC int boxlite_events(struct boxlite *b, const struct boxlite_events_options
 		.until_ns = o.until_ns > 0 ? (uint64_t)o.until_ns : 0,
 		.cancel_fd = o.cancel_fd > 0 ? o.cancel_fd : -1,
 	};
-	r = events_read(b->home, &q, on_event, &w, &said, &e);
+	r = b && fn ? events_read(b->home, &q, on_event, &w, &said, &e) : lib_missing(&e);
 	return r < 0 ? lib_fail(err, &e, r) : said;
 }

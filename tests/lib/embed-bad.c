@@ -101,6 +101,12 @@ static int on_log(const struct boxlite_log_entry *e, void *ud)
 	return 0;
 }
 
+static int on_event(const struct boxlite_event *e, void *ud)
+{
+	(void)e, (void)ud;
+	return 0;
+}
+
 static int on_metrics(const struct boxlite_box_info *i, const struct boxlite_metrics *m, void *ud)
 {
 	(void)i, (void)m, (void)ud;
@@ -123,6 +129,8 @@ static void without_home(void)
 	struct boxlite_metrics m = { .size = sizeof(m) };
 	struct boxlite_box *box = UNTOUCHED;
 
+	int created = 7;
+
 	o.image = "bb";
 	WANT(-EINVAL, boxlite_open(NULL, NULL, &err));
 	DO(boxlite_close(NULL));
@@ -137,9 +145,12 @@ static void without_home(void)
 	WANT(-EINVAL, boxlite_image_prune(NULL, NULL, &err));
 	WANT(-EINVAL, boxlite_box_create(NULL, &o, &box, &err));
 	WANT(-EINVAL, boxlite_box_open(NULL, "x", &box, &err));
+	WANT(-EINVAL, boxlite_box_get_or_create(NULL, &o, &box, &created, &err));
+	IS(7, created);
 	WANT(-EINVAL, boxlite_box_list(NULL, on_box, NULL, &err));
 	WANT(-EINVAL, boxlite_metrics(NULL, &m, &err));
 	WANT(-EINVAL, boxlite_metrics_list(NULL, NULL, on_metrics, NULL, &err));
+	WANT(-EINVAL, boxlite_events(NULL, NULL, on_event, NULL, &err));
 	IS(UNTOUCHED, box);
 }
 
@@ -162,11 +173,16 @@ static void with_home(struct boxlite *b)
 	WANT(-EINVAL, boxlite_box_create(b, &o, &box, &err)); /* no image */
 	o.image = "bb";
 	WANT(-EINVAL, boxlite_box_create(b, &o, NULL, &err));
+	WANT(-EINVAL, boxlite_box_get_or_create(b, NULL, &box, NULL, &err));
+	WANT(-EINVAL, boxlite_box_get_or_create(b, &o, &box, NULL, &err)); /* no name */
+	o.name = "x";
+	WANT(-EINVAL, boxlite_box_get_or_create(b, &o, NULL, NULL, &err));
 	WANT(-EINVAL, boxlite_box_open(b, NULL, &box, &err));
 	WANT(-EINVAL, boxlite_box_open(b, "x", NULL, &err));
 	WANT(-EINVAL, boxlite_box_list(b, NULL, NULL, &err));
 	WANT(-EINVAL, boxlite_metrics(b, NULL, &err));
 	WANT(-EINVAL, boxlite_metrics_list(b, NULL, NULL, NULL, &err));
+	WANT(-EINVAL, boxlite_events(b, NULL, NULL, NULL, &err));
 	IS(UNTOUCHED, box);
 }
 
@@ -285,11 +301,13 @@ static void sizes_of_others(struct boxlite *b, struct boxlite_box *box)
 	struct boxlite_logs_options l = { .size = 6 };
 	struct boxlite_stop_options t = { .size = 7 };
 	struct boxlite_pull_options u = { .size = 0 };
+	struct boxlite_events_options v = { .size = 3 };
 	struct boxlite_process *p = UNTOUCHED;
 	struct boxlite_metrics m = { .size = 0 };
 
 	WANT(-EINVAL, boxlite_image_pull(b, "bb", &u, &err));
 	WANT(-EINVAL, boxlite_image_load(b, 0, NULL, &u, &err));
+	WANT(-EINVAL, boxlite_events(b, &v, on_event, NULL, &err));
 	WANT(-EINVAL, boxlite_metrics(b, &m, &err));
 	WANT(-EINVAL, boxlite_metrics_list(b, &mo, on_metrics, NULL, &err));
 	WANT(-EINVAL, boxlite_box_start(box, &s, &p, &err));
