@@ -67,7 +67,7 @@ $O/tests/vmm-guest: $(VMM_GUEST)
 $O/tests/vmm-initramfs: $O/tests/vmm-guest scripts/mk-initramfs
 	scripts/mk-initramfs $< $@
 
-.PHONY: check check-unit check-boxes check-lab check-api soak lint unit-bins fuzz bench bench-kvm run deps
+.PHONY: check check-unit check-boxes check-lab check-api soak torture lint unit-bins fuzz bench bench-kvm run deps
 unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs
 
 check: deps
@@ -93,6 +93,10 @@ check-lab: deps all unit-bins
 # The long form of tests/soak: half an hour or so.
 soak: all
 	O=$O V=$V SOAK_CYCLES=$(or $(SOAK_CYCLES),1000) SOAK_BOXES=$(or $(SOAK_BOXES),24) TEST_TIMEOUT=7200 tests/run soak
+
+# Each allocation that the library makes fails once, and once with all behind it: ten minutes or so.
+torture: all
+	O=$O V=$V TOP=$(CURDIR) TORTURE_EVERY=1 TEST_TIMEOUT=7200 prove --timer --exec tests/one tests/box/torture.t
 
 deps:
 	@scripts/install-deps test

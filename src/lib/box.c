@@ -28,22 +28,43 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out)
 	};
 }
 
-static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out, struct error *err)
+/* A handle without its box: what can fail is done before there is one. */
+static int new_handle(struct boxlite *b, struct boxlite_box **ret, struct error *err)
 {
 	struct boxlite_box *box = calloc(1, sizeof(*box));
+	size_t n = strlen(b->home->path) + sizeof("/boxes/") + BOX_ID_LEN;
 
-	if (!box) {
-		db_box_fini(row);
+	if (box)
+		box->folder = malloc(n);
+	if (!box || !box->folder) {
+		free(box);
 		return error_nomem(err);
 	}
 	box->home = b->home;
-	box->row = *row;
 	box->maker_fd = -1;
-	if (asprintf(&box->folder, "%s/boxes/%s", b->home->path, row->id) < 0) {
-		box->folder = NULL;
-		boxlite_box_close(box);
-		return error_nomem(err);
+	*ret = box;
+	return 0;
+}
+
+static void take_row(struct boxlite_box *box, struct db_box *row)
+{
+	size_t n = strlen(box->home->path) + sizeof("/boxes/") + BOX_ID_LEN;
+
+	snprintf(box->folder, n, "%s/boxes/%.*s", box->home->path, BOX_ID_LEN, row->id);
+	box->row = *row;
+}
+
+/* A handle of a box that is there. Takes the row. */
+static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out, struct error *err)
+{
+	struct boxlite_box *box;
+	int r = new_handle(b, &box, err);
+
+	if (r < 0) {
+		db_box_fini(row);
+		return r;
 	}
+	take_row(box, row);
 	*out = box;
 	return 0;
 }
@@ -83,6 +104,7 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 {
 	struct boxlite_box_options o;
 	struct box_spec spec = BOX_SPEC_INIT;
+	struct boxlite_box *box = NULL;
 	struct db_box row = { 0 };
 	struct error e = { 0 };
 	auto_fd int maker = -1;
@@ -124,13 +146,18 @@ PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_option
 	else
 		r = fill_spec(b, &o, &spec, &e);
 	if (r == 0)
+		r = new_handle(b, &box, &e);
+	if (r == 0)
 		r = box_create(b->home, &q, &row, &maker, &e);
-	if (r == 0)
-		r = wrap(b, &row, out, &e);
-	if (r == 0)
-		(*out)->maker_fd = take_fd(&maker);
 	box_spec_fini(&spec);
-	return r < 0 ? lib_fail(err, &e, r) : 0;
+	if (r < 0) {
+		boxlite_box_close(box);
+		return lib_fail(err, &e, r);
+	}
+	take_row(box, &row);
+	box->maker_fd = take_fd(&maker);
+	*out = box;
+	return 0;
 }
 
 /* A box of just that name; no id is meant. */
@@ -155,6 +182,8 @@ PUBLIC int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box
 
 	if (r < 0)
 		return r;
+	if (!b || !out)
+		return lib_fail(err, &e, lib_missing(&e));
 	if (!o.name) {
 		error_set(&e, -EINVAL, "no name was given");
 		return lib_fail(err, &e, -EINVAL);
@@ -162,10 +191,10 @@ PUBLIC int boxlite_box_get_or_create(struct boxlite *b, const struct boxlite_box
 	/* Another one may make it, or remove it, in between; who makes it last has it. */
 	do {
 		r = find_name(b, o.name, &row, &e);
-		if (r == 0 && created)
-			*created = 0;
 		if (r == 0)
 			r = wrap(b, &row, out, &e);
+		if (r == 0 && created)
+			*created = 0;
 		if (r != -ENOENT)
 			return r < 0 ? lib_fail(err, &e, r) : 0;
 		r = boxlite_box_create(b, &o, out, err);
@@ -182,8 +211,6 @@ PUBLIC int boxlite_box_open(struct boxlite *b, const char *id_or_name, struct bo
 	struct error e = { 0 };
 	int r = b && id_or_name && out ? db_box_get(b->home->db, id_or_name, &row, &e) : lib_missing(&e);
 
-	if (!b || !out)
-		return lib_fail(err, &e, lib_missing(&e));
 	if (r == 0)
 		r = wrap(b, &row, out, &e);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
@@ -249,9 +276,11 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r < 0)
 		return r;
 	how = (struct box_start){ o.rows, o.cols, o.trace_kernel != 0, o.detach != 0, false };
-	r = box && out ? box_start(box->home, &box->row, &how, &sock, &shim, &e) : lib_missing(&e);
+	r = box && out ? 0 : lib_missing(&e);
+	if (r == 0 && wire_put_hello(&opening, "library") < 0)
+		r = error_nomem(&e);
 	if (r == 0)
-		r = wire_put_hello(&opening, "library");
+		r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
 	if (r == 0)
 		r = lib_process_new(box->home, sock, &shim, &opening, out, &e);
 	if (r == 0)
