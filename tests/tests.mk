@@ -83,7 +83,7 @@ check-boxes: all
 
 # On a host with a genuine KVM, which any machine can be: machines of boxlite-vmm by themselves, and boxes. The host has
 # one CPU: with two, TCG runs an int3 that is gone (tests/lab/README.md) in guests of several CPUs, too; and it is slower.
-LAB := tests/lab/run --cpus 1 --memory 6144 --time 2400
+LAB := tests/lab/run --cpus 1 --memory 6144 --time 3000
 check-lab: deps all unit-bins
 	O=$O V=$V tests/run lab
 	[ "$$(id -u)" != 0 ] || bash -c '. tests/lib/minbase.sh && minbase_tar > /dev/null' # the lab has no network
