@@ -56,7 +56,9 @@ static int on_boot(struct session *s, const struct frame *f, struct error *err)
 	s->procs.hostname = s->boot.hostname;
 	s->phase = SESSION_SERVING;
 	log_debug("ready");
-	return wire_put_ready(&s->channel.out, clock_ns() - s->started_ns, &s->kernel);
+	r = wire_put_ready(&s->channel.out, clock_ns() - s->started_ns, &s->kernel);
+	channel_settle(&s->channel); /* now, and not when the main process is on its way, too */
+	return r;
 }
 
 static void stop(struct session *s, uint32_t grace_ms)
