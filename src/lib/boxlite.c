@@ -9,7 +9,12 @@
 int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback)
 {
 	int code = err->code ? err->code : code_fallback;
+	struct error unsaid = { 0 };
 
+	if (!err->code) { /* where it failed nobody had an error to write to */
+		error_set(&unsaid, code, "%s", strerror(-code));
+		err = &unsaid;
+	}
 	if (out) {
 		out->code = code;
 		memcpy(out->text, err->text, sizeof(out->text));
