@@ -300,6 +300,9 @@ static struct proc_exit end_of(const struct shim *s)
 
 	if (s->main_ended)
 		return s->main_exit;
+	/* Stopped on its way to a start by its policy: as it has ended before. */
+	if (s->stop_asked && s->restarts && !s->failure[0] && !s->timing.at[TIMING_MAIN])
+		return s->last_end;
 	snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
 	return e;
 }

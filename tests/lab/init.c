@@ -415,8 +415,8 @@ static int serve(pid_t pid, int fds[3], int children)
 		};
 		struct signalfd_siginfo info;
 
-		/* Some timer is always set. With --icount a lab that waits for this machine only (a file, its bytes) has
-		 * hung without any, once in a dozen runs: QEMU then lets the CPU run on and on without looking. */
+		/* Some timer is always set. With --icount a lab that waits for this machine only (a file, its bytes)
+		 * has hung without any, once in a dozen runs: QEMU then lets the CPU run on without looking. */
 		if (poll(p, sizeof(p) / sizeof(*p), 200) < 0)
 			fail("poll");
 		if (p[3].revents)
