@@ -54,8 +54,8 @@ for signal in KILL TERM; do
 	bl rm rests
 done
 "$B" run -d --name asked --restart always bb sh -c 'trap "exit 7" TERM; echo start; while :; do sleep 0.1; done' > /dev/null
-"$B" attach --no-stdin asked > seen 2>&1 & watcher=$! # without timeout(1), which passes a signal on twice
-wait_for grep -qs start seen
+"$B" attach --no-stdin asked > asked.out 2>&1 & watcher=$! # without timeout(1), which passes a signal on twice
+wait_for grep -qs start asked.out
 kill -TERM $watcher; wait $watcher; is $? 7 "the stop signal, passed on by attach"
 wait_stopped "$(box_id asked)"; is "$(box_status asked)" "exited 7" "is for good as well"
 "$B" rm asked > /dev/null
