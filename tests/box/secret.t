@@ -32,11 +32,13 @@ helpers() {
 	is "$(tr -s ' ' < proc/core | sort -u)" "Max core file size 1 1 bytes " "  and leave no core"
 }
 
+found_in() { xargs -0r grep -raohE "s3nt1nel-[a-z-]*|$password|$token|$basic" | sort -u; } # the files named on standard input
 # kept NAME WHAT: what is in the home, with what is removed of it: database, and anything else.
 kept() {
 	is "$(found "$BOXLITE_HOME"/boxlite.db*)" "$2" "$1: the database has what it should"
-	is "$(find "$BOXLITE_HOME" -type f ! -name 'boxlite.db*' -print0 | xargs -0 grep -raohE "s3nt1nel-[a-z-]*|$password|$token|$basic" | sort -u)" "" \
-	  "  and no other file has any"
+	# What was copied into the box is on its disk, sooner or later.
+	is "$(find "$BOXLITE_HOME" -type f ! -name 'boxlite.db*' ! -name disk.img -print0 | found_in)" "" "  and no other file has any"
+	is "$(find "$BOXLITE_HOME" -name disk.img -print0 | found_in | grep -vx "$(secret file)")" "" "  nor has its disk more than its files"
 }
 
 # --- a pull --------------------------------------------------------------------------------------------------------
