@@ -88,7 +88,7 @@ check-lab: deps all unit-bins
 	O=$O V=$V tests/run lab
 	[ "$$(id -u)" != 0 ] || bash -c '. tests/lib/minbase.sh && minbase_tar > /dev/null' # the lab has no network
 	O=$O V=$V $(LAB) tests/run vmm
-	KILL_EVERY=30 TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
+	TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
 
 # The long form of tests/soak: half an hour or so.
 soak: all
