@@ -1,6 +1,8 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 json_t *json_parse(const void *p, size_t n, const char *what, struct error *err)
 {
@@ -128,4 +130,20 @@ bool json_can_have_all(const struct strv *s)
 	while (i < s->n && json_can_have(s->v[i]))
 		i++;
 	return i == s->n;
+}
+
+json_t *json_clean(const char *text, size_t most)
+{
+	json_t *j = json_string(text);
+	char *copy, *p;
+
+	if (j)
+		return j;
+	copy = strndup(text, most);
+	for (p = copy; p && *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	j = copy ? json_string(copy) : NULL;
+	free(copy);
+	return j;
 }

@@ -39,4 +39,8 @@ json_t *json_from_strv(const struct strv *s); /* new array; NULL when out of mem
 bool json_can_have(const char *text);
 bool json_can_have_all(const struct strv *s);
 
+/* A text from anywhere as a new string; NULL: no memory. Of one that is not UTF-8, at most `most` bytes, and what is
+ * not ASCII in them is '?'. */
+json_t *json_clean(const char *text, size_t most);
+
 #endif

@@ -17,10 +17,10 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 
 #define EVENTS_MOST ((off_t)(4 * MIB))
 #define EVENTS_KEPT ((off_t)(2 * MIB))
@@ -127,19 +127,11 @@ static void skip_hole(struct reader *l)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Until something is written, or the time is over: 1, 0 it is, -errno. */
 static int wait_for_more(const struct events_query *q, int events)
 {
 	struct pollfd p[2] = { { .fd = events, .events = POLLIN }, { .fd = q->cancel_fd, .events = POLLIN } };
-	uint64_t now = now_ns();
+	uint64_t now = clock_wall_ns();
 	char event[4096];
 	int ms = -1;
 

@@ -117,7 +117,6 @@ void logs_print(const char *folder);
 int table_options(const char *command, const char *help, int argc, char **argv, struct list_options *o);
 const char *table_state(const struct boxlite_box_info *i); /* "created", "running", "restarting", "exited", "failed" */
 const char *table_reference(const char *reference);       /* without what docker implies; borrowed */
-int64_t table_now_ns(void); /* since 1970 */
 /* "2026-11-27T10:00:00Z", seconds since 1970, or an age (base/str.h): since 1970. False: none of these. */
 bool table_time(const char *text, int64_t *ret_ns);
 void table_age(int64_t when, char out[32]);              /* "3 hours ago" */

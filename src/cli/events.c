@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/format.h"
@@ -184,7 +185,7 @@ int cmd_events(const struct global *g, int argc, char **argv)
 	struct watcher w = { .o = BOXLITE_OPTIONS(boxlite_events_options), .rows = { .lines = true } };
 	int opt, r;
 
-	w.o.since_ns = table_now_ns();
+	w.o.since_ns = (int64_t)clock_wall_ns();
 	while ((opt = getopt_long(argc, argv, "+f:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return cli_help("events", events_help);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/template.h"
 
@@ -193,18 +194,7 @@ int format_print(const char *command, const char *format, const json_t *value)
 
 json_t *json_text(const char *text)
 {
-	json_t *j = text ? json_string(text) : json_null();
-	char *copy, *p;
-
-	if (j)
-		return j;
-	copy = strdup(text);
-	for (p = copy; p && *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	j = copy ? json_string(copy) : NULL;
-	free(copy);
-	return j;
+	return text ? json_clean(text, SIZE_MAX) : json_null();
 }
 
 json_t *json_time(int64_t seconds)

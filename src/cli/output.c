@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "cli/cli.h"
 
@@ -98,7 +99,7 @@ int cmd_logs(const struct global *g, int argc, char **argv)
 				return cli_usage("logs", "'%s' is not a number of lines", optarg);
 			q.tail = (long)n;
 			if (n == 0) /* what is there by now is not wanted */
-				q.since_ns = table_now_ns();
+				q.since_ns = (int64_t)clock_wall_ns();
 			break;
 		case 's':
 			if (!table_time(optarg, &q.since_ns))

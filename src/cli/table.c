@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "cli/cli.h"
 
@@ -66,14 +67,6 @@ const char *table_state(const struct boxlite_box_info *i)
 	return i->exit.kind == BOXLITE_LOST ? "failed" : "exited";
 }
 
-int64_t table_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 bool table_time(const char *text, int64_t *ret_ns)
 {
 	struct tm tm = { 0 };
@@ -85,7 +78,7 @@ bool table_time(const char *text, int64_t *ret_ns)
 	else if (str_parse_u64(text, INT64_MAX / 1000000000, &n) == 0)
 		*ret_ns = (int64_t)n * 1000000000;
 	else if (str_parse_duration(text, INT64_MAX / 1000000, &n) == 0)
-		*ret_ns = table_now_ns() - (int64_t)n * 1000000;
+		*ret_ns = (int64_t)clock_wall_ns() - (int64_t)n * 1000000;
 	else
 		return false;
 	return true;

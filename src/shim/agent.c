@@ -161,13 +161,11 @@ void agent_close(struct shim *s)
 static int put_opening(struct shim *s)
 {
 	struct boot_spec boot = { .hostname = s->spec.hostname, .disk_bytes = s->spec.disk_bytes };
-	struct timespec now;
 	int r;
 
 	if (getrandom(boot.seed, sizeof(boot.seed), 0) != sizeof(boot.seed))
 		return -errno;
-	clock_gettime(CLOCK_REALTIME, &now);
-	boot.time_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+	boot.time_ns = clock_wall_ns();
 	r = wire_put_hello(&s->agent.out, "shim");
 	if (r == 0)
 		r = wire_put_boot(&s->agent.out, &boot);

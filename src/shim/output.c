@@ -83,14 +83,12 @@ void output_add(struct shim *s, enum frame_channel ch, const void *data, uint32_
 {
 	char header[LOGREC_HEADER];
 	struct iovec v[2] = { { header, sizeof(header) }, { (void *)data, len } };
-	struct timespec now;
 	ssize_t n;
 	int r = 0;
 
 	if (s->output_fd < 0 || !len)
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	logrec_put(header, &(struct logrec){ (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, ch, len });
+	logrec_put(header, &(struct logrec){ clock_wall_ns(), ch, len });
 	if (s->output_bytes + sizeof(header) + len > LOGREC_FILE_MAX)
 		r = begin_anew(s);
 	n = r < 0 ? r : writev(s->output_fd, v, 2);

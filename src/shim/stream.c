@@ -55,15 +55,6 @@ static void stream_free(struct stream *st, struct shim *s)
 	free(st);
 }
 
-struct stream *stream_of_agent(struct shim *s, uint32_t agent_id)
-{
-	struct stream *st = s->streams;
-
-	while (st && (st->agent_id != agent_id || st->ended))
-		st = st->next;
-	return st;
-}
-
 struct stream *stream_find(struct shim *s, uint32_t agent_id)
 {
 	struct stream *st = s->streams;
@@ -71,6 +62,13 @@ struct stream *stream_find(struct shim *s, uint32_t agent_id)
 	while (st && st->agent_id != agent_id)
 		st = st->next;
 	return st;
+}
+
+struct stream *stream_of_agent(struct shim *s, uint32_t agent_id)
+{
+	struct stream *st = stream_find(s, agent_id);
+
+	return st && !st->ended ? st : NULL;
 }
 
 struct attachment *attachment_of(struct client *c, uint32_t id)

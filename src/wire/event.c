@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static json_t *to_json(const struct event *e)
 {
@@ -29,13 +30,11 @@ int event_append(int fd, const struct event *event)
 {
 	struct event e = *event;
 	auto_json json_t *j = NULL;
-	struct timespec now;
 	char line[EVENT_LINE_MAX];
 	size_t n;
 	ssize_t put;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	e.time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	e.time_ns = clock_wall_ns();
 	j = to_json(&e);
 	if (!j)
 		return -ENOMEM;

@@ -16,26 +16,11 @@ const char *health_name(enum health_status h)
 	return names[h];
 }
 
-/* Of a box, and cut somewhere: what is not UTF-8 loses what is not ASCII. */
-static json_t *output_to_json(const char *text)
-{
-	json_t *j = json_string(text);
-	char clean[HEALTH_OUTPUT_MAX];
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; i + 1 < sizeof(clean) && text[i]; i++)
-		clean[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	clean[i] = 0;
-	return json_string(clean);
-}
-
 json_t *health_to_json(const struct health_state *s)
 {
 	return json_pack("{s:s, s:I, s:I, s:i, s:o}", "status", names[s->health], "failing", (json_int_t)s->failing,
 			 "checked_at", (json_int_t)s->checked_at, "exit_code", s->exit_status, "output",
-			 output_to_json(s->output));
+			 json_clean(s->output, HEALTH_OUTPUT_MAX - 1));
 }
 
 int health_from_json(const json_t *j, struct health_state *ret)

@@ -23,16 +23,7 @@ int message_put(struct buf *out, uint8_t type, uint32_t stream, json_t *j)
 
 json_t *message_text(const char *text)
 {
-	json_t *j = json_string(text);
-	char clean[ERROR_TEXT_MAX];
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; i + 1 < sizeof(clean) && text[i]; i++)
-		clean[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	clean[i] = 0;
-	return json_string(clean);
+	return json_clean(text, ERROR_TEXT_MAX - 1);
 }
 
 json_t *message_get(const struct frame *f, struct error *err)
