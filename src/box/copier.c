@@ -11,40 +11,14 @@
 #include "base/clean.h"
 #include "base/io.h"
 #include "base/sock.h"
-
-/* Environment that it may see: what its tests turn. */
-static const char *const passed_on[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" };
+#include "box/helper.h"
 
 static int start_program(struct home *h, int control, int file, int tar, struct child *ret, struct error *err)
 {
-	auto_free char *path = NULL;
-	auto_strv struct strv env = STRV_INIT(ARRAY_SIZE(passed_on));
-	const char *const argv[] = { "boxlite-copy", NULL };
-	/* Its log would stand between an embedder's own lines; what the user must know comes over the socket. */
-	auto_fd int quiet = getenv("BOXLITE_DEBUG") ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
-	struct spawn_fd fds[4] = { { control, COPY_FD_CONTROL }, { file, COPY_FD_FILE }, { tar, COPY_FD_TAR } };
-	size_t i, nfds = 3;
-	int r = 0;
+	static const char *const argv[] = { "boxlite-copy", NULL }, *const nothing[] = { NULL };
+	const struct spawn_fd fds[] = { { control, COPY_FD_CONTROL }, { file, COPY_FD_FILE }, { tar, COPY_FD_TAR } };
 
-	if (quiet >= 0)
-		fds[nfds++] = (struct spawn_fd){ quiet, STDERR_FILENO };
-	if (asprintf(&path, "%s/boxlite-copy", h->programs) < 0)
-		return error_nomem(err);
-	for (i = 0; r == 0 && i < ARRAY_SIZE(passed_on); i++)
-		if (getenv(passed_on[i]))
-			r = strv_addf(&env, "%s=%s", passed_on[i], getenv(passed_on[i]));
-	if (r < 0)
-		return error_nomem(err);
-	struct spawn s = {
-		.path = path,
-		.argv = argv,
-		.envp = (const char *const *)env.v,
-		.fds = fds,
-		.nfds = nfds,
-		.new_session = true, /* Ctrl-C is for the caller */
-		/* Not to be killed with the caller: it sees its end, and takes back the file that it was at. */
-	};
-	return spawn_start(&s, ret, err);
+	return helper_start(h, &(struct helper){ argv, nothing, fds, ARRAY_SIZE(fds) }, ret, err);
 }
 
 int copier_start(struct home *h, const struct copy_spec *s, int file, struct copier *ret, struct error *err)

@@ -13,48 +13,22 @@
 
 #include "base/clean.h"
 #include "base/sock.h"
-#include "base/spawn.h"
+#include "box/helper.h"
 #include "wire/conn.h"
 
-/* Environment that boxlite-image may see: the proxies and what its tests turn. Nothing else. */
+/* Environment that boxlite-image may see: the proxies and what its tests turn. */
 static const char *const passed_on[] = {
 	"http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "BOXLITE_PULL_STALL_SECONDS", "BOXLITE_PULL_ATTEMPTS",
-	"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+	NULL,
 };
 
 static int start_program(struct home *h, int sock, int source_fd, struct child *ret, struct error *err)
 {
-	auto_free char *path = NULL;
-	auto_strv struct strv env = STRV_INIT(ARRAY_SIZE(passed_on));
-	const char *const argv[] = { "boxlite-image", "fetch", NULL };
-	/* Its log would stand between an embedder's own lines; what the user must know comes over the socket. */
-	auto_fd int quiet = getenv("BOXLITE_DEBUG") ? -1 : open("/dev/null", O_WRONLY | O_CLOEXEC);
-	struct spawn_fd fds[4] = { { sock, 3 }, { h->images_fd, 4 } };
-	size_t i, nfds = 2;
-	int r = 0;
+	static const char *const argv[] = { "boxlite-image", "fetch", NULL };
+	const struct spawn_fd fds[] = { { sock, 3 }, { h->images_fd, 4 }, { source_fd, 5 } };
 
-	if (source_fd >= 0)
-		fds[nfds++] = (struct spawn_fd){ source_fd, 5 };
-	if (quiet >= 0)
-		fds[nfds++] = (struct spawn_fd){ quiet, STDERR_FILENO };
-
-	if (asprintf(&path, "%s/boxlite-image", h->programs) < 0)
-		return error_nomem(err);
-	for (i = 0; r == 0 && i < ARRAY_SIZE(passed_on); i++)
-		if (getenv(passed_on[i]))
-			r = strv_addf(&env, "%s=%s", passed_on[i], getenv(passed_on[i]));
-	if (r < 0)
-		return error_nomem(err);
-	struct spawn s = {
-		.path = path,
-		.argv = argv,
-		.envp = (const char *const *)env.v,
-		.fds = fds,
-		.nfds = nfds,
-		.new_session = true, /* Ctrl-C is for the caller, who then closes the socket */
-	};
-	return spawn_start(&s, ret, err);
+	return helper_start(h, &(struct helper){ argv, passed_on, fds, source_fd >= 0 ? 3 : 2 }, ret, err);
 }
 
 static int64_t parse_time(const char *text)
