@@ -6,19 +6,14 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "cli/format.h"
 
-#define FILTERS_MAX 64
 #define COMMAND_WIDTH 24
-
-struct filter {
-	const char *key, *value; /* key is one of filter_keys */
-};
 
 struct list {
 	struct rows rows;
-	struct filter filter[FILTERS_MAX];
-	size_t nfilters;
+	struct filters filters;
 	const char *format;
 	bool all, quiet, whole, size;
 	uint64_t last, shown; /* so many boxes at most, of all; 0: no limit */
@@ -61,74 +56,58 @@ static bool is_image(const char *reference, const char *wanted)
 	       (!strncmp(reference, wanted, n) && str_eq(reference + n, ":latest"));
 }
 
-static bool has_name(const struct boxlite_box_info *i, const char *value)
+static bool has_name(const void *item, const char *value)
 {
+	const struct boxlite_box_info *i = item;
+
 	return i->name && strstr(i->name, value);
 }
 
-static bool has_id(const struct boxlite_box_info *i, const char *value)
+static bool has_id(const void *item, const char *value)
 {
+	const struct boxlite_box_info *i = item;
+
 	return str_starts(i->id, value);
 }
 
-static bool has_image(const struct boxlite_box_info *i, const char *value)
+static bool has_image(const void *item, const char *value)
 {
+	const struct boxlite_box_info *i = item;
+
 	return is_image(i->image, value) || (i->image_digest && str_eq(i->image_digest, value));
 }
 
-static bool has_status(const struct boxlite_box_info *i, const char *value)
+static bool has_status(const void *item, const char *value)
 {
+	const struct boxlite_box_info *i = item;
+
 	return str_eq(table_state(i), value);
 }
 
-static const struct {
-	const char *key;
-	bool (*has)(const struct boxlite_box_info *i, const char *value);
-} filter_keys[] = {
-	{ "name", has_name }, { "id", has_id }, { "image", has_image }, { "status", has_status },
+static const struct filter_key filter_keys[] = {
+	{ "name", has_name }, { "id", has_id }, { "image", has_image }, { "status", has_status }, { NULL, NULL },
 };
 
-/* Any of one kind, and that for each kind there is. */
 static bool is_wanted(const struct list *l, const struct boxlite_box_info *i)
 {
-	size_t k, f;
-
-	for (k = 0; k < ARRAY_SIZE(filter_keys); k++) {
-		bool asked = false, has = false;
-
-		for (f = 0; f < l->nfilters; f++)
-			if (str_eq(l->filter[f].key, filter_keys[k].key)) {
-				asked = true;
-				has |= filter_keys[k].has(i, l->filter[f].value);
-			}
-		if (asked && !has)
-			return false;
-	}
-	return l->all || i->running;
+	return filters_have(&l->filters, i) && (l->all || i->running);
 }
 
 static int add_filter(struct list *l, const char *text)
 {
 	static const char *const states[] = { "created", "running", "restarting", "exited", "failed" };
-	const char *equals = strchr(text, '=');
-	size_t k, s;
+	int r = filters_add(&l->filters, "ps", filter_keys, "name=, id=, image= and status=", text);
+	const char *state = r == 0 && str_starts(text, "status=") ? text + strlen("status=") : NULL;
+	size_t s;
 
-	if (l->nfilters == FILTERS_MAX)
-		return cli_usage("ps", "more than %d filters", FILTERS_MAX);
-	for (k = 0; equals && k < ARRAY_SIZE(filter_keys); k++)
-		if (!strncmp(text, filter_keys[k].key, (size_t)(equals - text)) && !filter_keys[k].key[equals - text])
-			break;
-	if (!equals || k == ARRAY_SIZE(filter_keys))
-		return cli_usage("ps", "'%s' is not a filter; there are name=, id=, image= and status=", text);
-	if (str_eq(filter_keys[k].key, "status")) {
-		for (s = 0; s < ARRAY_SIZE(states) && !str_eq(states[s], equals + 1); s++)
-			;
-		if (s == ARRAY_SIZE(states))
-			return cli_usage("ps", "no status is called '%s'; there are created, running, restarting, exited and failed",
-					 equals + 1);
-		l->all = true;
-	}
-	l->filter[l->nfilters++] = (struct filter){ filter_keys[k].key, equals + 1 };
+	if (!state)
+		return r;
+	for (s = 0; s < ARRAY_SIZE(states) && !str_eq(states[s], state); s++)
+		;
+	if (s == ARRAY_SIZE(states))
+		return cli_usage("ps", "no status is called '%s'; there are created, running, restarting, exited and failed",
+				 state);
+	l->all = true;
 	return 0;
 }
 

@@ -7,18 +7,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "cli/format.h"
-
-#define FILTERS_MAX 64
-
-struct filter {
-	const char *key, *value; /* key is one of filter_keys */
-};
 
 struct watcher {
 	struct rows rows;
-	struct filter filter[FILTERS_MAX];
-	size_t nfilters;
+	struct filters filters;
 	const char *format;
 	struct boxlite_events_options o;
 	bool stopped; /* nobody reads what is printed */
@@ -39,34 +33,34 @@ static const char events_help[] =
 	"                           several of one kind: any of them\n"
 	"  --format json|TEMPLATE   a JSON object a line (short: --json), or such as '{{.Time}} {{.Action}} {{.Name}}'\n";
 
-static bool is_wanted_by(const struct filter *f, const struct boxlite_event *e)
+static bool has_type(const void *item, const char *value)
 {
+	return str_eq(((const struct boxlite_event *)item)->type, value);
+}
+
+static bool has_action(const void *item, const char *value)
+{
+	return str_eq(((const struct boxlite_event *)item)->action, value);
+}
+
+static bool has_box(const void *item, const char *value)
+{
+	const struct boxlite_event *e = item;
+
+	return str_eq(e->type, "box") && (str_starts(e->id, value) || (e->name && str_eq(e->name, value)));
+}
+
+static bool has_image(const void *item, const char *value)
+{
+	const struct boxlite_event *e = item;
 	const char *image = str_eq(e->type, "image") ? e->id : e->image ? e->image : "";
 
-	if (str_eq(f->key, "type"))
-		return str_eq(f->value, e->type);
-	if (str_eq(f->key, "event"))
-		return str_eq(f->value, e->action);
-	if (str_eq(f->key, "image"))
-		return str_eq(f->value, image) || str_eq(f->value, table_reference(image));
-	return str_eq(e->type, "box") && (str_starts(e->id, f->value) || (e->name && str_eq(e->name, f->value)));
+	return str_eq(value, image) || str_eq(value, table_reference(image));
 }
 
-/* Each kind of filter has to let it through, by any of its values. */
-static bool is_wanted(const struct watcher *w, const struct boxlite_event *e)
-{
-	size_t i, j;
-
-	for (i = 0; i < w->nfilters; i++) {
-		bool any = false;
-
-		for (j = 0; j < w->nfilters && !any; j++)
-			any = str_eq(w->filter[j].key, w->filter[i].key) && is_wanted_by(&w->filter[j], e);
-		if (!any)
-			return false;
-	}
-	return true;
-}
+static const struct filter_key filter_keys[] = {
+	{ "type", has_type }, { "event", has_action }, { "box", has_box }, { "image", has_image }, { NULL, NULL },
+};
 
 /* " (name=one, image=bb, status=0)": what a line for people says behind the id. */
 static void describe(const struct boxlite_event *e, char out[1024])
@@ -117,28 +111,11 @@ static int print_event(const struct boxlite_event *e, void *ud)
 {
 	struct watcher *w = ud;
 
-	if (!is_wanted(w, e))
+	if (!filters_have(&w->filters, e))
 		return 0;
 	rows_add(&w->rows, event_row(w, e));
 	w->stopped = w->rows.failed || fflush(stdout) == EOF || ferror(stdout);
 	return w->stopped;
-}
-
-static int take_filter(struct watcher *w, const char *text)
-{
-	static const char *const filter_keys[] = { "type", "event", "box", "image" };
-	const char *eq = strchr(text, '=');
-	size_t i;
-
-	for (i = 0; eq && i < ARRAY_SIZE(filter_keys); i++)
-		if (str_starts(text, filter_keys[i]) && text + strlen(filter_keys[i]) == eq)
-			break;
-	if (!eq || i == ARRAY_SIZE(filter_keys))
-		return cli_usage("events", "'%s' is not a filter; there are type=, event=, box= and image=", text);
-	if (w->nfilters == FILTERS_MAX)
-		return cli_usage("events", "more than %d filters", FILTERS_MAX);
-	w->filter[w->nfilters++] = (struct filter){ filter_keys[i], eq + 1 };
-	return 0;
 }
 
 static int take_event_option(struct watcher *w, int opt, char **argv)
@@ -148,7 +125,7 @@ static int take_event_option(struct watcher *w, int opt, char **argv)
 		return table_time(optarg, &w->o.since_ns) ? 0 : cli_usage("events", "'%s' is not a time", optarg);
 	case 'u':
 		return table_time(optarg, &w->o.until_ns) ? 0 : cli_usage("events", "'%s' is not a time", optarg);
-	case 'f': return take_filter(w, optarg);
+	case 'f': return filters_add(&w->filters, "events", filter_keys, "type=, event=, box= and image=", optarg);
 	case 'F': w->format = optarg; return 0;
 	case 'j': w->format = "json"; return 0;
 	default: return cli_usage("events", "unknown option %s, or one without its value", argv[optind - 1]);
