@@ -340,6 +340,23 @@ static int take_name(const char *name, char **ret, struct error *err)
 	return str_eq(name, ".") ? 0 : copy_text(name, ret, err);
 }
 
+/* Both ends are described, or r says why not: starts them, this host's on `fd`, and moves everything. The descriptions
+ * are freed. */
+static int transfer(struct boxlite_box *box, struct transfer *t, struct copy_spec *here, struct copy_spec *there,
+		    int fd, int r, struct error *err)
+{
+	if (r == 0)
+		r = copier_start(box->home, here, fd, &t->copier, err);
+	if (r == 0)
+		r = begin(box, there, &t->p, err);
+	copy_spec_fini(here);
+	copy_spec_fini(there);
+	if (r == 0)
+		return run(t, err);
+	copier_close(&t->copier);
+	return r;
+}
+
 static int into_box(struct boxlite_box *box, const char *host_path, const struct copy_source *from, const char *path,
 		    const struct boxlite_copy_options *o, struct error *err)
 {
@@ -353,16 +370,7 @@ static int into_box(struct boxlite_box *box, const char *host_path, const struct
 		r = take_name(from->name, &there.name, err);
 	if (r == 0)
 		r = take_name(from->name, &here.name, err);
-	if (r == 0)
-		r = copier_start(box->home, &here, from->fd, &t.copier, err);
-	if (r == 0)
-		r = begin(box, &there, &t.p, err);
-	copy_spec_fini(&here);
-	copy_spec_fini(&there);
-	if (r == 0)
-		return run(&t, err);
-	copier_close(&t.copier);
-	return r;
+	return transfer(box, &t, &here, &there, from->fd, r, err);
 }
 
 PUBLIC int boxlite_box_copy_from_host(struct boxlite_box *box, const char *host_path, const char *box_path,
@@ -403,16 +411,7 @@ static int out_of_box(struct boxlite_box *box, const char *path, const char *hos
 		r = take_name(name, &here.name, err);
 	if (r == 0 && *to->leaf)
 		r = copy_text(to->leaf, &here.leaf, err);
-	if (r == 0)
-		r = copier_start(box->home, &here, to->dir, &t.copier, err);
-	if (r == 0)
-		r = begin(box, &there, &t.p, err);
-	copy_spec_fini(&here);
-	copy_spec_fini(&there);
-	if (r == 0)
-		return run(&t, err);
-	copier_close(&t.copier);
-	return r;
+	return transfer(box, &t, &here, &there, to->dir, r, err);
 }
 
 PUBLIC int boxlite_box_copy_to_host(struct boxlite_box *box, const char *box_path, const char *host_path,
