@@ -81,14 +81,22 @@ check-unit: unit-bins
 check-boxes: all
 	BOXLITE_ENGINE=$(ENGINE) O=$O V=$V tests/run box
 
-# On a host with a genuine KVM, which any machine can be: machines of boxlite-vmm by themselves, and boxes. The host has
-# one CPU: with two, TCG runs an int3 that is gone (tests/lab/README.md) in guests of several CPUs, too; and it is slower.
+# On a host with a genuine KVM, which any machine can be: machines of boxlite-vmm by themselves, and boxes. Such a host
+# has one CPU: with two, TCG runs an int3 that is gone (tests/lab/README.md) in guests of several CPUs, too; and it is
+# slower. So there are several of them, as many at once as this machine has CPUs; each one's output comes at its end.
 LAB := tests/lab/run --cpus 1 --memory 6144 --time 3000
+LAB_BOXES := lab-boxes-1/2 lab-boxes-2/2
+.PHONY: lab-vmm $(LAB_BOXES)
 check-lab: deps all unit-bins
 	O=$O V=$V tests/run lab
 	[ "$$(id -u)" != 0 ] || bash -c '. tests/lib/minbase.sh && minbase_tar > /dev/null' # the lab has no network
+	+$(MAKE) --no-print-directory -j$$(nproc) --output-sync=target V=$V $(LAB_BOXES) lab-vmm
+
+lab-vmm:
 	O=$O V=$V $(LAB) tests/run vmm
-	TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
+
+$(LAB_BOXES):
+	PART=$(@:lab-boxes-%=%) MAKEFLAGS= TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
 
 # The long form of tests/soak: half an hour or so.
 soak: all
