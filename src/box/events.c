@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -53,33 +54,34 @@ void events_trim(struct home *h)
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
-struct reader {
-	int fd;
+struct events_reader {
+	int fd;      /* owned; of the file */
+	int changes; /* owned; an inotify of it, or -1 */
 	off_t at;
 	struct buf in;
 	bool within; /* the bytes up to the next newline are the rest of a line that was cut */
-	const struct events_query *q;
+	struct events_query q;
 	event_fn *fn;
 	void *ud;
 	int said;
 	bool past; /* one at or after until_ns was seen */
 };
 
-static void take_line(struct reader *l, const char *line, size_t n)
+static void take_line(struct events_reader *l, const char *line, size_t n)
 {
 	auto_json json_t *j = json_loadb(line, n, 0, NULL);
 	struct event e;
 
 	/* One of another version, or damaged by a full disk: the others count even so. */
-	if (event_from_json(j, &e) < 0 || e.time_ns < l->q->since_ns)
+	if (event_from_json(j, &e) < 0 || e.time_ns < l->q.since_ns)
 		return;
-	if (l->q->until_ns && e.time_ns >= l->q->until_ns)
+	if (l->q.until_ns && e.time_ns >= l->q.until_ns)
 		l->past = true;
 	else
 		l->said = l->fn(&e, l->ud);
 }
 
-static void take_lines(struct reader *l)
+static void take_lines(struct events_reader *l)
 {
 	const char *p, *end;
 
@@ -101,7 +103,7 @@ static void take_lines(struct reader *l)
 }
 
 /* All that is there now: 0 or -errno. */
-static int read_more(struct reader *l)
+static int read_more(struct events_reader *l)
 {
 	while (!l->said) {
 		uint8_t *at = buf_reserve(&l->in, CHUNK);
@@ -117,7 +119,7 @@ static int read_more(struct reader *l)
 }
 
 /* Behind the hole, which may begin in a line. */
-static void skip_hole(struct reader *l)
+static void skip_hole(struct events_reader *l)
 {
 	off_t data = lseek(l->fd, 0, SEEK_DATA);
 
@@ -128,11 +130,11 @@ static void skip_hole(struct reader *l)
 }
 
 /* Until something is written, or the time is over: 1, 0 it is, -errno. */
-static int wait_for_more(const struct events_query *q, int events)
+static int wait_for_more(const struct events_reader *l)
 {
-	struct pollfd p[2] = { { .fd = events, .events = POLLIN }, { .fd = q->cancel_fd, .events = POLLIN } };
+	const struct events_query *q = &l->q;
+	struct pollfd p[2] = { { .fd = l->changes, .events = POLLIN }, { .fd = q->cancel_fd, .events = POLLIN } };
 	uint64_t now = clock_wall_ns();
-	char event[4096];
 	int ms = -1;
 
 	if (q->until_ns && now >= q->until_ns)
@@ -141,21 +143,35 @@ static int wait_for_more(const struct events_query *q, int events)
 		ms = (int)MIN((q->until_ns - now) / 1000000 + 1, (uint64_t)60000);
 	if (poll(p, 2, ms) < 0 && errno != EINTR)
 		return -errno;
-	if (p[1].revents)
-		return -ECANCELED;
-	while (read(events, event, sizeof(event)) > 0)
-		;
-	return 1;
+	return p[1].revents ? -ECANCELED : 1;
 }
 
-static int follow(struct reader *l, int events)
+/* What is written after this is seen by the next look. */
+static void forget_changes(const struct events_reader *l)
 {
-	int r = read_more(l), more = 1;
+	char event[4096];
+
+	while (l->changes >= 0 && read(l->changes, event, sizeof(event)) > 0)
+		;
+}
+
+int events_reader_more(struct events_reader *l)
+{
+	int r;
+
+	forget_changes(l);
+	r = read_more(l);
+	return r < 0 ? r : !l->said && !l->past;
+}
+
+static int follow(struct events_reader *l)
+{
+	int r = events_reader_more(l), more = 1;
 
 	/* Looked at once more when the time is over: what came until then counts. */
-	while (r == 0 && more && !l->said && l->q->follow && !l->past) {
-		more = wait_for_more(l->q, events);
-		r = more < 0 ? more : read_more(l);
+	while (r == 1 && more && l->q.follow) {
+		more = wait_for_more(l);
+		r = more < 0 ? more : events_reader_more(l);
 	}
 	return r;
 }
@@ -171,22 +187,73 @@ static int watch(int fd)
 	return inotify_add_watch(events, path, IN_MODIFY) < 0 ? -errno : take_fd(&events);
 }
 
-int events_read(struct home *h, const struct events_query *q, event_fn *fn, void *ud, int *ret, struct error *err)
+static int open_file(struct home *h, struct events_reader *l, struct error *err)
 {
-	auto_fd int fd = openat(h->fd, EVENT_FILE, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), events = -1;
-	struct reader l = { .fd = fd, .in = BUF_INIT(CHUNK + EVENT_LINE_MAX), .q = q, .fn = fn, .ud = ud };
+	buf_init(&l->in, CHUNK + EVENT_LINE_MAX);
+	l->fd = openat(h->fd, EVENT_FILE, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (l->fd < 0)
+		return error_sys(err, "cannot open " EVENT_FILE " of %s", h->path);
+	l->changes = l->q.follow ? watch(l->fd) : -1;
+	if (l->q.follow && l->changes < 0)
+		return error_code(err, l->changes, "cannot watch " EVENT_FILE " of %s", h->path);
+	if (l->q.from_now)
+		l->at = MAX(lseek(l->fd, 0, SEEK_END), (off_t)0);
+	else
+		skip_hole(l);
+	return 0;
+}
+
+static void fini(struct events_reader *l)
+{
+	close_fd(&l->fd);
+	close_fd(&l->changes);
+	buf_fini(&l->in);
+}
+
+int events_reader_open(struct home *h, const struct events_query *q, event_fn *fn, void *ud, struct events_reader **ret,
+		       struct error *err)
+{
+	struct events_reader *l = malloc(sizeof(*l));
 	int r;
 
-	if (fd < 0)
-		return error_sys(err, "cannot open " EVENT_FILE " of %s", h->path);
-	events = q->follow ? watch(fd) : -1;
-	if (q->follow && events < 0)
-		return error_code(err, events, "cannot watch " EVENT_FILE " of %s", h->path);
-	skip_hole(&l);
-	r = follow(&l, events);
-	buf_fini(&l.in);
-	*ret = l.said;
-	if (r == -ECANCELED)
-		return error_set(err, r, "cancelled");
-	return r < 0 ? error_code(err, r, "cannot read " EVENT_FILE " of %s", h->path) : 0;
+	if (!l)
+		return error_nomem(err);
+	*l = (struct events_reader){ .fd = -1, .changes = -1, .q = *q, .fn = fn, .ud = ud };
+	l->q.follow = true;
+	r = open_file(h, l, err);
+	if (r < 0)
+		events_reader_close(l);
+	else
+		*ret = l;
+	return r;
+}
+
+int events_reader_fd(const struct events_reader *l)
+{
+	return l->changes;
+}
+
+void events_reader_close(struct events_reader *l)
+{
+	if (!l)
+		return;
+	fini(l);
+	free(l);
+}
+
+int events_read(struct home *h, const struct events_query *q, event_fn *fn, void *ud, int *ret, struct error *err)
+{
+	struct events_reader l = { .fd = -1, .changes = -1, .q = *q, .fn = fn, .ud = ud };
+	int r = open_file(h, &l, err);
+
+	if (r == 0) {
+		r = follow(&l);
+		*ret = l.said;
+		if (r == -ECANCELED)
+			error_set(err, r, "cancelled");
+		else if (r < 0)
+			error_code(err, r, "cannot read " EVENT_FILE " of %s", h->path);
+	}
+	fini(&l);
+	return MIN(r, 0);
 }

@@ -18,6 +18,7 @@ typedef int event_fn(const struct event *e, void *ud); /* other than 0 stops */
 
 struct events_query {
 	bool follow;
+	bool from_now;               /* nothing that is written down already */
 	uint64_t since_ns, until_ns; /* of those at or after, and before; until 0: no end */
 	int cancel_fd;               /* an fd whose readability cancels, or -1 */
 };
@@ -26,5 +27,15 @@ struct events_query {
  * follow it waits for more, until `until_ns` if that is given. */
 int events_read(struct home *h, const struct events_query *q, event_fn *fn, void *ud, int *ret,
 		struct error *err) MUST_CHECK;
+
+/* The same for who waits by himself: for events_reader_fd(), which is readable when there may be more. follow and
+ * cancel_fd mean nothing here. */
+struct events_reader;
+int events_reader_open(struct home *h, const struct events_query *q, event_fn *fn, void *ud, struct events_reader **ret,
+		       struct error *err) MUST_CHECK;
+int events_reader_fd(const struct events_reader *l); /* borrowed */
+/* Calls fn for all that is there: 1 there may be more, 0 fn has stopped it or the time is over, -errno. */
+int events_reader_more(struct events_reader *l) MUST_CHECK;
+void events_reader_close(struct events_reader *l); /* not within fn; NULL is fine */
 
 #endif
