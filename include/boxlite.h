@@ -87,6 +87,23 @@ int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *e
 /* Closes it, after everything that came from it; detached boxes keep running. NULL is fine. Since 0.1. */
 void boxlite_close(struct boxlite *b);
 
+/* --- an event loop ------------------------------------------------------------------------- */
+
+/*
+ * One fd for all that goes on in a home, to be polled for POLLIN (poll, epoll, any loop) and borrowed: when it is
+ * readable, boxlite_dispatch() has something to do. What it sees to: processes with a handler
+ * (boxlite_process_set_handler) or with streams that are connected (boxlite_process_connect). The fd, or a negative
+ * errno. Since 0.1.
+ */
+int boxlite_get_fd(struct boxlite *b);
+
+/*
+ * Does what there is to do, without ever blocking, and calls the handlers that it concerns. These may call anything but
+ * this function and boxlite_close(), for any object; also close what they are called for. Returns how many calls of
+ * handlers there were; -EBUSY if it is called by one. Other errors are of watches: the rest is done even so. Since 0.1.
+ */
+int boxlite_dispatch(struct boxlite *b, struct boxlite_error *err);
+
 /* --- the host ------------------------------------------------------------------------------ */
 
 enum boxlite_level {
@@ -571,8 +588,34 @@ int boxlite_box_attach(struct boxlite_box *box, const struct boxlite_attach_opti
 enum boxlite_channel { BOXLITE_STDOUT = 1, BOXLITE_STDERR = 2 };
 
 /*
- * One fd to poll. Poll it for what boxlite_process_events() says (POLLIN,
- * POLLOUT), then call boxlite_process_dispatch(): it never blocks. Since 0.1.
+ * The process is seen to by boxlite_dispatch(), which calls fn when output has come, when it reads again after it did
+ * not, when it runs, and when it has ended (boxlite_process_ended); maybe once without need. Output that fn leaves
+ * brings no second call, and no more than 256 KiB of a channel come: who wants the rest consumes it, now or later.
+ * fn may close p. fn NULL: no more. Since 0.1.
+ */
+typedef void boxlite_process_fn(struct boxlite_process *p, void *ud);
+
+int boxlite_process_set_handler(struct boxlite_process *p, boxlite_process_fn *fn, void *ud,
+				struct boxlite_error *err);
+
+/*
+ * Lets input come from fds of the caller, and output go to them: any that can be read or written. -1: not (any more).
+ * boxlite_dispatch() and boxlite_process_wait() move the bytes, in order, as both sides take them; never blocking for
+ * one that is not ready, whatever its flags, which are left alone (`in` should have no other reader). It keeps fds of
+ * its own until the process has ended, so the caller may close his. End of file on `in` ends the input, which is not
+ * read before the process runs, nor if it has none. When nobody reads `out` any more that channel is closed as by
+ * boxlite_process_close_output(), without a SIGPIPE. A process has ended when all its output is written.
+ * Errors: -EBADF. Since 0.1.
+ */
+int boxlite_process_connect(struct boxlite_process *p, int in, int out, int err_fd, struct boxlite_error *err);
+
+/* 0, or the first error of reading or writing a connected fd (-ENOSPC ...), which closed that stream. That a reader has
+ * left is none. boxlite_process_wait() fails with it at the end. Since 0.1. */
+int boxlite_process_connect_status(const struct boxlite_process *p, struct boxlite_error *err);
+
+/*
+ * A process by itself, without the home's fd: one fd to poll. Poll it for what boxlite_process_events() says
+ * (POLLIN, POLLOUT), then call boxlite_process_dispatch(): it never blocks. Since 0.1.
  */
 int boxlite_process_fd(const struct boxlite_process *p); /* borrowed */
 short boxlite_process_events(const struct boxlite_process *p);
@@ -645,7 +688,7 @@ int boxlite_process_timing(const struct boxlite_process *p, struct boxlite_timin
  */
 int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out);
 
-/* Blocks until the process has ended; output that is left is thrown away. Since 0.1. */
+/* Blocks until the process has ended; output that is not connected is thrown away. Calls no handlers. Since 0.1. */
 int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err);
 void boxlite_process_close(struct boxlite_process *p); /* NULL is fine */
 

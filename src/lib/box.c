@@ -40,6 +40,7 @@ static int new_handle(struct boxlite *b, struct boxlite_box **ret, struct error 
 		free(box);
 		return error_nomem(err);
 	}
+	box->b = b;
 	box->home = b->home;
 	box->maker_fd = -1;
 	*ret = box;
@@ -282,7 +283,7 @@ PUBLIC int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start
 	if (r == 0)
 		r = box_start(box->home, &box->row, &how, &sock, &shim, &e);
 	if (r == 0)
-		r = lib_process_new(box->home, sock, &shim, &opening, out, &e);
+		r = lib_process_new(box->b, sock, &shim, &opening, out, &e);
 	if (r == 0)
 		lib_process_starts_box(*out, start_ns, how.detached);
 	if (r == 0 && box->row.auto_remove) {

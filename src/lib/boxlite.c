@@ -59,6 +59,7 @@ PUBLIC int boxlite_open(const char *home, struct boxlite **out, struct boxlite_e
 		free(b);
 		return lib_fail(err, &e, r);
 	}
+	dispatch_init(&b->d);
 	box_recover(b->home);
 	events_trim(b->home);
 	*out = b;
@@ -69,6 +70,7 @@ PUBLIC void boxlite_close(struct boxlite *b)
 {
 	if (!b)
 		return;
+	dispatch_fini(&b->d);
 	home_close(b->home);
 	free(b);
 }

@@ -82,9 +82,9 @@ static int begin(struct boxlite_box *box, const struct copy_spec *s, struct boxl
 		return error_code(err, r, "cannot describe the copy");
 	r = reach(box, &sock, &shim, err);
 	if (r == 0)
-		r = lib_process_new(box->home, sock, &shim, &opening, out, err);
+		r = lib_process_new(box->b, sock, &shim, &opening, out, err);
 	if (r == 0 && s->op == COPY_PUT)
-		lib_process_needs_end(*out);
+		lib_process_is_copy_in(*out);
 	return r;
 }
 

@@ -66,7 +66,7 @@ static int open_process(struct boxlite_box *box, struct buf *opening, struct box
 	struct child none = CHILD_NONE;
 	int sock = box_connect(box->home, box->row.id, err);
 
-	return sock < 0 ? sock : lib_process_new(box->home, sock, &none, opening, out, err);
+	return sock < 0 ? sock : lib_process_new(box->b, sock, &none, opening, out, err);
 }
 
 PUBLIC int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *opts,

@@ -5,16 +5,19 @@
 #include "base/spawn.h"
 #include "box/box.h"
 #include "boxlite.h"
+#include "lib/dispatch.h"
 #include "wire/conn.h"
 
 #define PUBLIC __attribute__((visibility("default")))
 
 struct boxlite {
 	struct home *home;
+	struct dispatcher d;
 };
 
 struct boxlite_box {
-	struct home *home; /* borrowed from the boxlite */
+	struct boxlite *b; /* borrowed, as is its home */
+	struct home *home;
 	struct db_box row;
 	char *folder; /* owned */
 	int maker_fd; /* owned; the maker's mark until the box is started, or -1 */
@@ -39,10 +42,15 @@ void lib_timing(const struct timing *t, uint64_t start_ns, struct boxlite_timing
 /* Calls fn for the box of a row, as it is now. */
 int lib_describe(struct home *home, const struct db_box *row, boxlite_box_fn *fn, void *ud);
 
-/* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; the home is
- * borrowed until the process is closed. */
-int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+/* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; b is borrowed
+ * until the process is closed. */
+int lib_process_new(struct boxlite *b, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err);
+
+struct driven *lib_process_driven(struct boxlite_process *p);
+
+/* 1 it runs and has an input that is not at its end; 0 it does not run yet; -1 it has none (any more). */
+int lib_process_takes_input(const struct boxlite_process *p);
 
 /* p was there before: the shim says how much of an input it takes, if it is to have one. */
 void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input);
@@ -53,8 +61,8 @@ void lib_process_starts_box(struct boxlite_process *p, uint64_t start_ns, bool d
 /* Leaves what p is; its shim, if that was started for p, is waited for. Only boxlite_process_close() may follow. */
 void lib_process_leave(struct boxlite_process *p);
 
-/* p writes to the disk of a box that was started for it alone: unless that ends in order, p has failed. */
-void lib_process_needs_end(struct boxlite_process *p);
+/* p writes to the disk of its box. If that was started for it alone and does not end in order, p has failed. */
+void lib_process_is_copy_in(struct boxlite_process *p);
 
 /* The box is removed when the shim of p, its main process, has ended; `keep_failed`: unless the box failed. */
 void lib_process_removes(struct boxlite_process *p, const char *id, bool keep_failed);

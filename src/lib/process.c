@@ -38,15 +38,17 @@ struct boxlite_process {
 	struct timing timing;
 	struct boxlite_timing_part parts[TIMING_PARTS_MAX]; /* those of `timing` */
 	bool detached;         /* the box goes on without us */
+	bool copy_in;          /* takes input, and never says that it has started */
 	bool needs_end;        /* what it has done is only there if the box ends in order */
 	bool joined_main;      /* a main process that was there before */
 	bool over;             /* the connection has ended */
 	bool box_ended;        /* the shim says so: it has given back the box */
 	bool ended;            /* exit is known */
 	struct proc_exit exit;
+	struct driven driven;  /* what boxlite_dispatch() does for it */
 };
 
-int lib_process_new(struct home *home, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
+int lib_process_new(struct boxlite *b, int sock, struct child *shim, struct buf *opening, struct boxlite_process **out,
 		    struct error *err)
 {
 	struct boxlite_process *p = calloc(1, sizeof(*p));
@@ -57,7 +59,8 @@ int lib_process_new(struct home *home, int sock, struct child *shim, struct buf 
 		spawn_reap(shim);
 		return error_nomem(err);
 	}
-	p->home = home;
+	p->home = b->home;
+	driven_init(&p->driven, p, &b->d);
 	p->shim = *shim;
 	p->stdin_credit = FRAME_WINDOW;
 	for (ch = 0; ch < CHANNELS; ch++)
@@ -154,6 +157,12 @@ static void remove_box(struct boxlite_process *p)
 	}
 }
 
+static void close_connection(struct boxlite_process *p)
+{
+	driven_lose_fd(&p->driven);
+	close_fd(&p->conn.fd);
+}
+
 /* status: the shim's, or 0. */
 static void say_lost(struct boxlite_process *p, int status)
 {
@@ -181,7 +190,7 @@ static void on_over(struct boxlite_process *p, bool closed_by_shim)
 	int status = 0;
 
 	p->over = true;
-	close_fd(&p->conn.fd);
+	close_connection(p);
 	if (!p->box_ended && closed_by_shim && !p->detached && p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
 	else
@@ -199,6 +208,13 @@ PUBLIC int boxlite_process_fd(const struct boxlite_process *p)
 PUBLIC short boxlite_process_events(const struct boxlite_process *p)
 {
 	return !p ? 0 : (short)(POLLIN | (conn_wants_write(&p->conn) ? POLLOUT : 0));
+}
+
+/* Sends what is queued, as far as it goes now. A closed peer is seen by the next read. */
+static void flush(struct boxlite_process *p)
+{
+	(void)conn_write(&p->conn);
+	driven_changed(&p->driven);
 }
 
 PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_error *err)
@@ -224,10 +240,12 @@ PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_er
 		if (!e.code)
 			error_set(&e, r, "the shim broke the protocol");
 		on_over(p, false);
+		driven_changed(&p->driven);
 		return lib_fail(err, &e, r);
 	}
 	if (got < 0)
 		on_over(p, true);
+	driven_changed(&p->driven);
 	return 0;
 }
 
@@ -247,12 +265,15 @@ PUBLIC void boxlite_process_consume(struct boxlite_process *p, int channel, size
 		return;
 	buf_consume(&p->output[channel], n);
 	p->owed[channel] += (uint32_t)n;
-	if (p->over || p->ended || p->owed[channel] < CREDIT_STEP)
+	if (p->over || p->ended) {
+		driven_changed(&p->driven); /* that may have been the last of it */
 		return;
-	if (frame_put_credit(&p->conn.out, STREAM, (enum frame_channel)channel, p->owed[channel]) < 0)
+	}
+	if (p->owed[channel] < CREDIT_STEP ||
+	    frame_put_credit(&p->conn.out, STREAM, (enum frame_channel)channel, p->owed[channel]) < 0)
 		return;
 	p->owed[channel] = 0;
-	(void)conn_write(&p->conn);
+	flush(p);
 }
 
 PUBLIC void boxlite_process_close_output(struct boxlite_process *p, int channel)
@@ -261,8 +282,11 @@ PUBLIC void boxlite_process_close_output(struct boxlite_process *p, int channel)
 		return;
 	p->unwanted[channel] = true;
 	buf_fini(&p->output[channel]);
-	if (!p->over && frame_put_close(&p->conn.out, STREAM, (enum frame_channel)channel) == 0)
-		(void)conn_write(&p->conn);
+	streams_drop(&p->driven, channel);
+	if (p->over || frame_put_close(&p->conn.out, STREAM, (enum frame_channel)channel) < 0)
+		driven_changed(&p->driven);
+	else
+		flush(p);
 }
 
 PUBLIC size_t boxlite_process_write_room(const struct boxlite_process *p)
@@ -285,7 +309,7 @@ PUBLIC size_t boxlite_process_write(struct boxlite_process *p, const void *data,
 		p->stdin_credit -= (uint32_t)part;
 		done += part;
 	}
-	(void)conn_write(&p->conn);
+	flush(p);
 	return done;
 }
 
@@ -295,19 +319,19 @@ PUBLIC void boxlite_process_close_stdin(struct boxlite_process *p)
 		return;
 	p->stdin_closed = true;
 	if (frame_put(&p->conn.out, FRAME_DATA, CHANNEL_STDIN | FRAME_EOF, STREAM, NULL, 0) == 0)
-		(void)conn_write(&p->conn);
+		flush(p);
 }
 
 PUBLIC void boxlite_process_signal(struct boxlite_process *p, int signo)
 {
 	if (p && signo >= 1 && signo <= SIGRTMAX && !p->over && wire_put_signal(&p->conn.out, STREAM, signo) == 0)
-		(void)conn_write(&p->conn);
+		flush(p);
 }
 
 PUBLIC void boxlite_process_resize(struct boxlite_process *p, unsigned short rows, unsigned short cols)
 {
 	if (p && !p->over && wire_put_resize(&p->conn.out, STREAM, rows, cols) == 0)
-		(void)conn_write(&p->conn);
+		flush(p);
 }
 
 PUBLIC unsigned boxlite_process_exec(const struct boxlite_process *p)
@@ -327,13 +351,26 @@ void lib_process_is_attached(struct boxlite_process *p, bool is_main, bool input
 	p->stdin_closed = !input;
 }
 
+struct driven *lib_process_driven(struct boxlite_process *p)
+{
+	return &p->driven;
+}
+
+int lib_process_takes_input(const struct boxlite_process *p)
+{
+	if (p->stdin_closed || p->over || p->ended || (p->started.pid && !p->started.stdin_open))
+		return -1;
+	return p->copy_in || p->started.pid != 0;
+}
+
 PUBLIC int boxlite_process_started(const struct boxlite_process *p)
 {
 	return p && p->started.pid != 0;
 }
 
-void lib_process_needs_end(struct boxlite_process *p)
+void lib_process_is_copy_in(struct boxlite_process *p)
 {
+	p->copy_in = true;
 	p->needs_end = p->shim.pidfd >= 0;
 }
 
@@ -342,7 +379,7 @@ void lib_process_leave(struct boxlite_process *p)
 	int status;
 
 	p->over = true;
-	close_fd(&p->conn.fd);
+	close_connection(p);
 	if (p->shim.pidfd >= 0)
 		(void)spawn_wait(&p->shim, &status);
 }
@@ -386,26 +423,50 @@ PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite
 	return 1;
 }
 
+/* What nobody wants, that is all that is not connected, is thrown away. */
+static void drop_output(struct boxlite_process *p)
+{
+	int ch;
+
+	for (ch = CHANNEL_STDOUT; ch < CHANNELS; ch++)
+		if (!streams_has(&p->driven, ch))
+			boxlite_process_consume(p, ch, buf_len(&p->output[ch]));
+}
+
+static int wait_for_end(struct boxlite_process *p, struct boxlite_error *err)
+{
+	struct pollfd fds[1 + CHANNELS];
+	int r = 0;
+
+	while (r == 0 && !boxlite_process_ended(p, NULL)) {
+		streams_turn(&p->driven);
+		drop_output(p);
+		/* Its last output may have come with its end: then nothing more will. */
+		if (boxlite_process_ended(p, NULL))
+			break;
+		fds[0] = (struct pollfd){ .fd = p->conn.fd, .events = boxlite_process_events(p) };
+		poll(fds, 1 + (nfds_t)streams_poll(&p->driven, fds + 1), -1);
+		r = boxlite_process_dispatch(p, err);
+	}
+	return r;
+}
+
 PUBLIC int boxlite_process_wait(struct boxlite_process *p, struct boxlite_exit *out, struct boxlite_error *err)
 {
 	struct error e = { 0 };
+	int r;
 
 	if (!p)
 		return lib_fail(err, &e, lib_missing(&e));
-	while (!boxlite_process_ended(p, out)) {
-		struct pollfd pfd = { .fd = p->conn.fd, .events = boxlite_process_events(p) };
-		int ch, r;
-
-		for (ch = CHANNEL_STDOUT; ch < CHANNELS; ch++)
-			boxlite_process_consume(p, ch, buf_len(&p->output[ch]));
-		/* Its last output may have come with its end: then nothing more will. */
-		if (p->over || boxlite_process_ended(p, NULL))
-			continue;
-		poll(&pfd, 1, -1);
-		r = boxlite_process_dispatch(p, err);
-		if (r < 0)
-			return r;
-	}
+	p->driven.busy = true;
+	r = wait_for_end(p, err);
+	driven_settle(&p->driven);
+	if (r < 0)
+		return r;
+	r = streams_status(&p->driven, &e);
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	(void)boxlite_process_ended(p, out);
 	return 0;
 }
 
@@ -415,6 +476,7 @@ PUBLIC void boxlite_process_close(struct boxlite_process *p)
 
 	if (!p)
 		return;
+	driven_fini(&p->driven);
 	conn_fini(&p->conn);
 	/* The shim lives on until its box has stopped; its lock tells when. */
 	home_leave(p->home, &p->shim);

@@ -81,6 +81,15 @@ fails() {
 	ok $? "$3" || diag "wanted $1 and one line like '$2'" "got $ST '$OUT'" "stderr '$ERR'"
 }
 
+# program NAME: tests/lib/embed-NAME.c as ./NAME, with the header and the library. Under ASan it is sanitized, too.
+program() {
+	local sanitize=()
+	[ ! -d "$T/san" ] || sanitize=(-fsanitize=address,undefined)
+	${CC:-cc} -std=gnu11 -g -Wall -Wextra -Werror "${sanitize[@]}" -I "$TOP/include" "$TOP/tests/lib/embed-$1.c" -o "$1" \
+	  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+	is "$? $(cat log)" "0 " "program $1 is built"
+}
+
 # with_engine PROGRAM COMMAND...: with a program in the place of the engine's.
 with_engine() {
 	local program=$1 libexec=$T/engines/${1##*/}
