@@ -6,7 +6,8 @@
  * Objects. A `struct boxlite` is one home folder opened by this process; any
  * number of processes may use one home. A `struct boxlite_box` is a box of it.
  * A `struct boxlite_process` is a process in a running box with its input and
- * output. All are opaque. Boxes and processes must be closed before the home.
+ * output, a `struct boxlite_watch` one of events. All are opaque. Boxes and
+ * processes must be closed before the home.
  *
  * Options. Structures named *_options are filled by the caller: set `size` to
  * sizeof the structure and zero the rest (BOXLITE_OPTIONS does both); zero
@@ -66,6 +67,7 @@ extern "C" {
 struct boxlite;
 struct boxlite_box;
 struct boxlite_process;
+struct boxlite_watch;
 
 #define BOXLITE_ERROR_MAX 512
 
@@ -84,7 +86,7 @@ const char *boxlite_version(void);
  */
 int boxlite_open(const char *home, struct boxlite **out, struct boxlite_error *err);
 
-/* Closes it, after everything that came from it; detached boxes keep running. NULL is fine. Since 0.1. */
+/* Closes it, after everything that came from it but watches; detached boxes keep running. NULL is fine. Since 0.1. */
 void boxlite_close(struct boxlite *b);
 
 /* --- an event loop ------------------------------------------------------------------------- */
@@ -92,8 +94,8 @@ void boxlite_close(struct boxlite *b);
 /*
  * One fd for all that goes on in a home, to be polled for POLLIN (poll, epoll, any loop) and borrowed: when it is
  * readable, boxlite_dispatch() has something to do. What it sees to: processes with a handler
- * (boxlite_process_set_handler) or with streams that are connected (boxlite_process_connect). The fd, or a negative
- * errno. Since 0.1.
+ * (boxlite_process_set_handler) or with streams that are connected (boxlite_process_connect), and watches of events
+ * (boxlite_events_watch). The fd, or a negative errno. Since 0.1.
  */
 int boxlite_get_fd(struct boxlite *b);
 
@@ -544,6 +546,15 @@ struct boxlite_events_options {
 /* Calls fn for each event; returns what it returned last. `o` may be NULL. Blocks with `follow`. Since 0.1. */
 int boxlite_events(struct boxlite *b, const struct boxlite_events_options *o, boxlite_event_fn *fn, void *ud,
 		   struct boxlite_error *err);
+
+/*
+ * The same without blocking: boxlite_dispatch() calls fn for each event, until fn returns other than 0, *out is closed
+ * or the home is. Here `since_ns` 0 means from now on (1: all that is kept), and `follow` and `cancel_fd` nothing.
+ * Since 0.1.
+ */
+int boxlite_events_watch(struct boxlite *b, const struct boxlite_events_options *o, boxlite_event_fn *fn, void *ud,
+			 struct boxlite_watch **out, struct boxlite_error *err);
+void boxlite_events_unwatch(struct boxlite_watch *w); /* NULL is fine */
 
 /* --- processes ------------------------------------------------------------------------------ */
 

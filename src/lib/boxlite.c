@@ -70,6 +70,7 @@ PUBLIC void boxlite_close(struct boxlite *b)
 {
 	if (!b)
 		return;
+	lib_close_watches(b);
 	dispatch_fini(&b->d);
 	home_close(b->home);
 	free(b);

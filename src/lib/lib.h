@@ -39,6 +39,9 @@ void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->erro
 struct timing;
 void lib_timing(const struct timing *t, uint64_t start_ns, struct boxlite_timing *out);
 
+/* Those of events that are left. */
+void lib_close_watches(struct boxlite *b);
+
 /* Calls fn for the box of a row, as it is now. */
 int lib_describe(struct home *home, const struct db_box *row, boxlite_box_fn *fn, void *ud);
 
