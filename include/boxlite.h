@@ -335,12 +335,13 @@ struct boxlite_stop_options {
 	size_t size;
 	unsigned grace_ms; /* between the stop signal and SIGKILL; 0: what the box was made with */
 	int at_once;       /* 1: no grace */
+	int no_wait;       /* 1: returns once it is asked for; the end is told by a process, or as an event */
 };
 
 /*
  * Ends a box in order, whoever has started it: the stop signal to the main process,
  * SIGKILL to all after the grace, file systems unmounted, machine off. Blocks
- * until it does not run; 0 if it did not. `o` may be NULL. Since 0.1.
+ * until it does not run (see no_wait); 0 if it did not. `o` may be NULL. Since 0.1.
  */
 int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *o, struct boxlite_error *err);
 

@@ -388,6 +388,20 @@ static void wait_until_read(int fd)
 	read_to_end(fd);
 }
 
+int box_ask_to_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)
+{
+	auto_buf struct buf message = BUF_INIT(KIB);
+	auto_fd int fd = -1;
+	int r = wire_put_shutdown(&message, grace_ms);
+
+	if (r < 0)
+		return error_nomem(err);
+	r = tell_shim(h, id, &message, &fd, err);
+	if (r == 1)
+		wait_until_read(fd);
+	return MIN(r, 0);
+}
+
 int box_signal(struct home *h, const char *id, int signo, struct error *err)
 {
 	auto_buf struct buf message = BUF_INIT(KIB);

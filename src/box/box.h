@@ -57,6 +57,9 @@ int box_wait(struct home *h, const char *id, struct error *err);
  * if it did not. */
 int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err) MUST_CHECK;
 
+/* The same without waiting for the end. */
+int box_ask_to_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err) MUST_CHECK;
+
 /* A signal to its main process. -ENOTCONN: it does not run. */
 int box_signal(struct home *h, const char *id, int signo, struct error *err) MUST_CHECK;
 
