@@ -7,6 +7,7 @@
 #include <boxlite.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -107,6 +108,11 @@ static int on_event(const struct boxlite_event *e, void *ud)
 	return 0;
 }
 
+static void on_process(struct boxlite_process *p, void *ud)
+{
+	(void)p, (void)ud;
+}
+
 static int on_metrics(const struct boxlite_box_info *i, const struct boxlite_metrics *m, void *ud)
 {
 	(void)i, (void)m, (void)ud;
@@ -127,6 +133,7 @@ static void without_home(void)
 {
 	struct boxlite_box_options o = BOXLITE_OPTIONS(boxlite_box_options);
 	struct boxlite_metrics m = { .size = sizeof(m) };
+	struct boxlite_watch *watch = UNTOUCHED;
 	struct boxlite_box *box = UNTOUCHED;
 
 	int created = 7;
@@ -151,12 +158,18 @@ static void without_home(void)
 	WANT(-EINVAL, boxlite_metrics(NULL, &m, &err));
 	WANT(-EINVAL, boxlite_metrics_list(NULL, NULL, on_metrics, NULL, &err));
 	WANT(-EINVAL, boxlite_events(NULL, NULL, on_event, NULL, &err));
+	WANT(-EINVAL, boxlite_events_watch(NULL, NULL, on_event, NULL, &watch, &err));
+	DO(boxlite_events_unwatch(NULL));
+	IS(-EINVAL, boxlite_get_fd(NULL));
+	WANT(-EINVAL, boxlite_dispatch(NULL, &err));
+	IS(UNTOUCHED, watch);
 	IS(UNTOUCHED, box);
 }
 
 static void with_home(struct boxlite *b)
 {
 	struct boxlite_box_options o = BOXLITE_OPTIONS(boxlite_box_options);
+	struct boxlite_watch *watch = UNTOUCHED;
 	struct boxlite_box *box = UNTOUCHED;
 
 	WANT(-EINVAL, boxlite_info(b, NULL, NULL, &err));
@@ -183,6 +196,14 @@ static void with_home(struct boxlite *b)
 	WANT(-EINVAL, boxlite_metrics(b, NULL, &err));
 	WANT(-EINVAL, boxlite_metrics_list(b, NULL, NULL, NULL, &err));
 	WANT(-EINVAL, boxlite_events(b, NULL, NULL, NULL, &err));
+	WANT(-EINVAL, boxlite_events_watch(b, NULL, NULL, NULL, &watch, &err));
+	WANT(-EINVAL, boxlite_events_watch(b, NULL, on_event, NULL, NULL, &err));
+	WANT(0, boxlite_dispatch(b, &err)); /* before there is an fd, and with it */
+	IS(1, boxlite_get_fd(b) >= 0);
+	IS(boxlite_get_fd(b), boxlite_get_fd(b));
+	WANT(0, boxlite_dispatch(b, &err));
+	IS(0, boxlite_dispatch(b, NULL));
+	IS(UNTOUCHED, watch);
 	IS(UNTOUCHED, box);
 }
 
@@ -244,6 +265,9 @@ static void without_process(void)
 	IS(-EINVAL, boxlite_process_timing(NULL, &t));
 	IS(-EINVAL, boxlite_process_ended(NULL, &e));
 	WANT(-EINVAL, boxlite_process_wait(NULL, &e, &err));
+	WANT(-EINVAL, boxlite_process_set_handler(NULL, on_process, NULL, &err));
+	WANT(-EINVAL, boxlite_process_connect(NULL, 0, 1, 2, &err));
+	WANT(-EINVAL, boxlite_process_connect_status(NULL, &err));
 	DO(boxlite_process_close(NULL));
 }
 
@@ -302,12 +326,15 @@ static void sizes_of_others(struct boxlite *b, struct boxlite_box *box)
 	struct boxlite_stop_options t = { .size = 7 };
 	struct boxlite_pull_options u = { .size = 0 };
 	struct boxlite_events_options v = { .size = 3 };
+	struct boxlite_watch *watch = UNTOUCHED;
 	struct boxlite_process *p = UNTOUCHED;
 	struct boxlite_metrics m = { .size = 0 };
 
 	WANT(-EINVAL, boxlite_image_pull(b, "bb", &u, &err));
 	WANT(-EINVAL, boxlite_image_load(b, 0, NULL, &u, &err));
 	WANT(-EINVAL, boxlite_events(b, &v, on_event, NULL, &err));
+	WANT(-EINVAL, boxlite_events_watch(b, &v, on_event, NULL, &watch, &err));
+	IS(UNTOUCHED, watch);
 	WANT(-EINVAL, boxlite_metrics(b, &m, &err));
 	WANT(-EINVAL, boxlite_metrics_list(b, &mo, on_metrics, NULL, &err));
 	WANT(-EINVAL, boxlite_box_start(box, &s, &p, &err));
@@ -489,6 +516,13 @@ static void of_process(struct boxlite_process *p)
 	DO(boxlite_process_resize(p, 65535, 65535));
 	IS(-EINVAL, boxlite_process_timing(p, NULL));
 	IS(-EINVAL, boxlite_process_timing(p, &t));
+	WANT(-EBADF, boxlite_process_connect(p, 1000000, -1, -1, &err));
+	WANT(-EBADF, boxlite_process_connect(p, -1, 1000000, -1, &err));
+	WANT(0, boxlite_process_connect(p, -1, INT_MIN, -1, &err));
+	WANT(0, boxlite_process_connect_status(p, &err));
+	WANT(0, boxlite_process_set_handler(p, NULL, NULL, &err));
+	WANT(0, boxlite_process_set_handler(p, on_process, NULL, &err));
+	WANT(0, boxlite_process_set_handler(p, NULL, on_process, &err));
 }
 
 /* An exec of which both the output and the end have come before anybody looks; nothing more will. */

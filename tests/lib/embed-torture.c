@@ -15,6 +15,7 @@
 #include <boxlite.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -260,6 +261,35 @@ static int exec(void)
 	return r < 0 ? r : take(p, r);
 }
 
+static void on_process(struct boxlite_process *p, void *ud)
+{
+	(void)p;
+	++*(int *)ud;
+}
+
+/* By the home's fd, with streams that are connected. What cannot be waited for is said before it is. */
+static int loop(void)
+{
+	static const char *const argv[] = { "cat", NULL };
+	struct boxlite_exec_options o = BOXLITE_OPTIONS(boxlite_exec_options);
+	struct boxlite_process *p = NULL;
+	int calls = 0, r, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	o.argv = argv;
+	o.stdin_open = 1;
+	r = boxlite_box_exec(box, &o, &p, &err);
+	if (r == 0)
+		r = boxlite_process_set_handler(p, on_process, &calls, &err);
+	if (r == 0)
+		r = boxlite_process_connect(p, null, null, null, &err);
+	while (r >= 0 && !boxlite_process_ended(p, NULL)) {
+		poll(&(struct pollfd){ .fd = boxlite_get_fd(home), .events = POLLIN }, 1, -1);
+		r = boxlite_dispatch(home, &err);
+	}
+	close(null);
+	return take(p, r < 0 ? r : 0);
+}
+
 static int join(void)
 {
 	struct boxlite_process *p = NULL;
@@ -384,6 +414,7 @@ static void while_it_runs(long every)
 	TORTURE(is_there, 1);
 	TORTURE(open_box, 1);
 	TORTURE(exec, every);
+	TORTURE(loop, every);
 	TORTURE(join, every);
 	TORTURE(measure, every);
 	TORTURE(send, every);
