@@ -575,8 +575,8 @@ struct boxlite_exec_options {
 
 /*
  * Starts one more process in a running box. In a box that is just starting it waits for the main process to run; if
- * that never does, the exit says so. Errors: -ENOTCONN the box does not run, -EINVAL no argv, or a text that is not
- * UTF-8, -E2BIG more than 4 MB of argv and env. Since 0.1.
+ * that never does, the exit says so. Errors: -ENOTCONN the box does not run, -EINVAL no argv, or a variable without
+ * a name, -E2BIG more than 4 MB of argv and env. Since 0.1.
  */
 int boxlite_box_exec(struct boxlite_box *box, const struct boxlite_exec_options *o,
 		     struct boxlite_process **out, struct boxlite_error *err);

@@ -12,9 +12,21 @@
 #include "base/clean.h"
 #include "base/io.h"
 
-static unsigned last;     /* number of the newest exec's group */
-static unsigned *left;    /* groups that were not empty when their process ended */
-static size_t nleft, cap;
+/*
+ * Groups are used again: making and removing one is a tenth of what an exec costs, and a group that is removed stays in
+ * the kernel while a page of memory is counted for it. One whose process has ended may still have its children; it is
+ * looked at when the next exec needs a group. Nothing that a box could have done to a group stays with it: its own view
+ * of them is read-only.
+ */
+struct group {
+	int dir, events; /* owned; the folder, its cgroup.events; -1: not made */
+	bool used;       /* by a process, or by what that has left behind */
+	bool ended;      /* its process has: free as soon as nothing is left in it */
+};
+
+static struct group *groups; /* that of number n is [n - 1] */
+static unsigned ngroups;
+static int box = -1; /* the folder of the box's */
 
 static const char *group_path(unsigned n, const char *file, char out[64])
 {
@@ -63,36 +75,81 @@ int cgroup_init(struct error *err)
 	return 0;
 }
 
-/* Removes what is empty by now. */
-static void sweep(void)
+/* Whether the last process of a group is gone. */
+static bool is_empty(const struct group *g)
+{
+	char text[128];
+	ssize_t n = pread(g->events, text, sizeof(text) - 1, 0);
+
+	text[MAX(n, 0)] = 0;
+	return strstr(text, "populated 0\n");
+}
+
+static int make(unsigned n, struct group *g, struct error *err)
 {
 	char path[64];
-	size_t i = 0;
 
-	while (i < nleft)
-		if (rmdir(group_path(left[i], "", path)) == 0 || errno == ENOENT)
-			left[i] = left[--nleft];
-		else
-			i++;
+	if (mkdir(group_path(n, "", path), 0755) < 0 && errno != EEXIST)
+		return error_sys(err, "cannot make the cgroup of a process");
+	g->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->dir >= 0)
+		g->events = openat(g->dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	if (g->events < 0) {
+		error_sys(err, "cannot open the cgroup of a process");
+		close_fd(&g->dir);
+		return err ? err->code : -EIO;
+	}
+	return 0;
+}
+
+/* Place for one more. */
+static int more_groups(struct error *err)
+{
+	struct group *more = realloc(groups, (ngroups + 16) * sizeof(*more));
+	unsigned i;
+
+	if (!more)
+		return error_nomem(err);
+	groups = more;
+	for (i = 0; i < 16; i++)
+		groups[ngroups++] = (struct group){ .dir = -1, .events = -1 };
+	return 0;
 }
 
 int cgroup_new(unsigned *ret, struct error *err)
 {
-	char path[64];
+	struct group *g;
+	unsigned n;
+	int r = 0;
 
-	sweep();
-	if (mkdir(group_path(++last, "", path), 0755) < 0)
-		return error_sys(err, "cannot make the cgroup of a process");
-	*ret = last;
+	for (n = 1; n <= ngroups; n++) {
+		g = &groups[n - 1];
+		if (g->used && g->ended && is_empty(g))
+			g->used = g->ended = false;
+		if (!g->used)
+			break;
+	}
+	if (n > ngroups)
+		r = more_groups(err);
+	g = &groups[n - 1];
+	if (r == 0 && g->dir < 0)
+		r = make(n, g, err);
+	if (r < 0)
+		return r;
+	g->used = true;
+	*ret = n;
 	return 0;
 }
 
-int cgroup_open(unsigned n)
+int cgroup_fd(unsigned n)
 {
 	char path[64];
-	int fd = open(group_path(n, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 ? -errno : fd;
+	if (n != CGROUP_BOX)
+		return groups[n - 1].dir;
+	if (box < 0)
+		box = open(group_path(n, "", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return box < 0 ? -errno : box;
 }
 
 int cgroup_kill(unsigned n)
@@ -104,17 +161,6 @@ int cgroup_kill(unsigned n)
 
 void cgroup_release(unsigned n)
 {
-	char path[64];
-	unsigned *more;
-
-	if (n == CGROUP_BOX || rmdir(group_path(n, "", path)) == 0)
-		return;
-	if (nleft == cap) {
-		more = realloc(left, (cap ? cap * 2 : 16) * sizeof(*left));
-		if (!more)
-			return; /* an empty folder stays until the box ends */
-		left = more;
-		cap = cap ? cap * 2 : 16;
-	}
-	left[nleft++] = n;
+	if (n != CGROUP_BOX)
+		groups[n - 1].ended = true;
 }

@@ -3,7 +3,7 @@
  *
  *	/cgroup          the root; the agent itself
  *	  box            the main process; the root that the box sees, as /sys/fs/cgroup
- *	    exec-<n>     one per exec, n = 1, 2, ...; never used twice
+ *	    exec-<n>     one per exec that runs, n = 1, 2, ...; used again once it is empty
  *
  * Children of the box's own root, because that is where a process of the box
  * can exist by its view: a sibling would be called "/../exec-1" there.
@@ -19,19 +19,17 @@
 /* Mounts the tree on /cgroup, with every controller available to the box, and makes "box". */
 int cgroup_init(struct error *err) MUST_CHECK;
 
-/* Makes an exec's group: its number (> 0) in *ret. */
+/* A group for an exec, with nothing in it: its number (> 0) in *ret. */
 int cgroup_new(unsigned *ret, struct error *err) MUST_CHECK;
 
-/* For CLONE_INTO_CGROUP: an fd that becomes the caller's, or -errno. */
-int cgroup_open(unsigned n) MUST_CHECK;
+/* For CLONE_INTO_CGROUP: an fd, borrowed, or -errno. */
+int cgroup_fd(unsigned n) MUST_CHECK;
 
 /* SIGKILL to all in the group and below, atomically. 0 or -errno. */
 int cgroup_kill(unsigned n);
 
-/*
- * An exec's process has ended. Children that it left behind stay, visible to the box and ended
- * with it; the empty group is removed once they are gone (looked at when the next exec starts).
- */
+/* An exec's process has ended. Children that it left behind stay, visible to the box and ended with it; the group is
+ * used again once they are gone. */
 void cgroup_release(unsigned n);
 
 #endif

@@ -34,6 +34,7 @@
 
 #include "agent/proc.h"
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
 #include "wire/metrics.h"
@@ -171,12 +172,46 @@ void channel_fill(struct channel *c)
 			return;
 		if (got <= 0)
 			c->lost = true;
+		else if (got < (ssize_t)READ_MOST)
+			return; /* that was all; what has come since makes an event of its own */
 	}
+}
+
+void channel_hold(struct channel *c, unsigned ms)
+{
+	if (ms && buf_len(&c->out) == 0)
+		c->hold_until_ns = clock_ns() + ms * 1000000ULL;
+}
+
+/* Whether that one frame is all that there is, and its time is not over. */
+static bool holds(struct channel *c)
+{
+	if (!c->hold_until_ns)
+		return false;
+	if (!c->hold_len)
+		c->hold_len = buf_len(&c->out);
+	if (buf_len(&c->out) == c->hold_len && clock_ns() < c->hold_until_ns)
+		return true;
+	c->hold_until_ns = 0;
+	c->hold_len = 0;
+	return false;
+}
+
+int channel_timeout(const struct channel *c)
+{
+	uint64_t now = c->hold_until_ns ? clock_ns() : 0;
+
+	if (!c->hold_until_ns)
+		return -1;
+	return now >= c->hold_until_ns ? 0 : (int)((c->hold_until_ns - now) / 1000000) + 1;
 }
 
 void channel_settle(struct channel *c)
 {
 	ssize_t put = 0;
+
+	if (!c->lost && holds(c))
+		return;
 
 	while (!c->lost && buf_len(&c->out) && put >= 0) {
 		put = buf_write_fd(&c->out, c->fd);

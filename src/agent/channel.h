@@ -19,6 +19,8 @@ struct channel {
 	struct buf in;  /* whole frames are taken from its head */
 	struct buf out; /* append frames, then channel_settle() */
 	bool lost;      /* the host has closed its end, or the device failed */
+	uint64_t hold_until_ns; /* `out` waits so long for more than hold_len bytes; 0: it does not wait */
+	size_t hold_len;
 };
 
 /*
@@ -50,6 +52,14 @@ void channel_fill(struct channel *c);
 
 /* Writes what the host takes now and asks for the events that are wanted next. */
 void channel_settle(struct channel *c);
+
+/*
+ * Called before a frame is appended that can wait: if nothing else is there, it goes out with the next one, or after ms.
+ */
+void channel_hold(struct channel *c, unsigned ms);
+
+/* ms until channel_settle() must be called although nothing has happened; -1: never. */
+int channel_timeout(const struct channel *c);
 
 static inline bool channel_busy(const struct channel *c)
 {

@@ -181,6 +181,15 @@ static int own_stdio(uid_t uid, struct error *err)
 	return 0;
 }
 
+/* For those that come after it. */
+static int report_user(const struct launch *l, struct error *err)
+{
+	struct launch_report report = { .pid = (int32_t)syscall(SYS_getpid), .has_user = true, .user = *l->known };
+	int r = send_report(l, &report, NULL, 0);
+
+	return r < 0 ? error_code(err, r, "cannot report to the agent") : 0;
+}
+
 /*
  * Stage 5: working folder and user.
  * Should: look the user up in the box's own files; enter the folder as root, who can enter
@@ -192,9 +201,11 @@ static int become_user(struct launch *l, struct error *err)
 {
 	const char *cwd = l->spec->cwd && *l->spec->cwd ? l->spec->cwd : "/";
 	static struct user user; /* 8 kB */
-	bool late = false;
-	int r = user_load(l->spec->user, &user, err);
+	bool late = false, is_new = false;
+	int r = known_user_load(l->spec->user, l->known, &is_new, &user, err);
 
+	if (r == 0 && is_new)
+		r = report_user(l, err);
 	if (r < 0)
 		return r;
 	umask(022);
@@ -210,8 +221,9 @@ static int become_user(struct launch *l, struct error *err)
 	r = own_stdio(user.uid, err);
 	if (r < 0)
 		return r;
-	if (setgroups(user.ngroups, user.groups) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
-	    setresuid(user.uid, user.uid, user.uid) < 0)
+	/* The agent's own ids are all 0. */
+	if (setgroups(user.ngroups, user.groups) < 0 || (user.gid && setresgid(user.gid, user.gid, user.gid) < 0) ||
+	    (user.uid && setresuid(user.uid, user.uid, user.uid) < 0))
 		return error_sys(err, "cannot become user %u", user.uid);
 	/* Becoming another user has cleared the rest. */
 	r = drop_capabilities(user.uid == 0 ? capabilities : 0, err);

@@ -5,6 +5,7 @@
 #ifndef AGENT_LAUNCH_H
 #define AGENT_LAUNCH_H
 
+#include "agent/known.h"
 #include "wire/copy.h"
 #include "wire/proc.h"
 
@@ -15,12 +16,14 @@ struct launch {
 	const struct copy_spec *copy; /* it copies instead of running a program; NULL: it does not */
 	int stdio[3];           /* all -1 if a terminal is to be made */
 	int reports;            /* socket to the agent */
+	struct known_user *known; /* the agent's, of which the child changes its copy */
 	int program;            /* the agent's own, for a main process without one, or -1; the child opens it */
 };
 
 /*
- * Whole structs, in this order: one with the pid (and the terminal's master as its fd, if
- * there is one); then, if it fails, one with `failed`. Closed without that: it runs, or has copied.
+ * Whole structs, in this order: one with the pid (and the terminal's master as its fd, if there is one); one with
+ * `has_user`, if it had to read who it runs as; then, if it fails, one with `failed`. Closed without that: it runs, or
+ * has copied.
  */
 struct launch_report {
 	int32_t pid;    /* as the box sees it */
@@ -28,6 +31,8 @@ struct launch_report {
 	enum proc_end kind;
 	uint8_t code;   /* of PROC_EXITED: a copy's errno */
 	char error[ERROR_TEXT_MAX];
+	bool has_user;
+	struct known_user user;
 };
 
 /* Once, of the agent: takes what no process of a box may have from what an exec can give. */

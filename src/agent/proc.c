@@ -54,6 +54,9 @@
 #include "base/log.h"
 #include "base/sock.h"
 
+/* Most execs are short: what they write and their end come within that, and wake the host once. */
+#define STARTED_HOLD_MS 2
+
 static void child_ready(struct watch *w, uint32_t events);
 static void reports_ready(struct watch *w, uint32_t events);
 static void attach_terminal(struct proc *p);
@@ -162,7 +165,7 @@ static pid_t clone_child(uint64_t namespaces, int cgroup, int *ret_pidfd)
 static int spawn(struct proc *p, struct launch *l, struct error *err)
 {
 	const uint64_t fresh = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-	auto_fd int cgroup = cgroup_open(p->cgroup);
+	int cgroup = cgroup_fd(p->cgroup);
 	pid_t pid;
 
 	if (cgroup < 0)
@@ -186,7 +189,7 @@ static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec 
 {
 	struct procs *ps = p->set;
 	struct ends e = ENDS_NONE;
-	struct launch l = { .spec = spec, .copy = copy, .hostname = ps->hostname };
+	struct launch l = { .spec = spec, .copy = copy, .hostname = ps->hostname, .known = &ps->known };
 	int r = make_ends(&e, spec);
 
 	if (r < 0) {
@@ -199,7 +202,8 @@ static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec 
 	r = spawn(p, &l, err);
 	if (r < 0)
 		goto out;
-	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, EPOLLIN, reports_ready);
+	/* What a child without a terminal says first need not wake us: it is read when the socket is closed. */
+	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, spec->tty ? EPOLLIN : EPOLLRDHUP, reports_ready);
 	if (r < 0)
 		cgroup_kill(p->cgroup); /* and wait for it as for any other */
 	p->reports = take_fd(&e.reports_ours);
@@ -417,6 +421,8 @@ static bool take_report(struct proc *p)
 		p->terminal = fd;
 		tty_resize(fd, p->rows, p->cols); /* a RESIZE may have come before it */
 	}
+	if (r.has_user)
+		p->set->known = r.user;
 	if (!r.failed) {
 		p->box_pid = r.pid;
 		return true;
@@ -438,6 +444,7 @@ static void reports_end(struct proc *p)
 	if (p->terminal >= 0)
 		attach_terminal(p);
 	log_debug("stream %u runs", p->stream.id);
+	channel_hold(p->set->to, p->is_main ? 0 : STARTED_HOLD_MS);
 	if (wire_put_started(&p->set->to->out, p->stream.id, &(struct proc_started){ .pid = p->box_pid }) < 0)
 		p->set->to->lost = true;
 	if (p->is_main)
@@ -448,8 +455,12 @@ static void reports_ready(struct watch *w, uint32_t events)
 {
 	struct proc *p = container_of(w, struct proc, reports_watch);
 
-	(void)events;
-	if (!take_report(p))
+	bool more = true;
+
+	do
+		more = take_report(p);
+	while (more && events & EPOLLRDHUP);
+	if (!more)
 		reports_end(p);
 }
 

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include "agent/known.h"
 #include "agent/stream.h"
 #include "wire/copy.h"
 #include "wire/proc.h"
@@ -54,6 +55,7 @@ struct procs {
 	bool had_main;
 	bool refuse;           /* the box is going down: nothing is started any more */
 	bool impatient;        /* output that the host has no credit for is dropped at a process' end */
+	struct known_user known; /* of the last exec */
 	int self;              /* owned pidfd of the agent: the way back from another pid namespace */
 	int child_fd;          /* owned signalfd of SIGCHLD */
 	struct watch child_watch;

@@ -262,7 +262,7 @@ int session_run(struct session *s, struct error *err)
 	int r = 0;
 
 	while (r == 0 && !s->failure.code && !settle(s))
-		r = loop_once(&s->loop, -1);
+		r = loop_once(&s->loop, channel_timeout(&s->channel));
 	if (r < 0)
 		return error_code(err, r, "the event loop failed");
 	if (s->failure.code)

@@ -57,6 +57,24 @@ static inline uint16_t rd_u16(struct rd *r) { return (uint16_t)rd_le(r, 2); }
 static inline uint32_t rd_u32(struct rd *r) { return (uint32_t)rd_le(r, 4); }
 static inline uint64_t rd_u64(struct rd *r) { return rd_le(r, 8); }
 
+/* A string with its NUL, borrowed from the bytes; "" (and bad) when there is no NUL. */
+static inline const char *rd_str(struct rd *r)
+{
+	const uint8_t *nul = rd_left(r) ? memchr(r->p, 0, rd_left(r)) : NULL;
+
+	if (!nul) {
+		r->bad = true;
+		return "";
+	}
+	return (const char *)rd_bytes(r, (size_t)(nul - r->p) + 1);
+}
+
+/* Read to the end, and not beyond it. */
+static inline bool rd_done(const struct rd *r)
+{
+	return !r->bad && r->p == r->end;
+}
+
 struct wr {
 	uint8_t *p, *end;
 	bool bad;
@@ -93,5 +111,11 @@ static inline void wr_u8(struct wr *w, uint8_t v) { wr_le(w, v, 1); }
 static inline void wr_u16(struct wr *w, uint16_t v) { wr_le(w, v, 2); }
 static inline void wr_u32(struct wr *w, uint32_t v) { wr_le(w, v, 4); }
 static inline void wr_u64(struct wr *w, uint64_t v) { wr_le(w, v, 8); }
+
+/* With its NUL; NULL is written as "". */
+static inline void wr_str(struct wr *w, const char *s)
+{
+	wr_bytes(w, s ? s : "", s ? strlen(s) + 1 : 1);
+}
 
 #endif

@@ -115,6 +115,32 @@ json_t *json_from_strv(const struct strv *s)
 	return list;
 }
 
+void json_write_str(struct wr *w, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	bool ascii_only = false, known = false;
+	const char *p;
+
+	wr_u8(w, '"');
+	for (p = text; *p; p++) {
+		uint8_t c = (uint8_t)*p;
+
+		if (c >= 0x80 && !known) {
+			ascii_only = !json_can_have(text);
+			known = true;
+		}
+		if (c >= 0x80 && ascii_only)
+			c = '?';
+		if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f) {
+			wr_bytes(w, "\\u00", 4);
+			wr_u8(w, (uint8_t)hex[c >> 4]);
+			c = (uint8_t)hex[c & 15];
+		}
+		wr_u8(w, c);
+	}
+	wr_u8(w, '"');
+}
+
 bool json_can_have(const char *text)
 {
 	json_t *j = text ? json_string(text) : NULL;

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/base.h"
+#include "base/cursor.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -34,6 +35,10 @@ json_t *json_get_list(const json_t *o, const char *key, bool *bad); /* borrowed,
 int json_get_strv(const json_t *o, const char *key, struct strv *s, bool *bad) MUST_CHECK;
 
 json_t *json_from_strv(const struct strv *s); /* new array; NULL when out of memory or not UTF-8 */
+
+/* A text as a JSON string, written to w without a tree: for what is written often. Of one that is not UTF-8 what is not
+ * ASCII is '?'. */
+void json_write_str(struct wr *w, const char *text);
 
 /* Whether it is UTF-8, which all text in JSON must be. NULL is. */
 bool json_can_have(const char *text);

@@ -223,6 +223,9 @@ PUBLIC void boxlite_box_close(struct boxlite_box *box)
 		return;
 	close_fd(&box->maker_fd);
 	db_box_fini(&box->row);
+	if (box->spec)
+		box_spec_fini(box->spec);
+	free(box->spec);
 	free(box->folder);
 	free(box);
 }
@@ -251,6 +254,26 @@ static struct traits traits_of(const struct boxlite_box *box)
 		t = (struct traits){ spec.main.tty, spec.main.argv.n == 0, spec.debug };
 	box_spec_fini(&spec);
 	return t;
+}
+
+int lib_spec(struct boxlite_box *box, const struct box_spec **ret, struct error *err)
+{
+	struct box_spec spec = BOX_SPEC_INIT;
+	int r;
+
+	if (!box->spec) {
+		r = box_spec_parse(box->row.spec, &spec, err);
+		if (r < 0)
+			return r;
+		box->spec = malloc(sizeof(*box->spec));
+		if (!box->spec) {
+			box_spec_fini(&spec);
+			return error_nomem(err);
+		}
+		*box->spec = spec;
+	}
+	*ret = box->spec;
+	return 0;
 }
 
 PUBLIC int boxlite_box_has_tty(const struct boxlite_box *box)

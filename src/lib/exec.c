@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "lib/lib.h"
 
 /* The box's environment with the caller's over it, its folder and user unless the caller says otherwise. */
@@ -35,28 +34,24 @@ static int fill(struct proc_spec *s, const struct boxlite_exec_options *o, const
 static int build_opening(struct boxlite_box *box, const struct boxlite_exec_options *o, struct buf *opening,
 			 struct error *err)
 {
-	struct box_spec spec = BOX_SPEC_INIT;
+	const struct box_spec *spec;
 	struct proc_spec proc = PROC_SPEC_INIT;
-	int r = box_spec_parse(box->row.spec, &spec, err);
+	int r = lib_spec(box, &spec, err);
 
 	if (r < 0)
 		return r;
-	r = fill(&proc, o, &spec);
-	if (r == 0 && !(json_can_have_all(&proc.argv) && json_can_have_all(&proc.env) && json_can_have(proc.cwd) &&
-			json_can_have(proc.user)))
-		r = -EINVAL;
+	r = fill(&proc, o, spec);
 	if (r == 0)
 		r = wire_put_hello(opening, "library");
 	if (r == 0)
 		r = wire_put_start(opening, SPEC_ATTACH_STREAM, &proc);
 	if (r == -EINVAL)
-		error_set(err, r, "a variable has no name, or a text is not UTF-8");
+		error_set(err, r, "a variable has no name");
 	else if (r == -EMSGSIZE || r == -ENOBUFS || r == -E2BIG)
 		r = error_set(err, -E2BIG, "the arguments and variables of a process may have 4 MB at most");
 	else if (r < 0)
 		error_code(err, r, "cannot describe the process");
 	proc_spec_fini(&proc);
-	box_spec_fini(&spec);
 	return r;
 }
 

@@ -19,12 +19,16 @@ struct boxlite_box {
 	struct boxlite *b; /* borrowed, as is its home */
 	struct home *home;
 	struct db_box row;
+	struct box_spec *spec; /* owned; what row.spec says, once it was asked for: lib_spec() */
 	char *folder; /* owned */
 	int maker_fd; /* owned; the maker's mark until the box is started, or -1 */
 };
 
 /* Copies an internal error out; returns its code (code_fallback if it has none). */
 int lib_fail(struct boxlite_error *out, const struct error *err, int code_fallback);
+
+/* What the box was made with, borrowed from it. */
+int lib_spec(struct boxlite_box *box, const struct box_spec **ret, struct error *err);
 
 /* -EINVAL: an argument that must be given is NULL. */
 int lib_missing(struct error *err);

@@ -8,19 +8,19 @@
 PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *opts, struct boxlite_error *err)
 {
 	struct boxlite_stop_options none = BOXLITE_OPTIONS(boxlite_stop_options), o;
-	struct box_spec spec = BOX_SPEC_INIT;
+	const struct box_spec *spec;
 	struct error e = { 0 };
 	uint32_t grace_ms;
 	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 
 	if (r < 0)
 		return r;
-	r = box ? box_spec_parse(box->row.spec, &spec, &e) : lib_missing(&e);
-	grace_ms = o.at_once ? 0 : o.grace_ms ? o.grace_ms : spec.stop_grace_ms;
-	if (r == 0)
-		r = o.no_wait ? box_ask_to_stop(box->home, box->row.id, grace_ms, &e)
-			      : box_stop(box->home, box->row.id, grace_ms, &e);
-	box_spec_fini(&spec);
+	r = box ? lib_spec(box, &spec, &e) : lib_missing(&e);
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	grace_ms = o.at_once ? 0 : o.grace_ms ? o.grace_ms : spec->stop_grace_ms;
+	r = o.no_wait ? box_ask_to_stop(box->home, box->row.id, grace_ms, &e)
+		      : box_stop(box->home, box->row.id, grace_ms, &e);
 	return r < 0 ? lib_fail(err, &e, r) : 0;
 }
 

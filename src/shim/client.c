@@ -56,8 +56,10 @@ void clients_reap(struct shim *s)
 
 void client_flush(struct client *c)
 {
-	if (c->dropped)
+	/* HELLO alone wakes nobody who waits for something else. */
+	if (c->dropped || (c->expects && buf_len(&c->conn.out) == c->hello_len))
 		return;
+	c->expects = false;
 	if (conn_write(&c->conn) < 0) {
 		client_drop(c);
 		return;
@@ -103,6 +105,7 @@ static int start_process(struct client *c, const struct frame *f)
 	}
 	spec.main = false;
 	s->counts.execs_started++;
+	c->expects = true;
 	st = stream_add(s, &spec, spec.detached);
 	r = st ? stream_own(st, c, f->stream) : -ENOMEM;
 	if (st && (r < 0 || wire_put_start(agent_queue(s), st->agent_id, &spec) < 0)) {
@@ -244,6 +247,7 @@ void client_handle_input(struct client *c)
 		return;
 	if (r < 0) {
 		log_warn("a client broke the protocol: %s", r == -EBADMSG ? "malformed frame" : "refused");
+		(void)conn_write(&c->conn); /* our HELLO says why, if it is of another generation */
 		client_drop(c);
 	} else {
 		client_flush(c);
@@ -282,13 +286,14 @@ struct client *client_add(struct shim *s, int fd, bool creator)
 	c->next = s->clients;
 	s->clients = c;
 	s->nclients++;
-	client_flush(c);
+	c->hello_len = buf_len(&c->conn.out);
 	return c;
 }
 
 static void on_listen(struct watch *w, uint32_t events)
 {
 	struct shim *s = container_of(w, struct shim, listen_watch);
+	struct client *c;
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	uid_t uid;
 
@@ -300,7 +305,9 @@ static void on_listen(struct watch *w, uint32_t events)
 		close(fd);
 		return;
 	}
-	client_add(s, fd, false);
+	c = client_add(s, fd, false);
+	if (c) /* mostly it has said already what it wants */
+		on_client(&c->watch, EPOLLIN);
 }
 
 int client_listen(struct shim *s, struct error *err)

@@ -97,6 +97,7 @@ static struct client *adopt_control(struct shim *s, struct buf *in)
 		return NULL;
 	if (buf_len(in) && buf_append(&c->conn.in, buf_data(in), buf_len(in)) < 0)
 		return NULL;
+	client_flush(c); /* an owner that is gone already is seen by that */
 	return c;
 }
 

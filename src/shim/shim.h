@@ -57,6 +57,8 @@ struct client {
 	bool creator; /* the control connection: its end is the owner's end */
 	bool hello;   /* the peer has said HELLO */
 	bool dropped; /* waits for clients_reap() */
+	bool expects; /* it has started a process and heard nothing yet, not even HELLO, */
+	size_t hello_len; /* which is so long and waits for company */
 	uint64_t waits_until_ns[QUERIES]; /* for an answer; 0: it does not */
 };
 

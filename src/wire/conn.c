@@ -6,15 +6,17 @@
 #include "base/clean.h"
 #include "base/io.h"
 
-/* One read takes a few DATA frames; larger ones gain nothing and cost memory per connection. */
-#define READ_CHUNK (128 * KIB)
+/* One read takes a few DATA frames; larger ones gain nothing and cost memory per connection. Most connections only ever
+ * have some messages to read: a chunk grows when a read has filled it. */
+#define READ_FIRST (2 * KIB)
+#define READ_MOST (128 * KIB)
 
 int conn_init(struct conn *c, int fd, size_t out_max)
 {
 	int r = io_set_nonblock(fd, true);
 
-	*c = (struct conn){ .fd = fd };
-	buf_init(&c->in, FRAME_HEADER + FRAME_PAYLOAD_MAX + READ_CHUNK);
+	*c = (struct conn){ .fd = fd, .chunk = READ_FIRST };
+	buf_init(&c->in, FRAME_HEADER + FRAME_PAYLOAD_MAX + READ_MOST);
 	buf_init(&c->out, out_max);
 	if (r < 0)
 		close_fd(&c->fd);
@@ -30,8 +32,10 @@ void conn_fini(struct conn *c)
 
 ssize_t conn_read(struct conn *c)
 {
-	ssize_t got = buf_read_fd(&c->in, c->fd, READ_CHUNK);
+	ssize_t got = buf_read_fd(&c->in, c->fd, c->chunk);
 
+	if (got == (ssize_t)c->chunk)
+		c->chunk = MIN(c->chunk * 8, READ_MOST);
 	if (got == -EAGAIN)
 		return 0;
 	return got == 0 ? -EPIPE : got;

@@ -10,6 +10,7 @@
 struct conn {
 	int fd; /* owned, non-blocking; -1 once closed */
 	struct buf in, out;
+	size_t chunk; /* bytes that one read may take */
 };
 
 /* Takes the fd. `out_max` bounds what may wait to be sent. 0 or -errno (the fd is then closed). */

@@ -1,47 +1,54 @@
 #include "wire/event.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-static json_t *to_json(const struct event *e)
+static void put_text(struct wr *w, const char *member, const char *text)
 {
-	json_t *j = json_pack("{s:I, s:s, s:s, s:s*, s:s*, s:s*, s:s*}", "time_ns", (json_int_t)e->time_ns, "type", e->type,
-			      "action", e->action, "id", e->id, "name", e->name, "image", e->image, "detail", e->detail);
-	int r = j ? 0 : -1;
-
-	if (r == 0 && e->exec)
-		r = json_object_set_new(j, "exec", json_integer((json_int_t)e->exec));
-	if (r == 0 && e->status != EVENT_NO_STATUS)
-		r = json_object_set_new(j, "status", json_integer(e->status));
-	if (r == 0 && e->signal)
-		r = json_object_set_new(j, "signal", json_integer(e->signal));
-	if (r < 0) {
-		json_decref(j);
-		return NULL;
-	}
-	return j;
+	if (!text)
+		return;
+	wr_bytes(w, member, strlen(member));
+	json_write_str(w, text);
 }
 
-int event_append(int fd, const struct event *event)
+static void put_number(struct wr *w, const char *member, uint64_t value)
 {
-	struct event e = *event;
-	auto_json json_t *j = NULL;
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+
+	wr_bytes(w, member, strlen(member));
+	wr_bytes(w, text, (size_t)n);
+}
+
+/* Each exec writes two, so they are written without a tree. */
+int event_append(int fd, const struct event *e)
+{
 	char line[EVENT_LINE_MAX];
+	struct wr w = wr_over(line, sizeof(line));
 	size_t n;
 	ssize_t put;
 
-	e.time_ns = clock_wall_ns();
-	j = to_json(&e);
-	if (!j)
-		return -ENOMEM;
-	n = json_dumpb(j, line, sizeof(line) - 1, JSON_COMPACT);
-	if (n == 0 || n > sizeof(line) - 1)
+	put_number(&w, "{\"time_ns\":", clock_wall_ns());
+	put_text(&w, ",\"type\":", e->type);
+	put_text(&w, ",\"action\":", e->action);
+	put_text(&w, ",\"id\":", e->id);
+	put_text(&w, ",\"name\":", e->name);
+	put_text(&w, ",\"image\":", e->image);
+	put_text(&w, ",\"detail\":", e->detail);
+	if (e->exec)
+		put_number(&w, ",\"exec\":", e->exec);
+	if (e->status != EVENT_NO_STATUS)
+		put_number(&w, ",\"status\":", (uint64_t)e->status);
+	if (e->signal)
+		put_number(&w, ",\"signal\":", (uint64_t)e->signal);
+	wr_bytes(&w, "}\n", 2);
+	if (w.bad)
 		return -EMSGSIZE;
-	line[n++] = '\n';
+	n = (size_t)((char *)w.p - line);
 	put = write(fd, line, n);
 	if (put < 0)
 		return -errno;

@@ -29,7 +29,7 @@ struct event { /* texts are borrowed; NULL: it has none */
 	const char *detail; /* a word more: the old name, a health */
 };
 
-/* Stamps and appends it to the file: 0, -EMSGSIZE, -ENOMEM, -errno. */
+/* Stamps and appends it to the file: 0, -EMSGSIZE, -errno. */
 int event_append(int fd, const struct event *e) MUST_CHECK;
 
 /* Of a line's object, from which *ret borrows: 0 or -EBADMSG. */

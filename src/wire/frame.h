@@ -11,7 +11,7 @@
  *      6   u16  zero
  *      8   u32  stream id; 0 is the connection itself
  *
- * Payloads are JSON objects, but for DATA (raw bytes) and CREDIT (u32).
+ * Payloads are JSON objects, but for DATA (raw bytes), CREDIT (u32) and what is sent for each process: wire/proc.h.
  *
  * Streams. A stream is one process in the box, or one copy of files (COPY). The side that starts it
  * chooses the id, never 0 and never one still in use: the shim towards the
@@ -40,7 +40,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define WIRE_PROTOCOL 1 /* generation; both ends must say the same */
+#define WIRE_PROTOCOL 2 /* generation; both ends must say the same */
 
 #define FRAME_HEADER 12
 #define FRAME_PAYLOAD_MAX (4 * 1024 * 1024) /* a process with 2 MB of argv and a large environment */
@@ -50,12 +50,12 @@
 
 enum frame_type {
 	/* on stream 0 */
-	FRAME_HELLO = 1,    /* both ways: {protocol, role} */
+	FRAME_HELLO = 1,    /* both ways: generation and role */
 	FRAME_BOOT = 2,     /* shim -> agent: {hostname, ...} see wire/boot.h */
 	FRAME_READY = 3,    /* agent -> shim: the root is mounted, see wire/timing.h; shim -> client: {} */
-	FRAME_SHUTDOWN = 4, /* shim -> agent, client -> shim: {grace_ms}: end all processes, sync, unmount */
-	FRAME_BYE = 5,      /* agent -> shim: {error} file systems are unmounted, the power may go */
-	FRAME_FAILED = 6,   /* either way: {error}: what went wrong; the sender closes after it */
+	FRAME_SHUTDOWN = 4, /* shim -> agent, client -> shim: end all processes, sync, unmount */
+	FRAME_BYE = 5,      /* agent -> shim: file systems are unmounted, the power may go */
+	FRAME_FAILED = 6,   /* either way: what went wrong; the sender closes after it */
 	FRAME_PARKED = 7,   /* agent -> shim, before HELLO, in a machine without a box: empty; it can be saved */
 	FRAME_TIMING = 8,   /* shim -> the box's owner, last of all: see wire/timing.h */
 	FRAME_METRICS = 9,  /* client -> shim -> agent, and back: what the box uses, see wire/metrics.h */
@@ -66,10 +66,10 @@ enum frame_type {
 	FRAME_STARTED = 17, /* back: that it runs, see wire/proc.h */
 	FRAME_DATA = 18,    /* both ways: raw bytes of the channel in the flags */
 	FRAME_CREDIT = 19,  /* both ways: u32, more bytes of the channel in the flags may be sent */
-	FRAME_SIGNAL = 20,  /* towards the agent: {signal}. Of a client on stream 0: for the main process */
-	FRAME_RESIZE = 21,  /* towards the agent: {rows, cols} */
+	FRAME_SIGNAL = 20,  /* towards the agent. Of a client on stream 0: for the main process */
+	FRAME_RESIZE = 21,  /* towards the agent: the size of its terminal */
 	FRAME_EXIT = 22,    /* back, last of the stream: see wire/proc.h */
-	FRAME_ATTACH = 23,  /* client -> shim: {exec, input}: join a process on this stream; exec 0: the main one */
+	FRAME_ATTACH = 23,  /* client -> shim: join a process on this stream; exec 0: the main one */
 	FRAME_CLOSE = 24,   /* towards the agent: nobody reads the channel in the flags any more; empty */
 
 	/* towards the agent, begins a stream as START does; library -> boxlite-copy */

@@ -1,8 +1,23 @@
 /*
  * Messages about a process in the box: START, EXIT and the small ones.
  * Encode and decode only. Every decoder takes the payload of a frame from a
- * peer that may lie: bounds and types are checked, and *ret is untouched on
+ * peer that may lie: bounds and values are checked, and *ret is untouched on
  * failure.
+ *
+ * They are packed, and not JSON as the others: an exec is eight of them (docs/decisions/016-packed-messages.md). Their
+ * fields follow one another without gaps; numbers are little-endian, str is bytes and a NUL ("" is also "not said"),
+ * strv a u32 count and so many str.
+ *
+ *	HELLO     u32 generation (first, in all of them), str role
+ *	START     u8 flags (1 tty, 2 stdin, 4 main, 8 detached), u8 stop_signal, u16 rows, u16 cols, u32 timeout_ms,
+ *	          str cwd, str user, strv argv, strv env
+ *	STARTED   u32 pid, u32 exec, u8 flags (1 tty, 2 stdin)
+ *	ATTACH    u32 exec, u8 input
+ *	SIGNAL    u8 signal
+ *	RESIZE    u16 rows, u16 cols
+ *	EXIT      u8 kind, u8 code, u8 signal, u8 flags (1 timed out, 2 again), u64 duration_ns, str error
+ *	SHUTDOWN  u32 grace_ms
+ *	BYE, FAILED  str error
  */
 #ifndef WIRE_PROC_H
 #define WIRE_PROC_H
@@ -12,7 +27,7 @@
 
 #define PROC_STRINGS_MAX 65536 /* entries of argv, of the environment */
 
-/* START: {argv, env, cwd, user, tty, stdin, rows, cols, main, detached, timeout_ms, stop_signal} */
+/* START */
 struct proc_spec {
 	struct strv argv; /* argv[0] is looked up in PATH of env, inside the box, when it has no '/'. A main process
 			   * without any runs no program: it waits for the end, and execs are what the box is for */
@@ -35,14 +50,14 @@ void proc_spec_fini(struct proc_spec *s);
 json_t *proc_spec_to_json(const struct proc_spec *s); /* new object or NULL */
 int proc_spec_from_json(const json_t *j, struct proc_spec *ret, struct error *err) MUST_CHECK;
 
-/* STARTED: {pid, exec, tty, stdin}. The agent says the first; a client hears all. */
+/* STARTED. The agent says the pid; a client hears all. */
 struct proc_started {
 	int pid;       /* in the box */
 	uint32_t exec; /* what ATTACH calls it; 0 = not said */
 	bool tty, stdin_open;
 };
 
-/* How a process ended. EXIT: {kind, code, signal, error, timed_out, duration_ns, again} */
+/* How a process ended: EXIT. The numbers are those of the wire. */
 enum proc_end {
 	PROC_EXITED,    /* code */
 	PROC_SIGNALLED, /* signal */

@@ -368,7 +368,7 @@ def test_protocol(tmp):
     dies("a stream that is in use", "in use", lambda g: g.put(drive.START, 1, {"argv": ["true"]}))
     dies("another generation", "generation", lambda g: g.put(drive.HELLO, 0, {"protocol": 99}), boot=False)
     dies("START before BOOT", "before BOOT",
-         lambda g: (g.put(drive.HELLO, 0, {"protocol": 1}), g.put(drive.START, 1, {"argv": ["true"]})), boot=False)
+         lambda g: (g.put(drive.HELLO, 0, {}), g.put(drive.START, 1, {"argv": ["true"]})), boot=False)
 
 
 def test_park(tmp):

@@ -9,7 +9,6 @@ No shim, no library: only the frames of src/wire.
 """
 import argparse
 import functools
-import json
 import os
 import pathlib
 import select
@@ -21,8 +20,10 @@ import sys
 import tempfile
 import time
 
-HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED = 1, 2, 3, 4, 5, 6, 7
-START, STARTED, DATA, CREDIT, SIGNAL, RESIZE, EXIT = 16, 17, 18, 19, 20, 21, 22
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from wire import (BOOT, BYE, CREDIT, DATA, EXIT, FAILED, HELLO, PARKED, READY, RESIZE, SHUTDOWN, SIGNAL, START, # noqa
+                  STARTED, frame, unpack)
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 EOF = 0x80
 WINDOW = 256 * 1024
@@ -153,9 +154,7 @@ class Guest:
         self.times.append((what, (time.monotonic() - self.start) * 1000))
 
     def put(self, kind, sid=0, payload=b"", flags=0):
-        if not isinstance(payload, (bytes, bytearray)):
-            payload = json.dumps(payload).encode()
-        self.tx += struct.pack("<IBBHI", len(payload), kind, flags, 0, sid) + payload
+        self.tx += frame(kind, payload, sid, flags)
 
     def pump(self, timeout):
         """Moves bytes once; False when the agent's end is closed."""
@@ -205,17 +204,17 @@ class Guest:
             self.ready = True
         elif kind == BYE:
             self.note("BYE")
-            self.bye = json.loads(payload)
+            self.bye = unpack(kind, payload)
         elif kind == FAILED:
             self.note("FAILED")
-            self.failed = json.loads(payload)["error"]
+            self.failed = unpack(kind, payload)["error"]
         elif kind == STARTED:
             self.note(f"STARTED {sid}")
-            s.pid = json.loads(payload)["pid"]
+            s.pid = unpack(kind, payload)["pid"]
         elif kind == EXIT:
             self.note(f"EXIT {sid}")
             assert s.exit is None
-            s.exit = json.loads(payload)
+            s.exit = unpack(kind, payload)
         elif kind == DATA:
             ch = flags & 3
             assert s.exit is None and ch not in s.ended and len(payload) <= DATA_MAX
@@ -265,7 +264,7 @@ class Guest:
         return self.log.read().decode(errors="replace")
 
     def boot(self, hostname="box"):
-        self.put(HELLO, 0, {"protocol": 1, "role": "shim"})
+        self.put(HELLO, 0, {"role": "shim"})
         self.put(BOOT, 0, {"hostname": hostname, "time_ns": time.time_ns(), "disk_bytes": 0,
                            "seed": os.urandom(32).hex()})
         self.until(lambda: self.ready)

@@ -184,9 +184,9 @@ in_box 'ls /w/int'; is "$ST" 1 "leaves no part of a file in the box"
 like "$("$TOP/tests/lib/signal-after.py" TERM 0.1 "$B" cp box:/tmp interrupted 2> err; cat err)" '^(130|143)$' "SIGTERM"
 in_box true; result 0 "" "the box goes on"
 "$B" cp - box:/tmp < pipe 9>&- & p=$!; exec 9> pipe
-wait_for in_box 'ls -d /sys/fs/cgroup/exec-*/ | wc -l | grep -q 2'
+wait_for in_box 'grep -l "populated 1" /sys/fs/cgroup/exec-*/cgroup.events | wc -l | grep -q 2'
 kill -KILL $p; wait $p 2> /dev/null; exec 9>&-
-wait_for in_box 'ls -d /sys/fs/cgroup/exec-*/ | wc -l | grep -q 1'
+wait_for in_box 'grep -l "populated 1" /sys/fs/cgroup/exec-*/cgroup.events | wc -l | grep -q 1'
 ok $? "a cp that is killed leaves nothing in the box"
 
 # --- a box that does not run ------------------------------------------------------------------------------------------

@@ -3,27 +3,17 @@
 
 It prints a line when the request is sent. `boxlite exec` that is stopped may have read enough to be no burden.
 """
-import json
 import os
 import signal
 import socket
-import struct
 import sys
 
-HELLO, START = 1, 16
-
-
-def frame(kind, stream, payload):
-    data = json.dumps(payload).encode()
-    return struct.pack("<IBBHI", len(data), kind, 0, 0, stream) + data
-
+from wire import HELLO, START, frame
 
 os.chdir(sys.argv[1])  # the path of a socket may be too long
 s = socket.socket(socket.AF_UNIX)
 s.connect("box.sock")
-s.sendall(frame(HELLO, 0, {"protocol": 1, "role": "test"}) +
-          frame(START, 1, {"argv": sys.argv[2:], "env": ["PATH=/bin"], "tty": False, "stdin": False,
-                           "main": False, "rows": 0, "cols": 0}))
+s.sendall(frame(HELLO, {"role": "test"}) + frame(START, {"argv": sys.argv[2:], "env": ["PATH=/bin"]}, 1))
 print("sent", flush=True)
 while True:
     signal.pause()

@@ -4,21 +4,14 @@
 fake-engine.py SCENARIO prints a program for BOXLITE_QEMU on standard output, because the shim passes
 its engine no environment and arguments of its own.
 """
-import json
 import os
 import signal
 import struct
 import sys
 
+from wire import BYE, CREDIT, DATA, EXIT, FAILED, HELLO, METRICS, READY, STARTED, TOP, frame, pack
+
 AGENT, CONSOLE = 5, 6  # fds of the engine, as src/shim/engine_qemu.c gives them
-HELLO, READY, BYE, FAILED, STARTED, DATA, CREDIT, EXIT = 1, 3, 5, 6, 17, 18, 19, 22
-METRICS, TOP = 9, 10
-
-
-def frame(kind, payload, stream=0, flags=0, pad=0):
-    if not isinstance(payload, bytes):
-        payload = json.dumps(payload).encode()
-    return struct.pack("<IBBHI", len(payload), kind, flags, pad, stream) + payload
 
 
 def send(*frames):
@@ -28,7 +21,7 @@ def send(*frames):
 
 
 def up():
-    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(READY, {}), frame(STARTED, {"pid": 1}, 1))
+    send(frame(HELLO, {"role": "agent"}), frame(READY, {}), frame(STARTED, {"pid": 1}, 1))
 
 
 def exited(code=0):
@@ -63,7 +56,7 @@ def on_stdin():
 
 
 def idles():
-    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(READY, {}))
+    send(frame(HELLO, {"role": "agent"}), frame(READY, {}))
 
 
 def empty_data():
@@ -89,12 +82,12 @@ def strange_stream():
 
 def bad_exit():
     up()
-    send(frame(EXIT, {"kind": "exited", "code": 256}, 1))
+    send(frame(EXIT, b"\x63" + pack(EXIT, {"kind": "exited"})[1:], 1))  # no such kind
 
 
-def bad_json():
+def cut_exit():
     up()
-    send(frame(EXIT, b'{"kind": "exited"', 1))
+    send(frame(EXIT, pack(EXIT, {"kind": "exited"})[:-1], 1))
 
 
 def bad_credit():
@@ -103,21 +96,21 @@ def bad_credit():
 
 
 def escapes():
-    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(FAILED, {"error": "a\x1b[2Jb\nc"}))
+    send(frame(HELLO, {"role": "agent"}), frame(FAILED, {"error": "a\x1b[2Jb\nc"}))
 
 
 def hello_twice():
     up()
-    send(frame(HELLO, {"protocol": 1, "role": "agent"}))
+    send(frame(HELLO, {"role": "agent"}))
 
 
-def big_json():
+def long_exit():
     up()
     send(frame(EXIT, b"[" * 100000, 1))
 
 
 def last_words():
-    send(frame(HELLO, {"protocol": 1, "role": "agent"}), frame(FAILED, {"error": "my last words"}))
+    send(frame(HELLO, {"role": "agent"}), frame(FAILED, {"error": "my last words"}))
     sys.exit(0)
 
 

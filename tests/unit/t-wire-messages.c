@@ -82,12 +82,19 @@ static void test_process(void)
 		   !got.user && got.tty && !got.stdin_open && !got.main && got.rows == 65535 && got.cols == 0,
 	   "to the same");
 	proc_spec_fini(&got);
+	f.len--;
+	is_int(wire_get_start(&f, &got, NULL), -EBADMSG, "one that is cut off is refused");
+	f.len += 2;
+	is_int(wire_get_start(&f, &got, NULL), -EBADMSG, "and one with more behind it");
+	f.len--;
+	memcpy(buf_data(&b) + frame_size(&f) - 7, "\xff\xff\xff\x7f", 4);
+	is_int(wire_get_start(&f, &got, NULL), -EBADMSG, "and one that says to have more variables than there are");
 	buf_consume(&b, buf_len(&b));
 	strv_fini(&s.argv);
 	is_int(wire_put_start(&b, 3, &s), 0, "a process without a program");
 	ok(frame_peek(&b, &f) == 1 && wire_get_start(&f, &got, NULL) == -EBADMSG, "is refused");
 	buf_consume(&b, buf_len(&b));
-	is_int(frame_put(&b, FRAME_SIGNAL, 0, 1, "{\"signal\":65}", 13), 0, "signal 65");
+	is_int(frame_put(&b, FRAME_SIGNAL, 0, 1, "\x41", 1), 0, "signal 65");
 	ok(frame_peek(&b, &f) == 1 && wire_get_signal(&f, &signo) == -EBADMSG && signo == 0, "does not exist");
 	proc_spec_fini(&s);
 	buf_fini(&b);
@@ -104,6 +111,13 @@ static void test_exit(void)
 	ok(frame_peek(&b, &f) == 1 && wire_get_exit(&f, &got) == 0, "comes through");
 	is_int(proc_exit_status(&got), 143, "as 128 + 15");
 	is_str(got.error, "line ? with a byte that is not UTF-8", "with the byte replaced");
+	buf_data(&b)[FRAME_HEADER] = 99;
+	ok(frame_peek(&b, &f) == 1 && wire_get_exit(&f, &got) == -EBADMSG, "an end of no kind is refused");
+	buf_data(&b)[FRAME_HEADER] = PROC_EXITED;
+	f.len--;
+	is_int(wire_get_exit(&f, &got), -EBADMSG, "a text without its end");
+	f.len = FRAME_HEADER;
+	is_int(wire_get_exit(&f, &got), -EBADMSG, "and none");
 	got = (struct proc_exit){ .kind = PROC_NOT_FOUND };
 	is_int(proc_exit_status(&got), 127, "not found is 127");
 	got.kind = PROC_CANNOT_RUN;
@@ -127,7 +141,7 @@ static void test_hello(void)
 	is_int(wire_put_hello(&b, "shim"), 0, "HELLO");
 	ok(frame_peek(&b, &f) == 1 && wire_get_hello(&f, &err) == 0, "is understood");
 	buf_consume(&b, buf_len(&b));
-	is_int(frame_put(&b, FRAME_HELLO, 0, 0, "{\"protocol\":99}", 15), 0, "of another generation");
+	is_int(frame_put(&b, FRAME_HELLO, 0, 0, "\x63\0\0\0{}", 6), 0, "of another generation");
 	ok(frame_peek(&b, &f) == 1 && wire_get_hello(&f, &err) == -EPROTO, "is refused: %s", err.text);
 	buf_fini(&b);
 }
