@@ -40,6 +40,8 @@
 #include "wire/metrics.h"
 
 #define READ_MOST (64 * KIB)
+#define PORT_WRITE_MOST (32 * KIB)  /* drivers/char/virtio_console.c */
+#define VSOCK_WRITE_MOST (64 * KIB) /* net/vmw_vsock: one packet */
 #define DELIVER_MOST_S 5 /* for a host that does not answer; a sound one takes no time */
 #define PORT_YIELDS_MAX 100000 /* seconds of them: a port that stays closed (the console's) is an error */
 
@@ -103,6 +105,7 @@ void channel_init(struct channel *c, int fd)
 	*c = (struct channel){
 		.fd = fd,
 		.watch = WATCH_NONE,
+		.frame_most = PORT_WRITE_MOST - FRAME_HEADER,
 		.in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX + READ_MOST),
 		.out = BUF_INIT(4 * MIB),
 	};
@@ -115,6 +118,8 @@ int channel_open(struct channel *c, const char *where, struct error *err)
 	if (fd < 0)
 		return error_code(err, fd, "cannot open the channel %s", where);
 	channel_init(c, fd);
+	if (str_starts(where, "vsock:"))
+		c->frame_most = VSOCK_WRITE_MOST - FRAME_HEADER;
 	return 0;
 }
 

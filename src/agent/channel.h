@@ -16,6 +16,7 @@ struct channel {
 	int fd; /* owned; -1 when the host is gone */
 	struct loop *loop;
 	struct watch watch;
+	uint32_t frame_most; /* the payload of a frame that fills one write to the device */
 	struct buf in;  /* whole frames are taken from its head */
 	struct buf out; /* append frames, then channel_settle() */
 	bool lost;      /* the host has closed its end, or the device failed */

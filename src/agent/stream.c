@@ -6,7 +6,7 @@
  * that stays in it without EPOLLIN would still report HUP, for ever). A read
  * goes straight into its place in the channel's buffer.
  *
- *	 alive     waits for epoll, reads one frame per event: streams take turns
+ *	 alive     waits for epoll, reads a few frames per event: streams take turns
  *	 ended     the process is gone. What it wrote is in the pipe by now, so the
  *	           outlet reads until there is nothing left, then says EOF. A
  *	           background child may hold the pipe open, or write for ever: it
@@ -23,6 +23,7 @@
 #include "agent/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,10 +31,12 @@
 #include "agent/tty.h"
 #include "base/clean.h"
 
-/* With its header such a frame fills one write of a virtio port. */
-#define READ_MOST (FRAME_DATA_MAX - FRAME_HEADER)
 #define DRAIN_MOST (1 * MIB) /* the largest pipe that a process may make without privilege */
 #define CREDIT_STEP (FRAME_WINDOW / 4)
+
+/* A process that fills its pipe gets a longer one: it and the agent then change places less often. */
+#define LONG_PIPE (256 * KIB)
+#define FRAMES_A_TURN (LONG_PIPE / FRAME_DATA_MAX)
 
 static void outlet_ready(struct watch *w, uint32_t events);
 static void inlet_ready(struct watch *w, uint32_t events);
@@ -105,7 +108,7 @@ static void outlet_finish(struct outlet *o)
 static bool outlet_pump(struct outlet *o)
 {
 	struct stream *s = o->stream;
-	size_t most = MIN(o->credit, (uint32_t)READ_MOST);
+	size_t most = MIN(o->credit, s->to->frame_most);
 	uint8_t *at;
 	ssize_t got;
 
@@ -123,6 +126,10 @@ static bool outlet_pump(struct outlet *o)
 		o->drain -= s->ended ? (uint32_t)got : 0;
 		if (o->drain == 0)
 			outlet_finish(o);
+		else if ((size_t)got == s->to->frame_most && !o->is_long) {
+			o->is_long = true;
+			(void)fcntl(o->fd, F_SETPIPE_SZ, LONG_PIPE); /* of a terminal nothing happens */
+		}
 		return o->fd >= 0;
 	}
 	/* The master of a terminal says EIO once nobody has the other side open. */
@@ -168,9 +175,11 @@ static void outlet_ready(struct watch *w, uint32_t events)
 {
 	struct outlet *o = container_of(w, struct outlet, watch);
 
+	int turns = FRAMES_A_TURN;
+
 	(void)events;
-	if (o->credit && !channel_busy(o->stream->to))
-		outlet_pump(o);
+	while (turns-- && o->credit && !channel_busy(o->stream->to) && outlet_pump(o))
+		;
 	outlet_adjust(o);
 }
 

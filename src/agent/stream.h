@@ -30,6 +30,7 @@ struct outlet {
 	uint32_t credit;     /* bytes the host still takes */
 	bool unwanted;       /* the host has closed the channel */
 	bool ends;           /* its EOF is to be sent */
+	bool is_long;        /* its pipe was made longer */
 	uint32_t drain;      /* once the process has ended: bytes that are still read at most */
 };
 

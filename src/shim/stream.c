@@ -258,7 +258,7 @@ static void data_from_agent(struct stream *st, struct shim *s, const struct fram
 		if (a->closed[ch])
 			continue;
 		a->debt[ch] += f->len;
-		if (frame_put(&a->client->conn.out, f->type, f->flags, a->id, f->payload, f->len) < 0)
+		if (conn_put_data(&a->client->conn, f->flags, a->id, f->payload, f->len) < 0)
 			client_drop(a->client);
 	}
 	credit_agent(st, s, ch, FRAME_WINDOW / 2);
@@ -390,7 +390,8 @@ static int credit_from_client(struct attachment *a, struct shim *s, const struct
 	if (ch == CHANNEL_STDIN || frame_get_credit(f, &more) < 0 || more > a->debt[ch])
 		return -EBADMSG;
 	a->debt[ch] -= more;
-	credit_agent(a->stream, s, ch, 1);
+	/* A client pays in quarters of a window, so this much comes before the agent has none left. */
+	credit_agent(a->stream, s, ch, FRAME_WINDOW / 2);
 	agent_flush(s);
 	return 0;
 }

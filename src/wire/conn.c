@@ -11,6 +11,9 @@
 #define READ_FIRST (2 * KIB)
 #define READ_MOST (128 * KIB)
 
+/* Less than that is cheaper to copy than to wake the peer for. */
+#define AT_ONCE_LEAST (8 * KIB)
+
 int conn_init(struct conn *c, int fd, size_t out_max)
 {
 	int r = io_set_nonblock(fd, true);
@@ -54,4 +57,28 @@ int conn_write(struct conn *c)
 		buf_consume(&c->out, (size_t)put);
 	}
 	return 0;
+}
+
+int conn_put_data(struct conn *c, uint8_t flags, uint32_t stream, const void *payload, size_t len)
+{
+	uint8_t head[FRAME_HEADER];
+	struct iovec part[] = { { head, sizeof(head) }, { (void *)(uintptr_t)payload, len } };
+	struct msghdr m = { .msg_iov = part, .msg_iovlen = len ? 2 : 1 };
+	size_t sent;
+	ssize_t put;
+	int r;
+
+	if (conn_wants_write(c) || c->fd < 0 || len < AT_ONCE_LEAST)
+		return frame_put(&c->out, FRAME_DATA, flags, stream, payload, len);
+	frame_head(head, FRAME_DATA, flags, stream, len);
+	do
+		put = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	while (put < 0 && errno == EINTR);
+	sent = put < 0 ? 0 : (size_t)put;
+	if (sent < sizeof(head)) {
+		r = buf_append(&c->out, head + sent, sizeof(head) - sent);
+		return r < 0 ? r : buf_append(&c->out, payload, len);
+	}
+	sent -= sizeof(head);
+	return buf_append(&c->out, (const uint8_t *)payload + sent, len - sent);
 }

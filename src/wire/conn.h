@@ -28,6 +28,12 @@ ssize_t conn_read(struct conn *c);
 /* Writes as much as goes without waiting: 0 (some may remain), or -errno. */
 int conn_write(struct conn *c);
 
+/*
+ * A frame of data: sent at once, from where it is, if nothing waits before it; what does not go waits in `out`.
+ * 0, -ENOBUFS, -ENOMEM; that the connection has broken is seen by the next read or write.
+ */
+int conn_put_data(struct conn *c, uint8_t flags, uint32_t stream, const void *payload, size_t len) MUST_CHECK;
+
 /* The next complete frame, as frame_peek(); drop it with conn_next(). */
 static inline int conn_peek(struct conn *c, struct frame *f)
 {

@@ -36,15 +36,20 @@ uint8_t *frame_reserve(struct buf *out, size_t n)
 	return at ? at + FRAME_HEADER : NULL;
 }
 
-void frame_commit(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, size_t len)
+void frame_head(void *to, uint8_t type, uint8_t flags, uint32_t stream, size_t len)
 {
-	struct wr w = wr_over(out->mem + out->tail, FRAME_HEADER);
+	struct wr w = wr_over(to, FRAME_HEADER);
 
 	wr_u32(&w, (uint32_t)len);
 	wr_u8(&w, type);
 	wr_u8(&w, flags);
 	wr_u16(&w, 0);
 	wr_u32(&w, stream);
+}
+
+void frame_commit(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, size_t len)
+{
+	frame_head(out->mem + out->tail, type, flags, stream, len);
 	buf_commit(out, FRAME_HEADER + len);
 }
 

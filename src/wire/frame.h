@@ -44,9 +44,9 @@
 
 #define FRAME_HEADER 12
 #define FRAME_PAYLOAD_MAX (4 * 1024 * 1024) /* a process with 2 MB of argv and a large environment */
-#define FRAME_DATA_MAX (32 * 1024)          /* payload of one DATA frame */
+#define FRAME_DATA_MAX (64 * 1024)          /* payload of one DATA frame */
 #define FRAME_WINDOW (256 * 1024)           /* initial credit of a channel, bytes */
-#define FRAME_BACKLOG (128 * 1024)          /* of output, for who attaches later; with the headers of its frames */
+#define FRAME_BACKLOG (129 * 1024)          /* of output, for who attaches later; with the headers of its frames */
 
 enum frame_type {
 	/* on stream 0 */
@@ -118,6 +118,9 @@ int frame_put(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, con
  */
 uint8_t *frame_reserve(struct buf *out, size_t n) MUST_CHECK;
 void frame_commit(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, size_t len);
+
+/* The header alone, of FRAME_HEADER bytes. */
+void frame_head(void *to, uint8_t type, uint8_t flags, uint32_t stream, size_t len);
 
 int frame_put_credit(struct buf *out, uint32_t stream, enum frame_channel ch, uint32_t bytes) MUST_CHECK;
 

@@ -4,7 +4,7 @@
  * peer that may lie: bounds and values are checked, and *ret is untouched on
  * failure.
  *
- * They are packed, and not JSON as the others: an exec is eight of them (docs/decisions/016-packed-messages.md). Their
+ * They are packed, and not JSON as the others: an exec is eight of them (docs/decisions/017-packed-messages.md). Their
  * fields follow one another without gaps; numbers are little-endian, str is bytes and a NUL ("" is also "not said"),
  * strv a u32 count and so many str.
  *

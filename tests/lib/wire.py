@@ -56,7 +56,7 @@ def unpack(kind, payload):
         return {"kind": KINDS[what], "code": code, "signal": signo, "timed_out": bool(bits & 1), "duration_ns": ns,
                 "error": payload[12:-1].decode()}
     if kind in (BYE, FAILED):
-        return {"error": payload[:-1].decode()}
+        return {"error": payload[:-1].decode()} if payload != b"\0" else {}
     return json.loads(payload)
 
 
