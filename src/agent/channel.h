@@ -54,9 +54,7 @@ void channel_fill(struct channel *c);
 /* Writes what the host takes now and asks for the events that are wanted next. */
 void channel_settle(struct channel *c);
 
-/*
- * Called before a frame is appended that can wait: if nothing else is there, it goes out with the next one, or after ms.
- */
+/* Called before a frame is appended that can wait: if nothing else is there, it goes out with the next, or after ms. */
 void channel_hold(struct channel *c, unsigned ms);
 
 /* ms until channel_settle() must be called although nothing has happened; -1: never. */

@@ -31,6 +31,7 @@ struct known_user {
  * user_load(), from `k` where that still holds. Otherwise k becomes what was found, or is not set if it cannot be kept:
  * too long, or of files so new that another change would not show. *ret_new: k has changed.
  */
-int known_user_load(const char *spec, struct known_user *k, bool *ret_new, struct user *ret, struct error *err) MUST_CHECK;
+int known_user_load(const char *spec, struct known_user *k, bool *ret_new, struct user *ret,
+		    struct error *err) MUST_CHECK;
 
 #endif
