@@ -408,7 +408,8 @@ struct boxlite_box_info {
 	const char *command;           /* argv joined by spaces, for people */
 	int64_t created_at;            /* seconds since 1970 */
 	int running;
-	int ended;                     /* 1: it ran before, and `exit` says how it ended */
+	int ended;                     /* 1: it ran before, and `exit` says how it ended; or its folder cannot be
+						looked at, and exit.error says why */
 	struct boxlite_exit exit;
 	int64_t started_at, finished_at; /* of its last start; 0: never, or that was not written down */
 	const struct boxlite_timing *timing; /* of its last start, once that is over; NULL: not known. `setup` is

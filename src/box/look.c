@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,7 +36,9 @@ static int read_record(int box, struct exit_record *ret)
 	auto_json json_t *j = NULL;
 	int r = io_read_file_at(box, "exit.json", &text);
 
-	if (r == -ENOENT && faccessat(box, "log/shim.log", F_OK, 0) == 0) {
+	if (r == -ENOENT && faccessat(box, "log/shim.log", F_OK, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (r == -ENOENT) {
 		/* Started, and ended without a record: its shim was killed. */
 		*ret = (struct exit_record){
 			.exit = { .kind = PROC_LOST, .error = "the box's shim was killed" },
@@ -43,7 +47,7 @@ static int read_record(int box, struct exit_record *ret)
 		return 1;
 	}
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r;
 	j = json_parse(buf_data(&text), buf_len(&text), "exit.json", NULL);
 	r = exit_record_from_json(j, ret);
 	return r < 0 ? r : 1;
@@ -60,7 +64,7 @@ static int read_health(int box, struct health_state *ret)
 	return health_from_json(j, ret);
 }
 
-int box_look(struct home *h, const char *id, struct box_state *ret)
+static int look(struct home *h, const char *id, struct box_state *ret)
 {
 	auto_fd int box = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct box_state s = { 0 };
@@ -73,17 +77,42 @@ int box_look(struct home *h, const char *id, struct box_state *ret)
 	if (r < 0)
 		return r;
 	/* One that is locked for copies only does not run. */
-	s.running = r == 1 && faccessat(box, SPEC_COPYING_FILE, F_OK, 0) < 0;
+	if (r == 1 && faccessat(box, SPEC_COPYING_FILE, F_OK, 0) < 0) {
+		if (errno != ENOENT)
+			return -errno;
+		s.running = true;
+	}
 	if (s.running) {
 		s.has_health = read_health(box, &s.health) == 0;
 		s.again = read_record(box, &s.last) == 1 && s.last.exit.again;
 		if (!s.again)
 			s.last = (struct exit_record){ .started_at = socket_time(box) };
-	} else
-		s.ended = read_record(box, &s.last) == 1;
+	} else {
+		r = read_record(box, &s.last);
+		if (r < 0)
+			return r;
+		s.ended = r == 1;
+	}
 	if (fstatat(box, "disk.img", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		s.disk_bytes = (uint64_t)st.st_blocks * 512;
 	*ret = s;
+	return 0;
+}
+
+/* For what this process lacks the box can do nothing. */
+static bool is_of_caller(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM;
+}
+
+int box_look(struct home *h, const char *id, struct box_state *ret)
+{
+	int r = look(h, id, ret);
+
+	if (r == 0 || r == -ENOENT || is_of_caller(r))
+		return r;
+	*ret = (struct box_state){ .ended = true, .last.exit.kind = PROC_LOST };
+	snprintf(ret->last.exit.error, sizeof(ret->last.exit.error), "cannot look at the box: %s", strerror(-r));
 	return 0;
 }
 
@@ -98,7 +127,7 @@ static int add_usage(int dirfd, const char *path, unsigned depth, uint64_t *byte
 		close(fd);
 	if (!d)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-	while (r == 0 && (e = readdir(d))) {
+	while (r == 0 && (errno = 0, e = readdir(d))) {
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
 		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -107,7 +136,7 @@ static int add_usage(int dirfd, const char *path, unsigned depth, uint64_t *byte
 		if (S_ISDIR(st.st_mode))
 			r = depth == USAGE_DEPTH_MAX ? -ELOOP : add_usage(fd, e->d_name, depth + 1, bytes);
 	}
-	return r;
+	return r == 0 ? -errno : r;
 }
 
 int disk_usage(int dirfd, const char *path, uint64_t *ret_bytes)

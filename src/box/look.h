@@ -16,7 +16,8 @@ struct box_state {
 	uint64_t disk_bytes;     /* what its disk takes of the host's */
 };
 
-/* 0; -ENOENT: it has no folder (any more); -errno. */
+/* 0: of one that cannot be looked at, `last` says why, and nothing else is known. -ENOENT: it has no folder (any more).
+ * -EMFILE, -ENFILE, -ENOMEM: this process lacks what a look takes. */
 int box_look(struct home *h, const char *id, struct box_state *ret) MUST_CHECK;
 
 /* Adds up what the files in a folder and below take of the disk. What goes meanwhile is not there. 0 or -errno. */

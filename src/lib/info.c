@@ -23,10 +23,12 @@ static int count_box(const struct db_box *row, void *ud)
 	struct boxlite_info *i = ((void **)ud)[0];
 	struct home *h = ((void **)ud)[1];
 	struct box_state s = { 0 };
+	int r;
 
 	i->boxes++;
-	if (box_look(h, row->id, &s) < 0)
-		return 0;
+	r = box_look(h, row->id, &s);
+	if (r < 0)
+		return r == -ENOENT ? 0 : error_code(((void **)ud)[2], r, "cannot look at box %s", row->id);
 	i->boxes_running += s.running;
 	i->boxes_failed += s.ended && s.last.exit.kind == PROC_LOST;
 	return 0;
@@ -43,8 +45,8 @@ static int count_image(const struct db_image *row, void *ud)
 
 static int count(struct home *h, struct boxlite_info *i, struct error *err)
 {
-	void *both[] = { i, h };
-	int r = db_box_each(h->db, count_box, both, err);
+	void *all[] = { i, h, err };
+	int r = db_box_each(h->db, count_box, all, err);
 
 	if (r == 0)
 		r = db_image_each(h->db, count_image, i, err);

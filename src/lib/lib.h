@@ -47,7 +47,8 @@ void lib_timing(const struct timing *t, uint64_t start_ns, struct boxlite_timing
 void lib_close_watches(struct boxlite *b);
 
 /* Calls fn for the box of a row, as it is now. */
-int lib_describe(struct home *home, const struct db_box *row, boxlite_box_fn *fn, void *ud);
+int lib_describe(struct home *home, const struct db_box *row, boxlite_box_fn *fn, void *ud,
+		 struct error *err);
 
 /* A process on a connection whose HELLO, and START or SPEC, are written or queued. Takes sock and shim; b is borrowed
  * until the process is closed. */

@@ -90,7 +90,7 @@ static void fill_state(struct boxlite_box_info *i, const struct box_state *s, st
 	i->timing = timing;
 }
 
-int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, void *ud)
+int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, void *ud, struct error *err)
 {
 	auto_buf struct buf command = BUF_INIT(4 * KIB);
 	char folder[PATH_MAX + 32];
@@ -115,10 +115,13 @@ int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, 
 	info.command = buf_str(&command);
 	if (!info.command)
 		info.command = "";
-	if (box_look(home, b->id, &state) < 0)
-		state = (struct box_state){ 0 };
-	fill_state(&info, &state, &timing);
-	r = fn(&info, ud);
+	r = box_look(home, b->id, &state);
+	if (r == 0 || r == -ENOENT) {
+		fill_state(&info, &state, &timing);
+		r = fn(&info, ud);
+	} else {
+		error_code(err, r, "cannot look at box %s", b->id);
+	}
 	box_spec_fini(&spec);
 	return r;
 }
@@ -127,19 +130,20 @@ struct list {
 	struct home *home;
 	boxlite_box_fn *fn;
 	void *ud;
+	struct error *err;
 };
 
 static int on_box(const struct db_box *b, void *ud)
 {
 	const struct list *l = ud;
 
-	return lib_describe(l->home, b, l->fn, l->ud);
+	return lib_describe(l->home, b, l->fn, l->ud, l->err);
 }
 
 PUBLIC int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct boxlite_error *err)
 {
-	struct list l = { .home = b ? b->home : NULL, .fn = fn, .ud = ud };
 	struct error e = { 0 };
+	struct list l = { .home = b ? b->home : NULL, .fn = fn, .ud = ud, .err = &e };
 	int r;
 
 	if (!b || !fn)
@@ -159,7 +163,7 @@ PUBLIC int boxlite_box_info(struct boxlite_box *box, boxlite_box_fn *fn, void *u
 	/* As it is in the database: it may have another name by now. */
 	if (r < 0)
 		return lib_fail(err, &e, r);
-	r = lib_describe(box->home, &row, fn, ud);
+	r = lib_describe(box->home, &row, fn, ud, &e);
 	db_box_fini(&row);
-	return r;
+	return e.code ? lib_fail(err, &e, r) : r;
 }

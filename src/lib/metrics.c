@@ -147,7 +147,7 @@ static int take_one(const struct list *l, const char *id, struct conn *c)
 	conn_fini(c);
 	if (db_box_get(l->home->db, id, &row, NULL) < 0)
 		return 0; /* it was removed */
-	r = lib_describe(l->home, &row, tell, &t);
+	r = lib_describe(l->home, &row, tell, &t, NULL);
 	db_box_fini(&row);
 	return r;
 }
