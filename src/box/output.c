@@ -29,12 +29,15 @@ struct reader {
 
 #define READER(box_fd) { .box = box_fd, .fd = -1 }
 
-/* The inode of a file, 0 if there is none. */
-static ino_t inode_of(const struct reader *l, const char *name)
+/* The inode of a file, 0 if there is none; or -errno. */
+static int inode_of(const struct reader *l, const char *name, ino_t *ret)
 {
-	struct stat st;
+	struct stat st = { .st_ino = 0 };
 
-	return fstatat(l->box, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+	if (fstatat(l->box, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+		return -errno;
+	*ret = st.st_ino;
+	return 0;
 }
 
 static int open_file(struct reader *l, const char *name)
@@ -57,15 +60,20 @@ static int open_file(struct reader *l, const char *name)
  * if the old one is the same as before then: none has come between. */
 static int open_next(struct reader *l)
 {
-	ino_t read = l->inode, old;
-	int e;
+	ino_t read = l->inode, old, now;
+	int e, f;
 
 	for (;;) {
-		old = inode_of(l, LOGREC_OLD);
+		e = inode_of(l, LOGREC_OLD, &old);
+		if (e < 0)
+			return e;
 		if (old && old != read)
 			return open_file(l, LOGREC_OLD);
 		e = open_file(l, LOGREC_FILE);
-		if (e <= 0 || inode_of(l, LOGREC_OLD) == old)
+		f = inode_of(l, LOGREC_OLD, &now);
+		if (f < 0)
+			return f;
+		if (e <= 0 || now == old)
 			return e;
 	}
 }
@@ -89,12 +97,15 @@ static int read_record(struct reader *l, struct logrec *r)
 /* The next record of all files: 1, 0 there is none now, -errno. */
 static int next_record(struct reader *l, struct logrec *r)
 {
-	for (;;) {
-		bool current = l->fd >= 0 && inode_of(l, LOGREC_FILE) == l->inode;
-		/* In this order: what was written before it ceased to be the current one is read. */
-		int e = l->fd >= 0 ? read_record(l, r) : 0;
+	ino_t current = 0;
+	int e;
 
-		if (e != 0 || current)
+	for (;;) {
+		/* In this order: what was written before it ceased to be the current one is read. */
+		e = l->fd >= 0 ? inode_of(l, LOGREC_FILE, &current) : 0;
+		if (e == 0 && l->fd >= 0)
+			e = read_record(l, r);
+		if (e != 0 || (l->fd >= 0 && current == l->inode))
 			return e;
 		e = open_next(l);
 		if (e <= 0)
