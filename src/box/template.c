@@ -150,6 +150,8 @@ static void trim(const struct home *h, const char *key)
 		auto_dir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 		struct dirent *e;
 
+		if (!dir)
+			close_fd(&copy);
 		o = (struct oldest){ .of = 0 };
 		while (dir && (e = readdir(dir))) {
 			if (is_leftover(h, e->d_name))
