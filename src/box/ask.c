@@ -18,9 +18,13 @@ int ask_start(struct home *h, const char *id, const struct buf *message, struct 
 		r = wire_put_hello(&c.out, "client");
 	if (r == 0)
 		r = buf_append(&c.out, buf_data(message), buf_len(message));
+	if (r == 0)
+		r = conn_write(&c);
 	/* A shim that is just closing is seen by the read. */
-	if (r == 0 && conn_write(&c) < 0)
+	if (r == -EPIPE || r == -ECONNRESET) {
 		buf_consume(&c.out, buf_len(&c.out));
+		r = 0;
+	}
 	if (r < 0) {
 		conn_fini(&c);
 		return error_code(err, r, "cannot ask box %s", id);
@@ -51,6 +55,7 @@ int ask_await(struct conn *c, const char *id, uint8_t type, struct frame *ret, s
 {
 	uint64_t end = clock_ms() + ASK_WAIT_MS, now;
 	int r = take(c, type, ret, err);
+	ssize_t got;
 
 	while (r == 0) {
 		struct pollfd p = { .fd = c->fd, .events = (short)(POLLIN | (conn_wants_write(c) ? POLLOUT : 0)) };
@@ -61,8 +66,11 @@ int ask_await(struct conn *c, const char *id, uint8_t type, struct frame *ret, s
 		if (poll(&p, 1, (int)(end - now)) < 0 && errno != EINTR)
 			return error_sys(err, "cannot wait for box %s", id);
 		(void)conn_write(c);
-		if (conn_read(c) < 0 && (r = take(c, type, ret, err)) == 0)
-			return error_set(err, -ENOTCONN, "box %s does not run", id);
+		got = conn_read(c);
+		if (got < 0 && (r = take(c, type, ret, err)) == 0)
+			return got == -EPIPE || got == -ECONNRESET
+				       ? error_set(err, -ENOTCONN, "box %s does not run", id)
+				       : error_code(err, (int)got, "cannot hear box %s", id);
 		if (r == 0)
 			r = take(c, type, ret, err);
 	}

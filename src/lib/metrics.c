@@ -110,13 +110,18 @@ struct list {
 	boxlite_metrics_fn *fn;
 	void *ud;
 	struct strv ids;
+	struct error *err; /* has no code after what is not a failure of this process */
 };
 
 static int add_running(const struct db_box *b, void *ud)
 {
 	struct list *l = ud;
 
-	return box_is_running(l->home, b->id, NULL) == 1 ? strv_add(&l->ids, b->id) : 0;
+	int r = box_is_running(l->home, b->id, l->err);
+
+	if (r == 1 && strv_add(&l->ids, b->id) < 0)
+		r = error_nomem(l->err);
+	return MIN(r, 0);
 }
 
 /* Of the row of a box, and what its shim has said, which may be nothing. */
@@ -135,32 +140,56 @@ static int tell(const struct boxlite_box_info *i, void *ud)
 	return t->l->fn(i, &t->m, t->l->ud);
 }
 
+/* A box that ends meanwhile has no figures any more, nor has one whose shim makes trouble: that is no failure of the
+ * list. What this process lacks is one. */
+static bool is_of_box(int code)
+{
+	return code == -ENOTCONN || code == -ETIMEDOUT || code == -EBADMSG || code == -EPROTO;
+}
+
 static int take_one(const struct list *l, const char *id, struct conn *c)
 {
 	struct told t = { .l = l, .m = { .size = sizeof(t.m) } };
 	struct db_box row = { 0 };
-	int r;
+	struct error e = { 0 };
+	int r = c->fd >= 0 ? await(c, id, &t.m, &e) : 0;
 
-	/* One that ends meanwhile has no figures any more: that is no failure of the list. */
-	if (c->fd >= 0 && await(c, id, &t.m, NULL) < 0)
-		t.m = (struct boxlite_metrics){ .size = sizeof(t.m) };
 	conn_fini(c);
-	if (db_box_get(l->home->db, id, &row, NULL) < 0)
+	if (r < 0) {
+		if (!is_of_box(r)) {
+			*l->err = e;
+			return r;
+		}
+		e = (struct error){ 0 };
+		t.m = (struct boxlite_metrics){ .size = sizeof(t.m) };
+	}
+	r = db_box_get(l->home->db, id, &row, &e);
+	if (r == -ENOENT)
 		return 0; /* it was removed */
-	r = lib_describe(l->home, &row, tell, &t, NULL);
+	if (r == 0)
+		r = lib_describe(l->home, &row, tell, &t, &e);
 	db_box_fini(&row);
+	*l->err = e;
 	return r;
 }
 
 static int take_batch(const struct list *l, char **ids, size_t n)
 {
 	struct conn c[BATCH];
+	struct error e;
 	size_t i;
-	int r = 0;
+	int r = 0, asked;
 
-	for (i = 0; i < n; i++)
-		if (ask(l->home, ids[i], !l->o->host_only, &c[i], NULL) < 0)
+	for (i = 0; i < n; i++) {
+		e = (struct error){ 0 };
+		asked = r == 0 ? ask(l->home, ids[i], !l->o->host_only, &c[i], &e) : r;
+		if (asked < 0)
 			c[i] = (struct conn){ .fd = -1 };
+		if (asked < 0 && r == 0 && !is_of_box(asked)) {
+			*l->err = e;
+			r = asked;
+		}
+	}
 	for (i = 0; i < n; i++) {
 		if (r == 0)
 			r = take_one(l, ids[i], &c[i]);
@@ -186,8 +215,10 @@ PUBLIC int boxlite_metrics_list(struct boxlite *b, const struct boxlite_metrics_
 				void *ud, struct boxlite_error *err)
 {
 	struct boxlite_metrics_options none = BOXLITE_OPTIONS(boxlite_metrics_options), o;
-	struct list l = { .home = b ? b->home : NULL, .o = &o, .fn = fn, .ud = ud, .ids = STRV_INIT(BOXES_MAX) };
 	struct error e = { 0 };
+	struct list l = {
+		.home = b ? b->home : NULL, .o = &o, .fn = fn, .ud = ud, .ids = STRV_INIT(BOXES_MAX), .err = &e,
+	};
 	int r = lib_copy_options(&o, sizeof(o), opts ? opts : &none, err);
 	size_t i;
 
@@ -201,7 +232,7 @@ PUBLIC int boxlite_metrics_list(struct boxlite *b, const struct boxlite_metrics_
 	for (i = 0; r == 0 && i < l.ids.n; i += BATCH)
 		r = take_batch(&l, l.ids.v + i, MIN(l.ids.n - i, (size_t)BATCH));
 	strv_fini(&l.ids);
-	return r;
+	return e.code ? lib_fail(err, &e, r) : r;
 }
 
 /* --- the sum -------------------------------------------------------------------------------------- */
