@@ -163,8 +163,8 @@ static void close_connection(struct boxlite_process *p)
 	close_fd(&p->conn.fd);
 }
 
-/* status: the shim's, or 0. */
-static void say_lost(struct boxlite_process *p, int status)
+/* status: the shim's, or 0. code: -errno of the connection, if not the shim has closed it; or 0. */
+static void say_lost(struct boxlite_process *p, int status, int code)
 {
 	const char *remedy = p->remove_id ? "--debug shows its log" : "see its log/shim.log";
 
@@ -172,7 +172,9 @@ static void say_lost(struct boxlite_process *p, int status)
 	p->exit.kind = PROC_LOST;
 	if (p->exit.error[0])
 		return;
-	if (status > 128)
+	if (code)
+		snprintf(p->exit.error, sizeof(p->exit.error), "the connection to the box broke: %s", strerror(-code));
+	else if (status > 128)
 		snprintf(p->exit.error, sizeof(p->exit.error), "the box's shim was killed by signal %d; %s", status - 128,
 			 remedy);
 	else
@@ -185,7 +187,7 @@ static void say_lost(struct boxlite_process *p, int status)
  * us any more; the one of a detached box, which goes on then, is not waited for.) If it did not say how the process
  * ended, nobody can.
  */
-static void on_over(struct boxlite_process *p, bool closed_by_shim)
+static void on_over(struct boxlite_process *p, bool closed_by_shim, int code)
 {
 	int status = 0;
 
@@ -196,7 +198,7 @@ static void on_over(struct boxlite_process *p, bool closed_by_shim)
 	else
 		home_leave(p->home, &p->shim);
 	if (!p->ended || (!p->box_ended && succeeded_in_vain(p)))
-		say_lost(p, status);
+		say_lost(p, status, code);
 	remove_box(p);
 }
 
@@ -239,12 +241,12 @@ PUBLIC int boxlite_process_dispatch(struct boxlite_process *p, struct boxlite_er
 	if (r < 0) {
 		if (!e.code)
 			error_set(&e, r, "the shim broke the protocol");
-		on_over(p, false);
+		on_over(p, false, r);
 		driven_changed(&p->driven);
 		return lib_fail(err, &e, r);
 	}
 	if (got < 0)
-		on_over(p, true);
+		on_over(p, true, got == -EPIPE || got == -ECONNRESET ? 0 : (int)got);
 	driven_changed(&p->driven);
 	return 0;
 }
