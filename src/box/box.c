@@ -251,7 +251,7 @@ int box_wait(struct home *h, const char *id, struct error *err)
 static int connect_once(int box)
 {
 	auto_fd int run = openat(box, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int fd = run < 0 ? -ENOENT : sock_connect_at(run, "box.sock");
+	int fd = run < 0 ? -errno : sock_connect_at(run, "box.sock");
 
 	return fd == -ENOENT || fd == -ECONNREFUSED ? -ENOTCONN : fd;
 }
@@ -304,12 +304,16 @@ int box_connect(struct home *h, const char *id, struct error *err)
 	return fd < 0 ? error_code(err, fd, "cannot reach box %s", id) : fd;
 }
 
-/* A shim greets whom it takes as a client; with too many of them it closes the connection instead. */
-static bool is_greeted(int fd)
+/* A shim greets whom it takes as a client: 1; with too many of them it closes the connection instead: 0. Or -errno. */
+static int is_greeted(int fd)
 {
+	ssize_t got;
 	char first;
 
-	return recv(fd, &first, 1, MSG_PEEK) == 1;
+	do
+		got = recv(fd, &first, 1, MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	return got < 0 && errno != ECONNRESET ? -errno : got == 1;
 }
 
 /* Sends one message to the shim of a box that runs, starts or ends: 1; 0 it does not run (any more), -errno. The
@@ -326,7 +330,9 @@ static int tell_shim(struct home *h, const char *id, struct buf *message, int *r
 		r = buf_append(&out, buf_data(message), buf_len(message));
 	if (r == 0)
 		r = sock_send_fds(fd, buf_data(&out), buf_len(&out), NULL, 0);
-	if (r == 0 && is_greeted(fd)) {
+	if (r == 0)
+		r = is_greeted(fd);
+	if (r == 1) {
 		*ret_fd = fd;
 		return 1;
 	}
@@ -337,8 +343,8 @@ static int tell_shim(struct home *h, const char *id, struct buf *message, int *r
 	return r == 1 ? error_set(err, -EBUSY, "box %s has too many clients, or is just ending: try again", id) : r;
 }
 
-/* Until the shim closes the connection. */
-static void read_to_end(int fd)
+/* Until the shim closes the connection: 0, or -errno. One that has died has not read all. */
+static int read_to_end(int fd)
 {
 	char dropped[4096];
 	ssize_t got;
@@ -346,6 +352,7 @@ static void read_to_end(int fd)
 	do
 		got = read(fd, dropped, sizeof(dropped));
 	while (got > 0 || (got < 0 && errno == EINTR));
+	return got < 0 && errno != ECONNRESET ? -errno : 0;
 }
 
 /* When a run of the box began; 0 if that is not known. */
@@ -377,15 +384,16 @@ int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *er
 	r = tell_shim(h, id, &message, &fd, err);
 	if (r != 1)
 		return r;
-	read_to_end(fd);
+	r = read_to_end(fd);
+	if (r < 0)
+		return error_code(err, r, "cannot wait for the end of box %s", id);
 	return began && began == run_began_ns(h, id) ? box_wait(h, id, err) : 0;
 }
 
 /* The shim closes a connection whose end it sees after it has done what came before. */
-static void wait_until_read(int fd)
+static int wait_until_read(int fd)
 {
-	shutdown(fd, SHUT_WR);
-	read_to_end(fd);
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : read_to_end(fd);
 }
 
 int box_ask_to_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)
@@ -413,9 +421,10 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err)
 	r = box_is_copying(h, id) ? 0 : tell_shim(h, id, &message, &fd, err);
 	if (r == 0)
 		return error_set(err, -ENOTCONN, "box %s does not run", id);
-	if (r == 1)
-		wait_until_read(fd);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	r = wait_until_read(fd);
+	return r < 0 ? error_code(err, r, "cannot learn whether box %s has got the signal", id) : 0;
 }
 
 /* Of two that remove a box at once, one says so. */
