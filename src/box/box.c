@@ -482,12 +482,12 @@ int box_remove(struct home *h, const char *id, bool force, struct error *err)
 
 /* --- recovery ------------------------------------------------------------------------------- */
 
-/* Whether whoever made it is still there and may start it. */
+/* Whether whoever made it is still there and may start it; also if that cannot be told now. */
 static bool has_maker(struct home *h, const char *id)
 {
 	auto_fd int box = open_box(h, id);
 
-	return box >= 0 && box_lock_held(box, "maker") == 1;
+	return box < 0 ? box != -ENOENT : box_lock_held(box, "maker") != 0;
 }
 
 struct recovery {
@@ -506,8 +506,8 @@ static bool has_folder(struct recovery *v, const char *id)
 {
 	char **at = v->folders.n ? bsearch(&id, v->folders.v, v->folders.n, sizeof(char *), by_text) : NULL;
 
-	if (!at) /* it may have been made meanwhile */
-		return faccessat(v->h->boxes_fd, id, F_OK, 0) == 0;
+	if (!at) /* it may have been made meanwhile; and only what is not there is gone */
+		return faccessat(v->h->boxes_fd, id, F_OK, 0) == 0 || errno != ENOENT;
 	v->has_row[at - v->folders.v] = true;
 	return true;
 }
