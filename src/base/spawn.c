@@ -192,7 +192,9 @@ bool spawn_try_reap(struct child *c)
 
 	if (c->pidfd < 0)
 		return true;
-	r = waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG | __WALL);
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG | __WALL);
+	while (r < 0 && errno == EINTR);
 	if (r == 0 && si.si_pid == 0)
 		return false;
 	close_fd(&c->pidfd);
