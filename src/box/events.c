@@ -2,9 +2,9 @@
  * Theory of operation.
  *
  * Any number of processes append to one file, each by its own fd, and any number read it: so it can neither be renamed
- * nor cut at its end. When it holds more than EVENTS_MOST bytes of the disk, boxlite_open() punches a hole into its
- * beginning: sizes and offsets stay what they are, readers begin behind the hole, and no writer notices. A file system
- * that cannot do that keeps all of it.
+ * nor cut at its end. When it holds more than EVENTS_MOST bytes of the disk, boxlite_open(), or a shim that has written
+ * many, punches a hole into its beginning (event_trim): sizes and offsets stay what they are, readers begin behind the
+ * hole, and no writer notices. A file system that cannot do that keeps all of it.
  *
  * A reader waits by inotify for the file to be written to. A line that does not end yet is left for the next look.
  */
@@ -17,14 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
 
-#define EVENTS_MOST ((off_t)(4 * MIB))
-#define EVENTS_KEPT ((off_t)(2 * MIB))
 #define CHUNK (64 * KIB)
 
 int events_open(struct home *h)
@@ -45,11 +42,9 @@ void events_say(struct home *h, const struct event *e)
 void events_trim(struct home *h)
 {
 	auto_fd int fd = openat(h->fd, EVENT_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_blocks * 512 <= EVENTS_MOST || st.st_size <= EVENTS_KEPT)
-		return;
-	(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (st.st_size - EVENTS_KEPT) & ~(off_t)4095);
+	if (fd >= 0)
+		event_trim(fd);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */

@@ -4,14 +4,20 @@
 
 #include "wire/event.h"
 
+#define TRIM_EVERY 512 /* events: 150 KB or so. The box may run for long without anybody who opens the home */
+
 static void say(struct shim *s, struct event e)
 {
 	e.type = "box";
 	e.id = s->spec.id;
 	e.name = s->spec.name;
 	e.image = s->spec.image;
-	if (!s->spec.no_main && s->has_events && event_append(SHIM_FD_EVENTS, &e) < 0)
+	if (s->spec.no_main || !s->has_events)
+		return;
+	if (event_append(SHIM_FD_EVENTS, &e) < 0)
 		log_debug("an event could not be written down");
+	if (++s->events_said % TRIM_EVERY == 0)
+		event_trim(SHIM_FD_EVENTS);
 }
 
 void events_action(struct shim *s, const char *action, const char *detail)

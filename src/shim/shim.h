@@ -137,6 +137,7 @@ struct shim {
 	uint64_t output_bytes; /* in it */
 	bool output_lost;      /* some could not be written */
 	bool has_events;       /* SHIM_FD_EVENTS is open */
+	unsigned events_said;
 	struct proc_exit main_exit; /* meaningful once main_ended */
 	bool main_ended;
 	uint32_t grace_ms; /* of LIFE_STOPPING */

@@ -1,8 +1,10 @@
 #include "wire/event.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -53,6 +55,15 @@ int event_append(int fd, const struct event *e)
 	if (put < 0)
 		return -errno;
 	return (size_t)put == n ? 0 : -ENOSPC; /* who reads it passes over half a line */
+}
+
+void event_trim(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_blocks * 512 <= EVENTS_MOST || st.st_size <= EVENTS_KEPT)
+		return;
+	(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (st.st_size - EVENTS_KEPT) & ~(off_t)4095);
 }
 
 int event_from_json(const json_t *j, struct event *ret)
