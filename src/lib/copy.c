@@ -249,8 +249,14 @@ static void await_answer(struct transfer *t)
 			{ .fd = t->o->cancel_fd > 0 && !t->cancelled ? t->o->cancel_fd : -1, .events = POLLIN },
 		};
 
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			t->copier.answered = true;
+			t->copier.exit = (struct proc_exit){ .kind = PROC_EXITED, .code = errno,
+							     .error = "cannot wait for boxlite-copy" };
 			return;
+		}
 		if (fds[1].revents) {
 			t->cancelled = true;
 			stop_copier(t);
