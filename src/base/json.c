@@ -149,6 +149,25 @@ bool json_can_have(const char *text)
 	return !text || j;
 }
 
+json_t *json_with_texts(json_t *j, ...)
+{
+	const char *key, *text;
+	va_list ap;
+	int r = j ? 0 : -1;
+
+	va_start(ap, j);
+	while (r == 0 && (key = va_arg(ap, const char *))) {
+		text = va_arg(ap, const char *);
+		if (text)
+			r = json_object_set_new(j, key, json_string(text));
+	}
+	va_end(ap);
+	if (r == 0)
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
 bool json_can_have_all(const struct strv *s)
 {
 	size_t i = 0;

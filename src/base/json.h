@@ -40,6 +40,10 @@ json_t *json_from_strv(const struct strv *s); /* new array; NULL when out of mem
  * ASCII is '?'. */
 void json_write_str(struct wr *w, const char *text);
 
+/* Adds members: key, text, key, text ..., NULL; none for a text that is NULL. Takes j, which may be NULL, and returns
+ * it; NULL when out of memory or not UTF-8. (json_pack() leaves out an "s*" for which it has no memory.) */
+json_t *json_with_texts(json_t *j, ...) __attribute__((sentinel));
+
 /* Whether it is UTF-8, which all text in JSON must be. NULL is. */
 bool json_can_have(const char *text);
 bool json_can_have_all(const struct strv *s);

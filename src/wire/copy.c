@@ -31,9 +31,9 @@ int wire_put_copy(struct buf *out, uint32_t stream, const struct copy_spec *s)
 	json_t *j = NULL;
 
 	if (to_hex(s->path, &path) && to_hex(s->name, &name) && to_hex(s->leaf, &leaf))
-		j = json_pack("{s:s, s:s*, s:s*, s:s*, s:b, s:b, s:b, s:b}", "op", s->op == COPY_GET ? "get" : "put",
-			      "path", path, "name", name, "leaf", leaf, "follow", s->follow, "place", s->place,
-			      "owners", s->owners, "leaf_is_folder", s->leaf_is_folder);
+		j = json_pack("{s:s, s:b, s:b, s:b, s:b}", "op", s->op == COPY_GET ? "get" : "put", "follow", s->follow,
+			      "place", s->place, "owners", s->owners, "leaf_is_folder", s->leaf_is_folder);
+	j = json_with_texts(j, "path", path, "name", name, "leaf", leaf, NULL);
 	free(path);
 	free(name);
 	free(leaf);

@@ -77,12 +77,12 @@ int image_result_add(struct image_result *r, struct image_info *info)
 
 int wire_put_image_request(struct buf *out, const struct image_request *r)
 {
-	return message_put(out, FRAME_IMAGE_REQUEST, 0,
-			json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:b, s:s*, s:I, s:b}", "op", op_names[r->op],
-				  "reference", r->reference, "username", r->username, "password", r->password,
-				  "identity_token", r->identity_token, "plain_http", r->plain_http,
-				  "architecture", r->architecture, "parallel", (json_int_t)r->parallel,
-				  "quiet", r->quiet));
+	json_t *j = json_pack("{s:s, s:b, s:I, s:b}", "op", op_names[r->op], "plain_http", r->plain_http, "parallel",
+			      (json_int_t)r->parallel, "quiet", r->quiet);
+
+	j = json_with_texts(j, "reference", r->reference, "username", r->username, "password", r->password,
+			    "identity_token", r->identity_token, "architecture", r->architecture, NULL);
+	return message_put(out, FRAME_IMAGE_REQUEST, 0, j);
 }
 
 int wire_put_image_progress(struct buf *out, const struct image_progress *p)

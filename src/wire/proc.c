@@ -29,11 +29,12 @@ void proc_spec_fini(struct proc_spec *s)
 
 json_t *proc_spec_to_json(const struct proc_spec *s)
 {
-	return json_pack("{s:o, s:o, s:s*, s:s*, s:b, s:b, s:b, s:i, s:i, s:b, s:I, s:i}", "argv",
-			 json_from_strv(&s->argv), "env", json_from_strv(&s->env), "cwd", s->cwd, "user", s->user,
-			 "tty", s->tty, "stdin", s->stdin_open, "main", s->main, "rows", s->rows, "cols", s->cols,
-			 "detached", s->detached, "timeout_ms", (json_int_t)s->timeout_ms, "stop_signal",
-			 s->stop_signal);
+	json_t *j = json_pack("{s:o, s:o, s:b, s:b, s:b, s:i, s:i, s:b, s:I, s:i}", "argv", json_from_strv(&s->argv),
+			      "env", json_from_strv(&s->env), "tty", s->tty, "stdin", s->stdin_open, "main", s->main,
+			      "rows", s->rows, "cols", s->cols, "detached", s->detached, "timeout_ms",
+			      (json_int_t)s->timeout_ms, "stop_signal", s->stop_signal);
+
+	return json_with_texts(j, "cwd", s->cwd, "user", s->user, NULL);
 }
 
 static int copy_str(const json_t *j, const char *key, char **ret, bool *bad)

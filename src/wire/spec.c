@@ -57,16 +57,17 @@ static int health_from_json(const json_t *j, struct box_health *ret, bool *bad)
 
 static json_t *settings_to_json(const struct box_spec *s)
 {
-	return json_pack("{s:s, s:s, s:s*, s:I, s:s, s:s*, s:s, s:s*, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, "
-			 "s:i, s:I, s:b, s:s*, s:s*}", "id", s->id, "hostname", s->hostname, "image_digest", s->image_digest, "entrypoint_words",
-			 (json_int_t)s->entrypoint_words, "engine", s->engine, "engine_program", s->engine_program,
-			 "accel", s->accel, "template_key", s->template_key, "from_template", s->from_template,
-			 "tsc_khz", (json_int_t)s->tsc_khz, "cpus", (json_int_t)s->cpus, "memory_bytes",
-			 (json_int_t)s->memory_bytes, "disk_bytes", (json_int_t)s->disk_bytes, "stop_grace_ms",
-			 (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk, "attach", s->attach, "detached",
-			 s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel, "restart", (int)s->restart,
-			 "restart_max", (json_int_t)s->restart_max, "no_main", s->no_main, "name", s->name,
-			 "image", s->image);
+	json_t *j = json_pack(
+		"{s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:i, s:I, s:b}", "id",
+		s->id, "hostname", s->hostname, "entrypoint_words", (json_int_t)s->entrypoint_words, "engine", s->engine,
+		"accel", s->accel, "from_template", s->from_template, "tsc_khz", (json_int_t)s->tsc_khz, "cpus",
+		(json_int_t)s->cpus, "memory_bytes", (json_int_t)s->memory_bytes, "disk_bytes",
+		(json_int_t)s->disk_bytes, "stop_grace_ms", (json_int_t)s->stop_grace_ms, "keep_disk", s->keep_disk,
+		"attach", s->attach, "detached", s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel,
+		"restart", (int)s->restart, "restart_max", (json_int_t)s->restart_max, "no_main", s->no_main);
+
+	return json_with_texts(j, "image_digest", s->image_digest, "engine_program", s->engine_program, "template_key",
+			       s->template_key, "name", s->name, "image", s->image, NULL);
 }
 
 json_t *box_spec_to_json(const struct box_spec *s)
