@@ -155,7 +155,7 @@ help:
 	@echo 'make check-boxes ENGINE=kvm   box tests on one engine'
 	@echo 'make check-lab  the same on a genuine KVM, which any machine can make (tests/lab/README.md)'
 	@echo 'make soak       boxes by the thousand, and many at once: is anything left of them?'
-	@echo 'make torture    the library without memory: each allocation of it fails once'
+	@echo 'make torture    each allocation of the library fails once, and each system call'
 	@echo 'make bench      the figures of docs/performance.md'
 	@echo 'make bench-kvm  those of engine kvm, in the lab: the same on every machine'
 	@echo 'make fuzz T=image-tar SECS=60   one fuzz target (clang); `ls fuzz/fuzz-*.c` lists them'

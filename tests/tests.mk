@@ -102,9 +102,11 @@ $(LAB_BOXES):
 soak: all
 	O=$O V=$V SOAK_CYCLES=$(or $(SOAK_CYCLES),1000) SOAK_BOXES=$(or $(SOAK_BOXES),24) TEST_TIMEOUT=7200 tests/run soak
 
-# Each allocation that the library makes fails once, and once with all behind it: ten minutes or so.
+# Each allocation that the library makes fails once, and once with all behind it; and each system call, with each of its
+# errors: half an hour or so.
 torture: all
-	O=$O V=$V TOP=$(CURDIR) TORTURE_EVERY=1 TEST_TIMEOUT=7200 prove --timer --exec tests/one tests/box/torture.t
+	O=$O V=$V TOP=$(CURDIR) TORTURE_EVERY=1 TEST_TIMEOUT=7200 prove --timer --exec tests/one tests/box/torture.t \
+	  tests/box/torture-calls.t
 
 deps:
 	@scripts/install-deps test
