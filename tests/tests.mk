@@ -98,9 +98,10 @@ lab-vmm:
 $(LAB_BOXES):
 	PART=$(@:lab-boxes-%=%) MAKEFLAGS= TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
 
-# The long form of tests/soak: half an hour or so.
+# The long form of tests/soak: an hour or so.
 soak: all
-	O=$O V=$V SOAK_CYCLES=$(or $(SOAK_CYCLES),1000) SOAK_BOXES=$(or $(SOAK_BOXES),24) TEST_TIMEOUT=7200 tests/run soak
+	O=$O V=$V SOAK_CYCLES=$(or $(SOAK_CYCLES),1000) SOAK_BOXES=$(or $(SOAK_BOXES),24) \
+	  SOAK_EXECS=$(or $(SOAK_EXECS),10000) TEST_TIMEOUT=7200 tests/run soak
 
 # Each allocation that the library makes fails once, and once with all behind it; and each system call, with each of its
 # errors: half an hour or so.
