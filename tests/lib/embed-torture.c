@@ -379,6 +379,7 @@ static int loop(void)
 	struct boxlite_exec_options o = BOXLITE_OPTIONS(boxlite_exec_options);
 	struct boxlite_process *p = NULL;
 	int calls = 0, r, null;
+	char out[64];
 
 	fault_pause();
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
