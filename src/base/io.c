@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,31 +114,6 @@ int io_read_file_at(int dirfd, const char *name, struct buf *b)
 	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : io_read_rest(fd, b);
-}
-
-int io_write_file_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode)
-{
-	auto_fd int fd = -1;
-	char tmp[256];
-	uint32_t salt;
-	int r;
-
-	if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
-		return -EIO;
-	r = snprintf(tmp, sizeof(tmp), ".%s.%08x", name, salt);
-	if (r < 0 || (size_t)r >= sizeof(tmp))
-		return -ENAMETOOLONG;
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return -errno;
-	r = io_write_full(fd, p, n);
-	if (r == 0 && fdatasync(fd) < 0)
-		r = -errno;
-	if (r == 0 && renameat(dirfd, tmp, dirfd, name) < 0)
-		r = -errno;
-	if (r < 0)
-		unlinkat(dirfd, tmp, 0);
-	return r;
 }
 
 int io_mkdirs_at(int dirfd, const char *path, mode_t mode)

@@ -22,10 +22,6 @@ int io_read_rest(int fd, struct buf *b) MUST_CHECK;
 /* File `name` under dirfd appended to b; the same errors, and those of openat(2). */
 int io_read_file_at(int dirfd, const char *name, struct buf *b) MUST_CHECK;
 
-/* Writes a new file beside `name`, then renames it over: a reader sees the old
- * content or the new, never a part, also after a crash (the file is synced). */
-int io_write_file_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode) MUST_CHECK;
-
 /* mkdirat(2) of each component of a relative path; existing ones are fine. */
 int io_mkdirs_at(int dirfd, const char *path, mode_t mode) MUST_CHECK;
 

@@ -17,6 +17,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/newfile.h"
 #include "base/sock.h"
 #include "box/disk.h"
 #include "box/events.h"
@@ -588,6 +589,8 @@ void box_recover(struct home *h)
 	struct recovery v = { .h = h, .folders = STRV_INIT(BOXES_MAX) };
 	size_t i;
 
+	newfile_sweep(h->fd);
+	newfile_sweep(h->templates_fd);
 	if (list_folders(&v) == 0) {
 		(void)db_box_each_id(h->db, remove_ended, &v, NULL);
 		/* Those without a row are asked for again: one may have got it meanwhile. */

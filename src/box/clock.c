@@ -19,6 +19,7 @@
 #include <x86intrin.h>
 
 #include "base/io.h"
+#include "base/newfile.h"
 #include "base/str.h"
 #include "box/boot.h"
 
@@ -94,7 +95,7 @@ uint32_t clock_tsc_khz(const struct home *h)
 	khz = measure();
 	n = snprintf(line, sizeof(line), "%s %u\n", boot, khz);
 	/* Only a cache: if it cannot be written, the next start measures again. */
-	if (khz && io_write_file_at(h->fd, "tsc", line, (size_t)n, 0600) < 0)
+	if (khz && newfile_write(h->fd, "tsc", line, (size_t)n) < 0)
 		return khz;
 	return khz;
 }

@@ -18,6 +18,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/newfile.h"
 #include "base/spawn.h"
 #include "box/boot.h"
 
@@ -87,7 +88,7 @@ static void remember(const struct home *h, const char *key, const struct verdict
 	auto_buf struct buf text = BUF_INIT(KEY_MAX + VERDICT_LINE_MAX);
 
 	if (buf_printf(&text, "%s\n", key) == 0 && verdict_put(&text, v) == 0)
-		(void)!io_write_file_at(h->fd, "kvm", buf_data(&text), buf_len(&text), 0600);
+		(void)!newfile_write(h->fd, "kvm", buf_data(&text), buf_len(&text));
 }
 
 int kvm_probe(const struct home *h, int kvm_fd, struct verdict *ret, struct error *err)

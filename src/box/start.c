@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/newfile.h"
 #include "base/sock.h"
 #include "box/box.h"
 #include "box/clock.h"
@@ -57,8 +58,8 @@ static int open_log(const struct db_box *b, const struct box_start *how, struct 
 	p->log = openat(p->box, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (how->no_main ? O_TRUNC : 0), 0600);
 	if (p->log < 0)
 		return error_sys(err, "cannot open the log of box %s", b->id);
+	newfile_sweep(p->box); /* this and all of these may be of a shim that was killed */
 	if (!how->no_main) {
-		/* All of these may be of a shim that was killed. */
 		unlinkat(p->box, SPEC_COPYING_FILE, 0);
 		unlinkat(p->box, "exit.json", 0);
 		unlinkat(p->box, HEALTH_FILE, 0);

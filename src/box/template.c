@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -24,7 +23,6 @@
 
 #define FORMAT_VERSION 1 /* of what the saved machine does beyond the files below; raise it when that changes */
 #define TEMPLATES_MAX 8  /* of 50 MB and more each */
-#define LEFTOVER_S 600   /* nobody writes a template for so long */
 
 /* What makes a file this file and no other version of it. */
 static int add_identity(struct buf *key, const char *name, const struct stat *st)
@@ -112,15 +110,6 @@ static bool is_current(const struct home *h, const char *name, const char *key)
 	return fd >= 0 && strncmp(head.key, key, n) == 0;
 }
 
-/* What a shim that was killed has left where files without names do not exist. */
-static bool is_leftover(const struct home *h, const char *name)
-{
-	struct stat st;
-
-	return str_starts(name, ".machine-") && fstatat(h->templates_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       st.st_mtim.tv_sec + LEFTOVER_S < time(NULL);
-}
-
 struct oldest {
 	char name[TEMPLATE_NAME_MAX];
 	struct timespec when;
@@ -154,8 +143,6 @@ static void trim(const struct home *h, const char *key)
 			close_fd(&copy);
 		o = (struct oldest){ .of = 0 };
 		while (dir && (e = readdir(dir))) {
-			if (is_leftover(h, e->d_name))
-				unlinkat(h->templates_fd, e->d_name, 0);
 			if (!str_starts(e->d_name, "machine-") || strlen(e->d_name) >= sizeof(o.name))
 				continue;
 			if (is_current(h, e->d_name, key) || unlinkat(h->templates_fd, e->d_name, 0) < 0)

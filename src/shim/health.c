@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
-#include "base/io.h"
+#include "base/newfile.h"
 #include "wire/health.h"
 
 struct health {
@@ -31,7 +31,7 @@ static void publish(struct shim *s)
 {
 	auto_json json_t *j = health_to_json(&s->health->state);
 	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	int r = text ? io_write_file_at(s->box_fd, HEALTH_FILE, text, strlen(text), 0600) : -ENOMEM;
+	int r = text ? newfile_write(s->box_fd, HEALTH_FILE, text, strlen(text)) : -ENOMEM;
 
 	free(text);
 	if (r < 0)

@@ -21,6 +21,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/newfile.h"
 #include "base/str.h"
 #include "wire/machine.h"
 #include "wire/record.h"
@@ -250,7 +251,7 @@ static void write_exit_record(struct shim *s, const struct proc_exit *e)
 
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	if (text)
-		r = io_write_file_at(s->box_fd, "exit.json", text, strlen(text), 0600);
+		r = newfile_write(s->box_fd, "exit.json", text, strlen(text));
 	free(text);
 	if (r < 0)
 		log_error("cannot write exit.json: %s", strerror(-r));

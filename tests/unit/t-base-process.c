@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -171,8 +172,8 @@ static void test_files(int dir)
 
 	is_int(io_mkdirs_at(dir, deep, 0700), 0, "folders in a row");
 	is_int(io_mkdirs_at(dir, deep, 0700), 0, "which may be there");
-	is_int(io_write_file_at(dir, "f", "12345", 5, 0600), 0, "a file appears");
-	is_int(io_write_file_at(dir, "f", "abcdefghij", 10, 0600), 0, "and is replaced");
+	is_int(newfile_write(dir, "f", "12345", 5), 0, "a file appears");
+	is_int(newfile_write(dir, "f", "abcdefghij", 10), 0, "and is replaced");
 	is_int(io_read_file_at(dir, "f", &b), 0, "reads up to the ceiling");
 	ok(buf_len(&b) == 10 && memcmp(buf_data(&b), "abcdefghij", 10) == 0, "the new content");
 	buf_consume(&b, 1);
@@ -251,6 +252,34 @@ static bool forbid_tmpfile(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+/* A process that is killed while it makes a file. */
+static void die_making_file(int dir)
+{
+	struct newfile f;
+	pid_t child = fork();
+
+	if (child == 0 && newfile_open(&f, dir, "x") == 0)
+		kill(getpid(), SIGKILL);
+	if (child == 0)
+		_exit(1);
+	waitpid(child, NULL, 0);
+}
+
+static void test_sweep(int dir)
+{
+	struct newfile f;
+
+	is_int(newfile_open(&f, dir, "x"), 0, "a file that is being made");
+	die_making_file(dir);
+	is_int(count_files(dir), 2, "beside one whose maker was killed");
+	newfile_sweep(dir);
+	ok(count_files(dir) == 1 && faccessat(dir, f.tmp, F_OK, 0) == 0, "only the latter is swept");
+	newfile_close(&f);
+	is_int(newfile_write(dir, ".x.0123456789abcde", "", 0), 0, "what has another kind of name");
+	newfile_sweep(dir);
+	is_int(unlinkat(dir, ".x.0123456789abcde", 0), 0, "stays");
+}
+
 /* The same where a file needs a name from the start. */
 static void test_named_newfile(int dir)
 {
@@ -265,6 +294,7 @@ static void test_named_newfile(int dir)
 	newfile_close(&f);
 	is_int(count_files(dir), 0, "is gone with it");
 	test_newfile(dir);
+	test_sweep(dir);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/newfile.h"
 #include "box/kvm.h"
 #include "lib/tap.h"
 
@@ -19,7 +20,8 @@ static void program(const char *script)
 	char text[1024];
 	int n = snprintf(text, sizeof(text), "#!/bin/sh\necho x >> %s/asked\n%s\n", folder, script);
 
-	if (io_write_file_at(dir, "boxlite-vmm", text, (size_t)n, 0700) < 0)
+	if (newfile_write(dir, "boxlite-vmm", text, (size_t)n) < 0 ||
+	    fchmodat(dir, "boxlite-vmm", 0700, 0) < 0)
 		abort();
 }
 
@@ -39,7 +41,7 @@ static void tamper(const char *from, const char *to)
 	if (io_read_file_at(dir, "kvm", &b) < 0 || !buf_str(&b) || !(at = strstr(buf_str(&b), from)))
 		abort();
 	memcpy(at, to, strlen(to));
-	if (io_write_file_at(dir, "kvm", buf_data(&b), buf_len(&b), 0600) < 0)
+	if (newfile_write(dir, "kvm", buf_data(&b), buf_len(&b)) < 0)
 		abort();
 }
 
