@@ -328,7 +328,8 @@ int boxlite_box_start(struct boxlite_box *box, const struct boxlite_start_option
 /* 1 if it runs (or is starting or ending), 0 if not. Since 0.1. */
 int boxlite_box_is_running(struct boxlite_box *box, struct boxlite_error *err);
 
-/* Waits until it does not run. Since 0.1. */
+/* Waits for the end of the run that there is now, with all that its policy starts again; 0 at once if it does not run.
+ * What somebody starts after that end is another run, and is not waited for. Since 0.1. */
 int boxlite_box_wait(struct boxlite_box *box, struct boxlite_error *err);
 
 struct boxlite_stop_options {
@@ -341,12 +342,13 @@ struct boxlite_stop_options {
 /*
  * Ends a box in order, whoever has started it: the stop signal to the main process,
  * SIGKILL to all after the grace, file systems unmounted, machine off. Blocks
- * until it does not run (see no_wait); 0 if it did not. `o` may be NULL. Since 0.1.
+ * until that is over (see no_wait); 0 if it did not run. `o` may be NULL. Since 0.1.
  */
 int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *o, struct boxlite_error *err);
 
 /* A signal to the main process; its end is the box's end. It is delivered, or waits for the process to run, when this
- * returns. Errors: -ENOTCONN the box does not run, -EINVAL no such signal. Since 0.1. */
+ * returns; after SIGKILL the box has ended, as by boxlite_box_stop().
+ * Errors: -ENOTCONN the box does not run, -EINVAL no such signal. Since 0.1. */
 int boxlite_box_signal(struct boxlite_box *box, int signo, struct boxlite_error *err);
 
 /* Gives it a (new) name. Errors: -EEXIST the name is taken, -EINVAL, -ENOENT it was removed. Since 0.1. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,17 +236,32 @@ bool box_is_copying(struct home *h, const char *id)
 	return box >= 0 && faccessat(box, SPEC_COPYING_FILE, F_OK, 0) == 0;
 }
 
-int box_wait(struct home *h, const char *id, struct error *err)
+/* The run that there is: 1, 0 it does not run (any more), -errno. */
+static int watch_run(struct home *h, const char *id, struct box_run *ret, struct error *err)
 {
 	auto_fd int box = open_box(h, id);
-	int r;
+	int r = box < 0 ? box : box_lock_watch(box, "lock", ret);
 
-	if (box == -ENOENT)
+	if (r == -ENOENT)
 		return 0;
-	if (box < 0)
-		return error_code(err, box, "cannot open box %s", id);
-	r = box_lock_await(box, "lock");
-	return r < 0 && r != -ENOENT ? error_code(err, r, "cannot wait for box %s", id) : 0;
+	return r < 0 ? error_code(err, r, "cannot look at the lock of box %s", id) : r;
+}
+
+/* Until it is over. Closes it. */
+static int await_run(struct box_run *run, const char *id, struct error *err)
+{
+	int r = box_run_await(run);
+
+	close_fd(&run->fd);
+	return r < 0 ? error_code(err, r, "cannot wait for box %s", id) : 0;
+}
+
+int box_wait(struct home *h, const char *id, struct error *err)
+{
+	struct box_run run = BOX_RUN_NONE;
+	int r = watch_run(h, id, &run, err);
+
+	return r == 1 ? await_run(&run, id, err) : r;
 }
 
 /* fd, or -ENOTCONN: there is no socket, or nobody listens. */
@@ -356,39 +372,36 @@ static int read_to_end(int fd)
 	return got < 0 && errno != ECONNRESET ? -errno : 0;
 }
 
-/* When a run of the box began; 0 if that is not known. */
-static int64_t run_began_ns(struct home *h, const char *id)
+/* Tells the shim something that the box does not survive, and waits for that: 1; 0 it did not run, -errno.
+ * The end of the connection is that of the run that was told, which may have begun after the one that was found. A shim
+ * that was killed leaves its machine for a moment, which has the lock, too. */
+static int tell_to_end(struct home *h, const char *id, struct buf *message, struct error *err)
 {
-	char path[BOX_ID_LEN + 32];
-	struct stat st;
+	struct box_run run = BOX_RUN_NONE;
+	auto_fd int fd = -1;
+	int r = watch_run(h, id, &run, err);
 
-	snprintf(path, sizeof(path), "%.*s/run/box.sock", BOX_ID_LEN, id);
-	if (fstatat(h->boxes_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	if (r == 1)
+		r = tell_shim(h, id, message, &fd, err);
+	if (r == 1) {
+		r = read_to_end(fd);
+		if (r == 0) {
+			r = await_run(&run, id, err);
+			return r < 0 ? r : 1;
+		}
+		error_code(err, r, "cannot wait for the end of box %s", id);
+	}
+	close_fd(&run.fd);
+	return r;
 }
 
-/*
- * The end of the connection is that of the run: the shim has given back the box by then. The lock would not tell if
- * another process has started the box again meanwhile. A shim that was killed leaves its socket, and for a moment its
- * machine, which has the lock, too.
- */
 int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err)
 {
 	auto_buf struct buf message = BUF_INIT(KIB);
-	int64_t began = run_began_ns(h, id);
-	auto_fd int fd = -1;
 	int r = wire_put_shutdown(&message, grace_ms);
 
-	if (r < 0)
-		return error_nomem(err);
-	r = tell_shim(h, id, &message, &fd, err);
-	if (r != 1)
-		return r;
-	r = read_to_end(fd);
-	if (r < 0)
-		return error_code(err, r, "cannot wait for the end of box %s", id);
-	return began && began == run_began_ns(h, id) ? box_wait(h, id, err) : 0;
+	r = r < 0 ? error_nomem(err) : tell_to_end(h, id, &message, err);
+	return r < 0 ? r : 0;
 }
 
 /* The shim closes a connection whose end it sees after it has done what came before. */
@@ -406,8 +419,8 @@ int box_ask_to_stop(struct home *h, const char *id, uint32_t grace_ms, struct er
 	if (r < 0)
 		return error_nomem(err);
 	r = tell_shim(h, id, &message, &fd, err);
-	if (r == 1)
-		wait_until_read(fd);
+	if (r == 1 && (r = wait_until_read(fd)) < 0)
+		error_code(err, r, "cannot learn whether box %s was told to stop", id);
 	return MIN(r, 0);
 }
 
@@ -419,11 +432,16 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err)
 
 	if (r < 0)
 		return error_nomem(err);
-	r = box_is_copying(h, id) ? 0 : tell_shim(h, id, &message, &fd, err);
+	if (box_is_copying(h, id))
+		r = 0;
+	else if (signo == SIGKILL)
+		r = tell_to_end(h, id, &message, err);
+	else
+		r = tell_shim(h, id, &message, &fd, err);
 	if (r == 0)
 		return error_set(err, -ENOTCONN, "box %s does not run", id);
-	if (r < 0)
-		return r;
+	if (fd < 0)
+		return r < 0 ? r : 0;
 	r = wait_until_read(fd);
 	return r < 0 ? error_code(err, r, "cannot learn whether box %s has got the signal", id) : 0;
 }

@@ -50,17 +50,17 @@ int box_is_running(struct home *h, const char *id, struct error *err);
 /* -EINVAL not a name, -EEXIST taken. */
 int box_rename(struct home *h, const char *id, const char *name, struct error *err) MUST_CHECK;
 
-/* Blocks until it does not run. */
+/* Blocks until the run that there is now is over, whatever begins after it. */
 int box_wait(struct home *h, const char *id, struct error *err);
 
-/* Ends it in order: SIGTERM to the main process, SIGKILL after the grace, unmount. Blocks until it does not run; fine
- * if it did not. */
+/* Ends it in order: SIGTERM to the main process, SIGKILL after the grace, unmount. Blocks until that is over; fine if
+ * it did not run. */
 int box_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err) MUST_CHECK;
 
 /* The same without waiting for the end. */
 int box_ask_to_stop(struct home *h, const char *id, uint32_t grace_ms, struct error *err) MUST_CHECK;
 
-/* A signal to its main process. -ENOTCONN: it does not run. */
+/* A signal to its main process; with SIGKILL blocks until the box has ended. -ENOTCONN: it does not run. */
 int box_signal(struct home *h, const char *id, int signo, struct error *err) MUST_CHECK;
 
 /* Connects to the shim of a box, which may just be starting: fd, or -ENOTCONN it does not run. */

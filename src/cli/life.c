@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/signame.h"
 #include "base/str.h"
 #include "cli/cli.h"
@@ -16,10 +17,11 @@ struct action {
 	int signo;
 	bool force;
 	const char *name;
+	struct boxlite *home;
 };
 
 /* All are tried; one that fails makes the whole fail. */
-static int each(const struct action *a, const struct global *g, int n, char **names)
+static int each(struct action *a, const struct global *g, int n, char **names)
 {
 	struct boxlite_error err;
 	struct boxlite_box *box;
@@ -31,6 +33,7 @@ static int each(const struct action *a, const struct global *g, int n, char **na
 	status = cli_open(g, &b);
 	if (status)
 		return status;
+	a->home = b;
 	for (; n; n--, names++) {
 		if (boxlite_box_open(b, *names, &box, &err) < 0) {
 			status = cli_fail(&err);
@@ -116,12 +119,9 @@ int cmd_restart(const struct global *g, int argc, char **argv)
 
 /* --- kill -------------------------------------------------------------------------------------- */
 
-/* After SIGKILL the box is over when this returns, as one would think. */
 static int send_signal(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
 {
-	int r = boxlite_box_signal(box, a->signo, err);
-
-	return r == 0 && a->signo == SIGKILL ? boxlite_box_wait(box, err) : r;
+	return boxlite_box_signal(box, a->signo, err);
 }
 
 int cmd_kill(const struct global *g, int argc, char **argv)
@@ -148,19 +148,56 @@ int cmd_kill(const struct global *g, int argc, char **argv)
 
 /* --- wait, rename ------------------------------------------------------------------------------- */
 
-static int print_status(const struct boxlite_box_info *i, void *ud)
+/* How the run has ended that was waited for. */
+struct ending {
+	const char *id;
+	int status;
+	bool known;
+};
+
+static int take_status(const struct boxlite_box_info *i, void *ud)
 {
-	(void)ud;
-	printf("%d\n", i->ended ? i->exit.status : 0);
+	struct ending *e = ud;
+
+	e->known = !i->running;
+	e->status = i->ended ? i->exit.status : 0;
 	return 0;
 }
 
+/* The last of its ends before it was started again. */
+static int take_event(const struct boxlite_event *v, void *ud)
+{
+	struct ending *e = ud;
+
+	if (!str_eq(v->type, "box") || !str_eq(v->id, e->id))
+		return 0;
+	if (e->known && str_eq(v->action, "start"))
+		return 1;
+	if (str_eq(v->action, "die")) {
+		e->known = true;
+		e->status = v->status;
+	}
+	return 0;
+}
+
+/* When the wait is over, another program may have started the box again, or removed it: then it says nothing of that
+ * end any more, and the home's events do. */
 static int wait_for(const struct action *a, struct boxlite_box *box, struct boxlite_error *err)
 {
-	int r = boxlite_box_wait(box, err);
+	struct boxlite_events_options since = BOXLITE_OPTIONS(boxlite_events_options);
+	struct ending e = { .id = boxlite_box_id(box) };
+	int r;
 
-	(void)a;
-	return r < 0 ? r : boxlite_box_info(box, print_status, NULL, err);
+	since.since_ns = (int64_t)clock_wall_ns();
+	r = boxlite_box_wait(box, err);
+	if (r < 0)
+		return r;
+	r = boxlite_box_info(box, take_status, &e, err);
+	if (!e.known && boxlite_events(a->home, &since, take_event, &e, NULL) >= 0 && e.known)
+		r = 0;
+	if (r == 0)
+		printf("%d\n", e.status);
+	return r;
 }
 
 int cmd_wait(const struct global *g, int argc, char **argv)

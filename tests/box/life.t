@@ -46,6 +46,24 @@ is "$(box_status one)" "exited 137" "and the box is over when it returns"
 wait $waiter; is "$(cat waited)" 137 "who waited knows"
 bl restart one; result 0 $'one\n' "restart of one that does not run"
 
+# Whoever waits hears of the end of the run that there was, also if the box runs again before it can look.
+waits() { # PID: in fcntl(2), for the lock
+	local number
+	{ read -r number _ < "/proc/$1/syscall"; } 2> /dev/null && [ "$number" = 72 ]
+}
+is_stopped() { grep -q '^State:.*stopped' "/proc/$1/status"; }
+bl run -d --name again bb sleep 100000
+"$B" wait again > waited & waiter=$!
+wait_for waits $waiter; kill -STOP $waiter; wait_for is_stopped $waiter
+bl stop -t 0 again; bl start again; result 0 $'again\n' "it is started again beside one who waits"
+kill -CONT $waiter
+WAIT_LIMIT=20 wait_for grep -q . waited; ok $? "who is not kept by that" || kill -KILL $waiter
+wait $waiter; is "$(cat waited) $(box_status again)" "137 running null" "and has the status of the run that was waited for"
+"$B" wait again > waited & waiter=$!
+wait_for waits $waiter; kill -STOP $waiter; wait_for is_stopped $waiter
+bl stop -t 0 again; bl start again; bl rm -f again; kill -CONT $waiter
+wait $waiter; is "$(cat waited)" 137 "also of a box that is removed by then"
+
 bl run -d --name deaf bb sh -c "$deaf"; is "$ST" 0 "one that does not hear SIGTERM"
 wait_for has_said deaf up
 start=$EPOCHREALTIME

@@ -1,8 +1,10 @@
 /* The database and the disks of boxes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -10,6 +12,7 @@
 #include "base/spawn.h"
 #include "box/db.h"
 #include "box/disk.h"
+#include "box/lock.h"
 #include "lib/tap.h"
 
 static char home_path[] = "/tmp/boxlite-test.XXXXXX";
@@ -187,13 +190,77 @@ static void test_disks(void)
 	close(dir);
 }
 
+/* Waits for the end of the run that there is; stopped as soon as it has found that. */
+static pid_t begin_waiter(int dir, int lock)
+{
+	int found[2], status;
+	pid_t child;
+	char c;
+
+	if (pipe(found) < 0 || (child = fork()) < 0)
+		abort();
+	if (child == 0) {
+		struct box_run run = BOX_RUN_NONE;
+
+		close(lock);
+		alarm(20);
+		if (box_lock_watch(dir, "lock", &run) != 1 || write(found[1], "x", 1) != 1)
+			_exit(1);
+		_exit(box_run_await(&run) == 0 ? 0 : 2);
+	}
+	close(found[1]);
+	if (read(found[0], &c, 1) != 1)
+		abort();
+	close(found[0]);
+	kill(child, SIGSTOP);
+	waitpid(child, &status, WUNTRACED);
+	return child;
+}
+
+static void test_runs(int dir)
+{
+	struct box_run run = BOX_RUN_NONE;
+	struct flock wide = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = INT64_MAX - 7 };
+	int lock = box_lock_take(dir, "lock", BOX_LOCK_CREATE), status = -1;
+	pid_t waiter;
+
+	ok(lock >= 0 && box_lock_held(dir, "lock") == 1, "a lock is taken");
+	is_int(box_lock_take(dir, "lock", 0), -EWOULDBLOCK, "once");
+	waiter = begin_waiter(dir, lock);
+	close(lock);
+	is_int(box_lock_held(dir, "lock"), 0, "given back");
+	is_int(box_lock_watch(dir, "lock", &run), 0, "there is nothing to wait for");
+	lock = box_lock_take(dir, "lock", 0);
+	ok(lock >= 0, "and taken again, before who waits has seen that");
+	kill(waiter, SIGCONT);
+	waitpid(waiter, &status, 0);
+	is_int(status, 0, "who nevertheless hears of the end");
+	is_int(box_lock_watch(dir, "lock", &run), 1, "the second run");
+	close(lock);
+	is_int(box_run_await(&run), 0, "ends as well");
+	is_int(box_lock_held(dir, "lock"), 0, "who waits does not seem to run");
+	if (fcntl(run.fd, F_OFD_SETLK, &wide) < 0)
+		abort();
+	lock = box_lock_take(dir, "lock", 0);
+	ok(lock >= 0, "and is in nobody's way, whatever it has waited for");
+	close(lock);
+	close(run.fd);
+	is_int(box_lock_take(dir, "none", 0), -ENOENT, "no new file");
+	is_int(box_lock_watch(dir, "none", &run), -ENOENT, "not to wait for it either");
+}
+
 int main(void)
 {
+	int dir;
+
 	if (!mkdtemp(home_path))
 		abort();
 	test_log();
 	test_open();
 	test_disks();
+	dir = io_open_dir_at(AT_FDCWD, home_path, 0700);
+	test_runs(dir);
+	close(dir);
 	io_remove_tree_at(AT_FDCWD, home_path);
 	return tap_done();
 }
