@@ -31,14 +31,17 @@ static int finish(const struct global *g, struct boxlite_box *box, struct boxlit
 	return status;
 }
 
-/* Leaves it running. A command that cannot run takes its box with it, as it does attached. */
+/* Leaves it running. A command that cannot run takes its box with it, as it does attached; a box that somebody has
+ * stopped meanwhile stays, like any other that was. */
 static int detach(struct boxlite_box *box, struct boxlite_process *p)
 {
 	struct boxlite_error err;
+	struct boxlite_exit e;
 	int status = attach_until_started(p);
+	bool stopped = status && boxlite_process_ended(p, &e) == 1 && e.kind == BOXLITE_SIGNALLED;
 
 	boxlite_process_close(p);
-	if (status == 0)
+	if (status == 0 || stopped)
 		printf("%s\n", boxlite_box_id(box));
 	else if (boxlite_box_remove(box, 1, &err) < 0)
 		cli_fail(&err);

@@ -304,13 +304,27 @@ static struct proc_exit end_of(const struct shim *s)
 	/* Stopped on its way to a start by its policy: as it has ended before. */
 	if (s->stop_asked && s->restarts && !s->failure[0] && !s->timing.at[TIMING_MAIN])
 		return s->last_end;
+	/* Nobody's failure: whoever stopped it has killed what was on its way to the main process. */
+	if (s->stop_asked && !s->failure[0])
+		e = (struct proc_exit){ .kind = PROC_SIGNALLED, .signal = SIGKILL };
 	snprintf(e.error, sizeof(e.error), "%s", s->failure[0] ? s->failure : "the box was stopped");
 	return e;
 }
 
+/* The status is the main process's. Of execs that are left nobody knows theirs. */
+static void end_streams(struct shim *s, const struct proc_exit *e)
+{
+	struct proc_exit of_execs = { .kind = PROC_LOST, .error = "the box has ended" };
+	struct stream *main = stream_of_agent(s, MAIN_STREAM);
+
+	if (main)
+		stream_end(main, s, e);
+	streams_end(s, e->kind == PROC_LOST ? e : &of_execs);
+}
+
 void life_machine_ended(struct shim *s)
 {
-	struct proc_exit e, of_execs;
+	struct proc_exit e;
 	int status = 0;
 
 	loop_remove(&s->loop, &s->machine_watch);
@@ -329,14 +343,10 @@ void life_machine_ended(struct shim *s)
 	machine_read_report(s);
 	e = end_of(s);
 	e.again = restart_wanted(s, &e);
-	of_execs = e;
 	if (!s->spec.no_main) /* how it ended is what it was */
 		write_exit_record(s, &e);
 	events_ended(s, &e);
-	/* What is left are execs if the main process has ended: its status is not theirs, and nobody knows that. */
-	if (s->main_ended)
-		of_execs = (struct proc_exit){ .kind = PROC_LOST, .error = "the box has ended" };
-	streams_end(s, &of_execs);
+	end_streams(s, &e);
 	if (e.again)
 		restart_rest(s, &e);
 	else

@@ -48,7 +48,14 @@ with_engine "$T/engine-silent" "$B" run --name hangs bb true < /dev/null > hangs
 wait_for is_running hangs
 bl rm -f hangs; result 0 $'hangs\n' "and so does rm -f"
 wait $!
-is $? 125 "which its owner learns"
+is "$? $(cat hangs.out)" "137 boxlite: the box was stopped" "which its owner learns"
+# One that is stopped on its way has not failed.
+with_engine "$T/engine-silent" "$B" run -d --name early bb true < /dev/null > early.out 2> early.err &
+wait_for is_running early
+bl stop early; result 0 $'early\n' "stop in the boot"
+wait $!; is "$? $(cat early.err)" "137 boxlite: the box was stopped" "which who has started it learns"
+is "$(cat early.out) $(box_status early)" "$(box_id early) exited 137" "is an end like any other"
+bl stop early; bl rm early; result 0 $'early\n' "and it can be removed"
 nothing_left "nothing is left"
 
 # More output than there is credit for, while nobody reads ours.
