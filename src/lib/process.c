@@ -412,8 +412,8 @@ PUBLIC int boxlite_process_timing(const struct boxlite_process *p, struct boxlit
 PUBLIC int boxlite_process_ended(const struct boxlite_process *p, struct boxlite_exit *out)
 {
 	/* For the main process the connection's end is the box's end: its files are in order by then. One that could
-	 * not be joined is not waited for. */
-	bool with_box = p && (p->shim.pidfd >= 0 || (p->joined_main && p->started.pid && !p->exit.again));
+	 * not be joined is not waited for, nor a box that goes on with another one. */
+	bool with_box = p && !p->exit.again && (p->shim.pidfd >= 0 || (p->joined_main && p->started.pid));
 
 	if (!p)
 		return -EINVAL;

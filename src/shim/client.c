@@ -152,6 +152,8 @@ static int refuse_attach(struct client *c, uint32_t id, uint32_t exec, const cha
 		e = s->main_exit;
 	else if (why)
 		snprintf(e.error, sizeof(e.error), "%s", why);
+	else if (exec == 0 && s->life == LIFE_RESTING)
+		snprintf(e.error, sizeof(e.error), "%.300s; in a moment it is started again", s->last_end.error);
 	else if (exec == 0)
 		snprintf(e.error, sizeof(e.error), "the box has ended");
 	else

@@ -60,6 +60,11 @@ wait_for grep -qs start asked.out
 kill -TERM $watcher; wait $watcher; is $? 7 "the stop signal, passed on by attach"
 wait_stopped "$(box_id asked)"; is "$(box_status asked)" "exited 7" "is for good as well"
 "$B" rm asked > /dev/null
+bl create --name broken --restart always bb true
+with_engine /bin/false bl start broken; is "$ST" 125 "one whose machine always fails"
+WAIT_LIMIT=60 wait_for grep -q 'again in 3200 ms' "$BOXLITE_HOME/boxes/$(box_id broken)/log/shim.log"
+bl attach broken; fails 125 '^boxlite: the machine failed.*; in a moment it is started again' "attach between two starts says so"
+bl stop broken; bl rm broken; result 0 $'broken\n' "which goes on until it is stopped"
 bl run -d --name never --restart always bb /no/such; is "$ST$(box_id never)" 127 "what never ran is not tried again"
 bl run --restart always bb true; fails 125 'add -d' "not without -d"
 bl run -d --rm --restart always bb true; fails 125 'cannot start again' "not with --rm"
