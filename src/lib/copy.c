@@ -266,12 +266,18 @@ static void await_answer(struct transfer *t)
 	}
 }
 
+/* What an end has failed with. That it was cancelled only the caller can say, and is asked about before. */
+static int code_of(int said)
+{
+	return said == ECANCELED ? -EIO : -said;
+}
+
 /* How this host's end did. */
 static int exit_error(const struct transfer *t, struct error *err)
 {
 	const struct proc_exit *e = &t->copier.exit;
 
-	return error_set(err, -(int)e->code, "cannot copy %s%.200s: %s", t->into ? "" : "to ", t->host_path, e->error);
+	return error_set(err, code_of(e->code), "cannot copy %s%.200s: %s", t->into ? "" : "to ", t->host_path, e->error);
 }
 
 /* How the box's end ended, if it failed. */
@@ -281,7 +287,7 @@ static int box_error(const struct boxlite_exit *e, struct error *err)
 		return error_set(err, -EINTR, "the copy was ended in the box by signal %d", e->signal);
 	if (e->kind == BOXLITE_EXITED && e->code == 0)
 		return 0;
-	return error_set(err, e->kind == BOXLITE_EXITED ? -e->code : -EIO, "%s", e->error);
+	return error_set(err, e->kind == BOXLITE_EXITED ? code_of(e->code) : -EIO, "%s", e->error);
 }
 
 /* A tar that was cut off or not taken is what the other end's failure looks like. */

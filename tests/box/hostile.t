@@ -89,6 +89,9 @@ wait_for test -e "$mark"
 sleep 1; kill -KILL "$(pgrep -P $pid)"; wait $pid 2> /dev/null # the guest is up by now
 is_free() { [ ! -e "$mark" ]; }
 WAIT_LIMIT=60 wait_for is_free; ok $? "so it is after one that was killed"
+"$TOP/tests/lib/fake-engine.py" cancels > engine-cancels && chmod +x engine-cancels
+with_engine "$T/engine-cancels" bl cp idle:/x .
+fails 125 '^boxlite: not in the mood' "that it was cancelled is not for the guest to say"
 "$B" rm idle > /dev/null
 nothing_left "nothing is left"
 
