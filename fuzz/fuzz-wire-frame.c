@@ -1,5 +1,6 @@
 /* The host's view of a hostile guest, and the guest's of a broken host: any bytes as a stream of frames. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 #include "wire/boot.h"
@@ -19,7 +20,7 @@ static void decode(const struct frame *f)
 	struct boot_spec boot;
 	struct proc_exit e;
 	struct error err = { 0 };
-	char text[ERROR_TEXT_MAX];
+	char text[ERROR_TEXT_MAX], *name;
 	uint16_t rows, cols;
 	uint64_t since;
 	struct proc_started started;
@@ -51,6 +52,11 @@ static void decode(const struct frame *f)
 		abort();
 	if (wire_get_attach(f, &n, &input) == 0 && f->len == 0)
 		abort();
+	if (wire_get_rename(f, &name) == 0) {
+		if (!*name || strlen(name) > BOX_NAME_MAX)
+			abort();
+		free(name);
+	}
 	if (wire_get_started(f, &started) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
 	    wire_get_error(f, text) < 0)
 		return;

@@ -43,7 +43,7 @@ static bool name_is_valid(const char *name)
 {
 	size_t i, n = strlen(name);
 
-	if (n == 0 || n > 63)
+	if (n == 0 || n > BOX_NAME_MAX)
 		return false;
 	for (i = 0; i < n; i++) {
 		bool alnum = (name[i] >= '0' && name[i] <= '9') || ((name[i] | 32) >= 'a' && (name[i] | 32) <= 'z');
@@ -155,18 +155,6 @@ static int check_name(const char *name, struct error *err)
 		return 0;
 	return error_set(err, -EINVAL,
 			 "'%s' is not a name: letters, digits, '_', '.', '-', at most 63, and the first a letter or digit", name);
-}
-
-int box_rename(struct home *h, const char *id, const char *name, struct error *err)
-{
-	struct event e = { .type = "box", .action = "rename", .id = id, .name = name, .status = EVENT_NO_STATUS };
-	int r = check_name(name, err);
-
-	if (r == 0)
-		r = db_box_rename(h->db, id, name, err);
-	if (r == 0)
-		events_say(h, &e);
-	return r;
 }
 
 /* What a box is called, for an event about it. */
@@ -444,6 +432,31 @@ int box_signal(struct home *h, const char *id, int signo, struct error *err)
 		return r < 0 ? r : 0;
 	r = wait_until_read(fd);
 	return r < 0 ? error_code(err, r, "cannot learn whether box %s has got the signal", id) : 0;
+}
+
+/* The shim names the box in events. Who starts it now has the lock before it reads the name. */
+static void tell_name(struct home *h, const char *id, const char *name)
+{
+	auto_buf struct buf message = BUF_INIT(KIB);
+	auto_fd int fd = -1;
+
+	if (box_is_running(h, id, NULL) == 1 && wire_put_rename(&message, name) == 0 &&
+	    tell_shim(h, id, &message, &fd, NULL) == 1)
+		wait_until_read(fd);
+}
+
+int box_rename(struct home *h, const char *id, const char *name, struct error *err)
+{
+	struct event e = { .type = "box", .action = "rename", .id = id, .name = name, .status = EVENT_NO_STATUS };
+	int r = check_name(name, err);
+
+	if (r == 0)
+		r = db_box_rename(h->db, id, name, err);
+	if (r < 0)
+		return r;
+	tell_name(h, id, name);
+	events_say(h, &e);
+	return 0;
 }
 
 /* Of two that remove a box at once, one says so. */

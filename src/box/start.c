@@ -118,13 +118,22 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 		ret->detached = true; /* the last copy's end is its end, whoever began it */
 		ret->keep_disk = true;
 	}
-	ret->name = b->name ? strdup(b->name) : NULL; /* without memory for them its events have none */
-	ret->image = strdup(b->image);
+	ret->image = strdup(b->image); /* without memory for it its events have none */
 	/* Where QEMU is and how it runs is a matter of this process, not of the box. */
 	free(ret->accel);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
 	ret->accel = strdup(h->accel);
 	return ret->accel ? 0 : error_nomem(err);
+}
+
+/* What it is called now, for its events; b may be older. From here on, with the lock, box_rename() tells the shim. */
+static void read_name(struct home *h, const struct db_box *b, struct box_spec *ret)
+{
+	struct db_box now = { 0 };
+
+	if (db_box_get(h->db, b->id, &now, NULL) == 0 && str_eq(now.id, b->id) && now.name)
+		ret->name = strdup(now.name);
+	db_box_fini(&now);
 }
 
 static int spawn_shim(struct home *h, const struct parts *p, int sock, struct child *ret, struct error *err)
@@ -165,6 +174,7 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)
 		r = open_parts(h, b, how, &p, err);
+	read_name(h, b, &spec);
 	if (r == 0)
 		r = template_choose(h, &spec, p.kernel, p.initrd, &p.template, err);
 	if (r == 0) {

@@ -196,6 +196,18 @@ static int signal_main(struct shim *s, const struct frame *f)
 	return 0;
 }
 
+static int rename_box(struct shim *s, const struct frame *f)
+{
+	char *name;
+	int r = wire_get_rename(f, &name);
+
+	if (r < 0)
+		return r;
+	free(s->spec.name);
+	s->spec.name = name;
+	return 0;
+}
+
 static int handle_frame(struct client *c, const struct frame *f)
 {
 	struct error err = { 0 };
@@ -218,6 +230,8 @@ static int handle_frame(struct client *c, const struct frame *f)
 	case FRAME_METRICS:
 	case FRAME_TOP:
 		return query_from_client(c, f);
+	case FRAME_RENAME:
+		return rename_box(c->shim, f);
 	case FRAME_SHUTDOWN:
 		if (wire_get_shutdown(f, &grace) < 0)
 			return -EBADMSG;

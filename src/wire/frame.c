@@ -129,6 +129,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_TIMING: return "TIMING";
 	case FRAME_METRICS: return "METRICS";
 	case FRAME_TOP: return "TOP";
+	case FRAME_RENAME: return "RENAME";
 	}
 	return "unknown";
 }

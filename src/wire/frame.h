@@ -60,6 +60,7 @@ enum frame_type {
 	FRAME_TIMING = 8,   /* shim -> the box's owner, last of all: see wire/timing.h */
 	FRAME_METRICS = 9,  /* client -> shim -> agent, and back: what the box uses, see wire/metrics.h */
 	FRAME_TOP = 10,     /* likewise: what runs in it */
+	FRAME_RENAME = 11,  /* client -> shim: what the box is called from now on */
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */

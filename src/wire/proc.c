@@ -451,6 +451,22 @@ int wire_put_failed(struct buf *out, const char *error)
 	return put_error(out, FRAME_FAILED, error);
 }
 
+int wire_put_rename(struct buf *out, const char *name)
+{
+	return frame_put(out, FRAME_RENAME, 0, 0, name, strlen(name) + 1);
+}
+
+int wire_get_rename(const struct frame *f, char **ret_name)
+{
+	struct rd r = rd_over(f->payload, f->len);
+	const char *name = rd_str(&r);
+
+	if (!rd_done(&r) || !*name || strlen(name) > BOX_NAME_MAX)
+		return -EBADMSG;
+	*ret_name = strdup(name);
+	return *ret_name ? 0 : -ENOMEM;
+}
+
 int wire_get_error(const struct frame *f, char ret[ERROR_TEXT_MAX])
 {
 	struct rd r = rd_over(f->payload, f->len);

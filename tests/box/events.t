@@ -27,7 +27,7 @@ is "$(past -f event=rename --format '{{.Name}}')" two "a rename the new name"
 is "$(actions -f event=create -f event=remove -f type=box)" "create remove create remove" "a box with --rm comes and goes"
 is "$(actions -f type=image)" load "of images only"
 is "$(past -f event=nothing)" "" "of nothing"
-like "$(past -f event=die | head -n 1)" "^20[0-9-]*T[0-9:.]*Z box die $id \(name=one, image=bb:latest, status=138, signal=10\)$" "a line for people"
+like "$(past -f event=die | head -n 1)" "^20[0-9-]*T[0-9:.]*Z box die $id \(name=two, image=bb:latest, status=138, signal=10\)$" "a line for people"
 
 wait_for sh -c '[ "$(grep -c "\"action\": *\"remove\"" seen)" = 2 ]'; ok $? "who watched has seen it all"
 is "$(jq -r .action seen | paste -sd' ')" "$(actions -f type=box)" "in the same order"

@@ -5,7 +5,7 @@ import struct
 
 HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED, TIMING, METRICS, TOP = range(1, 11)
 START, STARTED, DATA, CREDIT, SIGNAL, RESIZE, EXIT = range(16, 23)
-ATTACH, CLOSE, COPY, RENAME = 23, 24, 28, 29
+ATTACH, CLOSE, COPY = 23, 24, 28
 GENERATION = 2
 KINDS = ["exited", "signalled", "not-found", "cannot-run", "lost", "cannot-start"]
 

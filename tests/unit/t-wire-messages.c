@@ -100,6 +100,31 @@ static void test_process(void)
 	buf_fini(&b);
 }
 
+static void test_rename(void)
+{
+	struct buf b = BUF_INIT(4 * KIB);
+	char name[BOX_NAME_MAX + 2] = { 0 }, *got = NULL;
+	struct frame f;
+
+	memset(name, 'n', BOX_NAME_MAX);
+	is_int(wire_put_rename(&b, name), 0, "a name");
+	is_int(frame_peek(&b, &f) == 1 ? wire_get_rename(&f, &got) : -1, 0, "comes");
+	is_str(got, name, "as it was sent");
+	free(got);
+	got = NULL;
+	buf_consume(&b, buf_len(&b));
+	name[BOX_NAME_MAX] = 'n';
+	is_int(wire_put_rename(&b, name), 0, "one that is too long");
+	is_int(frame_peek(&b, &f) == 1 ? wire_get_rename(&f, &got) : 0, -EBADMSG, "is none");
+	buf_consume(&b, buf_len(&b));
+	is_int(frame_put(&b, FRAME_RENAME, 0, 0, "", 1), 0, "an empty one");
+	is_int(frame_peek(&b, &f) == 1 ? wire_get_rename(&f, &got) : 0, -EBADMSG, "is none either");
+	f.len = 0;
+	is_int(wire_get_rename(&f, &got), -EBADMSG, "nor is nothing");
+	ok(got == NULL, "and nothing is given out");
+	buf_fini(&b);
+}
+
 static void test_exit(void)
 {
 	struct proc_exit e = { .kind = PROC_SIGNALLED, .signal = 15 }, got = { 0 };
@@ -386,6 +411,7 @@ int main(void)
 	test_machine();
 	test_timing();
 	test_machine_net();
+	test_rename();
 	test_exit();
 	test_hello();
 	test_boot();
