@@ -29,7 +29,8 @@ int scratch_open(int dirfd)
 		return -EIO;
 	snprintf(name, sizeof(name), ".scratch-%016llx", (unsigned long long)salt);
 	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || unlinkat(dirfd, name, 0) < 0)
+	/* A sweep of the folder may have been faster. */
+	if (fd < 0 || (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT))
 		return -errno;
 	return take_fd(&fd);
 }
