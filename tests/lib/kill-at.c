@@ -5,7 +5,8 @@
  *
  *	KILL_PROGRAM   the short name of the program; others are left alone
  *	KILL_AT        n; 0: none, only count
- *	KILL_WHOM      "self", or "child": the last program that it has started dies, and it goes on
+ *	KILL_WHOM      "self", or "child": the last program that it has started dies, and it goes on. Steps are then
+ *	               those that it makes while there is one
  *	KILL_NOTE      a file: gets a line "total N" at the end, or "died N CALL" before the death
  *
  * Only what the program calls itself is seen, not what libc does inside; nor are lines of a log (standard error).
@@ -85,7 +86,7 @@ __attribute__((destructor)) static void finish(void)
 
 static void step(const char *call)
 {
-	if (!k.active || ++k.count != k.at || (k.of_child && k.child <= 0))
+	if (!k.active || (k.of_child && k.child <= 0) || ++k.count != k.at)
 		return;
 	note("died", call);
 	/* The child before its exec shares this memory: then it is the child that dies. */
