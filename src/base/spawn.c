@@ -21,9 +21,19 @@
 
 #define CHILD_STACK (64 * 1024)
 
-/* The child leaves by exec, not by return: what a sanitizer notes about its stack would stay behind
- * and be held against the next child on the same addresses. */
+/*
+ * The child leaves by exec, not by return: what a sanitizer notes about its stack would stay behind
+ * and be held against the next child on the same addresses.
+ *
+ * Sanitizers, this program's or those of who embeds the library, also have a sigaction(), dup2() and _exit() of their
+ * own. These keep notes about the process, and the last one does what is to be done at its end; here it would be in the
+ * parent's memory: the parent's handlers were forgotten, and its unwritten output went to the child's files. Hence
+ * system calls.
+ */
 #define ON_CHILD_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
+
+/* clone(2) by the name that no sanitizer replaces. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 
 struct job {
 	const struct spawn *s;
@@ -33,11 +43,30 @@ struct job {
 	int code; /* written by the child: -errno when it could not exec */
 };
 
+/* As the kernel has it, which begins with the handler; the rest, here zero, may be shorter. */
+struct kernel_sigaction {
+	void (*handler)(int);
+	unsigned long rest[7];
+};
+
+ON_CHILD_STACK static void set_handler(int sig, void (*handler)(int))
+{
+	const struct kernel_sigaction sa = { .handler = handler };
+
+	syscall(SYS_rt_sigaction, sig, &sa, NULL, (size_t)_NSIG / 8);
+}
+
+__attribute__((noreturn)) ON_CHILD_STACK static void leave(void)
+{
+	for (;;)
+		syscall(SYS_exit_group, 127);
+}
+
 /* Moves every source above all targets first, so that no dup2 overwrites a source. */
 ON_CHILD_STACK static int arrange_fds(const struct job *j)
 {
 	const struct spawn *s = j->s;
-	int moved[SPAWN_FDS_MAX], above = 3;
+	int moved[SPAWN_FDS_MAX], null, above = 3;
 	bool std[2] = { false, false };
 	size_t i;
 
@@ -51,11 +80,15 @@ ON_CHILD_STACK static int arrange_fds(const struct job *j)
 		if (moved[i] < 0)
 			return -errno;
 	}
+	/* Where the parent has closed its standard input, this may be 0 itself. */
+	null = fcntl(j->null_fd, F_DUPFD_CLOEXEC, above);
+	if (null < 0)
+		return -errno;
 	for (i = 0; i < 2; i++)
-		if (!std[i] && dup2(j->null_fd, (int)i) < 0)
+		if (!std[i] && syscall(SYS_dup3, null, (int)i, 0) < 0)
 			return -errno;
 	for (i = 0; i < s->nfds; i++)
-		if (dup2(moved[i], s->fds[i].to) < 0)
+		if (syscall(SYS_dup3, moved[i], s->fds[i].to, 0) < 0)
 			return -errno;
 	return 0;
 }
@@ -88,7 +121,6 @@ ON_CHILD_STACK static int child_main(void *arg)
 	struct job *j = arg;
 	const struct spawn *s = j->s;
 	static const char *const empty[] = { NULL };
-	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
 	const struct rlimit no_core = { 1, 1 };
 	int sig;
 
@@ -98,8 +130,8 @@ ON_CHILD_STACK static int child_main(void *arg)
 	 * terminal sent to the old session's group in the meantime. */
 	for (sig = 1; sig < NSIG; sig++) {
 		if (sig != SIGCHLD)
-			sigaction(sig, &ign, NULL);
-		sigaction(sig, &dfl, NULL);
+			set_handler(sig, SIG_IGN);
+		set_handler(sig, SIG_DFL);
 	}
 	/* A core of it would have what the box has in memory. 1 byte: with 0 a kernel that pipes cores to a program
 	 * does. */
@@ -108,13 +140,13 @@ ON_CHILD_STACK static int child_main(void *arg)
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			goto fail;
 		if (getppid() != j->parent)
-			_exit(127); /* it ended before the prctl */
+			leave(); /* it ended before the prctl */
 	}
 	j->code = arrange_fds(j);
 	if (j->code == 0)
 		j->code = hide_other_fds(s);
 	if (j->code < 0)
-		_exit(127);
+		leave();
 	sigemptyset(&j->old_mask);
 	sigprocmask(SIG_SETMASK, &j->old_mask, NULL);
 	/* execve() takes what it does not change as not const, for history's sake. */
@@ -122,7 +154,7 @@ ON_CHILD_STACK static int child_main(void *arg)
 	       (char *const *)(uintptr_t)(s->envp ? s->envp : empty));
 fail:
 	j->code = -errno;
-	_exit(127);
+	leave();
 }
 
 int spawn_start(const struct spawn *s, struct child *ret, struct error *err)
@@ -147,8 +179,8 @@ int spawn_start(const struct spawn *s, struct child *ret, struct error *err)
 	/* With all signals blocked no handler of ours can run in the child before it resets them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &j,
-		    &pidfd);
+	pid = __clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &j,
+		      &pidfd);
 	int saved = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	munmap(stack, CHILD_STACK);

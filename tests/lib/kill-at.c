@@ -212,13 +212,15 @@ long syscall(long nr, ...)
 	return -1;
 }
 
-int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+/* The name by which base/spawn.c calls it. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	void *more[3];
 	va_list ap;
 	int i;
 
-	REAL(clone);
+	REAL(__clone);
 	va_start(ap, arg);
 	for (i = 0; i < 3; i++)
 		more[i] = va_arg(ap, void *);

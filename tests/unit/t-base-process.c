@@ -4,7 +4,9 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -69,6 +71,57 @@ static void test_spawn(void)
 	ok(strstr(err.text, "/nonexistent/program") != NULL, "by name: %s", err.text);
 	is_int(waitpid(-1, &status, WNOHANG | __WALL), -1, "no child is left");
 	close(leak);
+}
+
+static volatile sig_atomic_t handled;
+
+static void on_usr1(int sig)
+{
+	handled = sig;
+}
+
+/* The child works in this process's memory: what libraries know about the process is not its to change. */
+static void test_spawn_apart(void)
+{
+	const char *const argv[] = { "cat", NULL };
+	struct spawn s = { 0 }, missing = { .path = "/nonexistent/program", .argv = argv };
+	struct spawn cat = { .path = "/bin/cat", .argv = argv };
+	struct sigaction sa = { .sa_handler = on_usr1 }, before;
+	struct child c = CHILD_NONE;
+	char out[256];
+	int p[2], std, pending = -1, status;
+
+	/* What its parent has still to write must come from the parent. */
+	fflush(stdout);
+	std = fcntl(1, F_DUPFD_CLOEXEC, 3);
+	if (std < 0 || pipe2(p, O_CLOEXEC) < 0 || dup2(p[1], 1) < 0)
+		abort();
+	printf("x");
+	status = spawn_start(&missing, &c, NULL);
+	fflush(stdout);
+	dup2(std, 1);
+	close(std);
+	is_int(status, -ENOENT, "a child that gives up");
+	is_int(ioctl(p[0], FIONREAD, &pending), 0, "(what is in a pipe)");
+	is_int(pending, 1, "leaves its parent what it has still to write");
+	close(p[0]);
+	close(p[1]);
+
+	sigaction(SIGUSR1, &sa, &before);
+	run_shell("exit 0", &s, out, sizeof(out), &status);
+	raise(SIGUSR1);
+	is_int(handled, SIGUSR1, "the parent's handlers are what they were");
+	sigaction(SIGUSR1, &before, NULL);
+
+	/* Of a parent that has closed it, the first file that is opened here would be 0. */
+	std = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	close(0);
+	status = spawn_start(&cat, &c, NULL);
+	dup2(std, 0);
+	close(std);
+	is_int(status, 0, "a parent without a standard input");
+	spawn_wait(&c, &status);
+	is_int(status, 0, "has children with one");
 }
 
 static void test_capture(void)
@@ -309,6 +362,7 @@ int main(void)
 	n = strlen(path);
 	snprintf(path + n, sizeof(path) - n, "/%0200d", 1);
 	dir = io_open_dir_at(AT_FDCWD, path, 0700);
+	test_spawn_apart();
 	test_spawn();
 	test_capture();
 	test_loop();
