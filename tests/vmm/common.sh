@@ -9,7 +9,6 @@ export LC_ALL=C
 export PATH="$PATH:/usr/sbin:/sbin"
 # Not dumpable, so the leak checker may not look at it.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
-export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}suppressions=$TOP/tests/vmm/tsan.supp
 cd "$T" || exit 1
 
 for f in bin/boxlite-vmm guest/vmlinux tests/vmm-initramfs; do
