@@ -245,11 +245,12 @@ int cmd_ps(const struct global *g, int argc, char **argv)
 	if (r)
 		return r;
 	r = cli_open(g, &b);
+	if (r == 0) {
+		if (boxlite_box_list(b, print_box, &l, &err) < 0)
+			r = cli_fail(&err);
+		boxlite_close(b);
+	}
 	if (r)
-		return r;
-	r = boxlite_box_list(b, print_box, &l, &err);
-	boxlite_close(b);
-	if (r < 0)
-		return cli_fail(&err);
-	return l.quiet ? 0 : rows_end(&l.rows);
+		rows_drop(&l.rows);
+	return r || l.quiet ? r : rows_end(&l.rows);
 }

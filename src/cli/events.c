@@ -175,5 +175,8 @@ int cmd_events(const struct global *g, int argc, char **argv)
 	if (w.format && str_starts(w.format, "table"))
 		return cli_usage("events", "a table of what is still to come cannot be aligned: leave 'table' out");
 	r = rows_begin(&w.rows, "events", w.format ? w.format : LINE, LINE, columns);
-	return r ? r : watch(g, &w);
+	if (r == 0)
+		r = watch(g, &w);
+	rows_drop(&w.rows);
+	return r;
 }

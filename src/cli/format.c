@@ -168,13 +168,18 @@ int rows_add(struct rows *r, json_t *row)
 	return e;
 }
 
+void rows_drop(struct rows *r)
+{
+	strv_fini(&r->line);
+}
+
 int rows_end(struct rows *r)
 {
 	if (r->json && !r->lines)
 		printf("%s]\n", r->n ? "\n" : "[");
 	if (!r->failed)
 		rows_print(r, "\n");
-	strv_fini(&r->line);
+	rows_drop(r);
 	return r->failed ? EXIT_BOXLITE : 0;
 }
 

@@ -43,6 +43,7 @@ int rows_add(struct rows *r, json_t *row);
 
 /* Prints what is left. Returns the exit code. */
 int rows_end(struct rows *r);
+void rows_drop(struct rows *r); /* without an end, or after it */
 void rows_print(struct rows *r, const char *line_end); /* a table so far, and forgets it */
 
 /* One object by a template, with a newline behind it: 0, or prints and returns the exit code. */

@@ -214,13 +214,14 @@ int cmd_images(const struct global *g, int argc, char **argv)
 	if (r)
 		return r;
 	r = cli_open(g, &b);
+	if (r == 0) {
+		if (boxlite_image_list(b, print_image, &l, &err) < 0)
+			r = cli_fail(&err);
+		boxlite_close(b);
+	}
 	if (r)
-		return r;
-	r = boxlite_image_list(b, print_image, &l, &err);
-	boxlite_close(b);
-	if (r < 0)
-		return cli_fail(&err);
-	return l.quiet ? 0 : rows_end(&l.rows);
+		rows_drop(&l.rows);
+	return r || l.quiet ? r : rows_end(&l.rows);
 }
 
 int cmd_rmi(const struct global *g, int argc, char **argv)

@@ -308,7 +308,7 @@ int cmd_stats(const struct global *g, int argc, char **argv)
 	}
 	/* A wrong template is told before anything is waited for. */
 	r = rows_begin(&s.rows, "stats", s.format, TABLE, columns);
-	strv_fini(&s.rows.line);
+	rows_drop(&s.rows);
 	if (r == 0)
 		r = cli_open(g, &s.b);
 	if (r)

@@ -67,7 +67,7 @@ static int list_tasks(const struct global *g, const char *name, const char *form
 	} else {
 		r = boxlite_box_top(box, on_task, &top, &err);
 		if (r < 0)
-			strv_fini(&top.rows.line);
+			rows_drop(&top.rows);
 		r = r < 0 ? cli_fail(&err) : rows_end(&top.rows);
 	}
 	if (r == 0 && top.truncated)
