@@ -33,15 +33,20 @@ is() {
 	ok $? "$3" || printf '# got:    %s\n# wanted: %s\n' "$1" "$2"
 }
 
+# Of a long text both ends.
+tap_short() {
+	if [ ${#1} -le 2000 ]; then echo "$1"; else printf '%s\n[...]\n%s\n' "${1:0:1000}" "${1: -1000}"; fi
+}
+
 # like TEXT PATTERN NAME: a bash regular expression.
 like() {
 	[[ $1 =~ $2 ]]
-	ok $? "$3" || printf '# got:      %s\n# not like: %s\n' "${1:0:2000}" "$2"
+	ok $? "$3" || diag "got:      $(tap_short "$1")" "not like: $2"
 }
 
 unlike() {
 	! [[ $1 =~ $2 ]]
-	ok $? "$3" || printf '# got:  %s\n# like: %s\n' "${1:0:2000}" "$2"
+	ok $? "$3" || diag "got:  $(tap_short "$1")" "like: $2"
 }
 
 # diag LINE...: says something that is not a result.
