@@ -64,12 +64,10 @@ is "$(grep -ac $'\e\\[H' screen)" "$(grep -ac 'BOX ID' screen)" "each table take
 ok $(($(grep -ac 'BOX ID' screen) < 2)) "of which there were two or more"
 
 # --- by a program ------------------------------------------------------------------------------------------------
-if [ "${V:-release}" = release ]; then # under a sanitizer it would need its run time, too
-	${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests/lib/embed-metrics.c" -o embed \
-	  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
-	is "$? $(cat log)" "0 " "a program that looks at boxes"
-	is "$(timeout 60 ./embed spins off 2>&1)" "one host guest sum more list host-only shorter no-size off top no-top info " "sees all of it"
-fi
+${CC:-cc} $SANITIZER -std=c99 -Wall -Wextra -pedantic -Werror -I "$TOP/include" "$TOP/tests/lib/embed-metrics.c" -o embed \
+  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
+is "$? $(cat log)" "0 " "a program that looks at boxes"
+is "$(timeout 60 ./embed spins off 2>&1)" "one host guest sum more list host-only shorter no-size off top no-top info " "sees all of it"
 
 # --- top -------------------------------------------------------------------------------------------------------
 "$B" exec -u web sleeps sh -c 'sleep 500; true' & web=$!

@@ -57,6 +57,8 @@ int main(void)
 		zombies += is_zombie_of(e->d_name, (int)getpid());
 	/* The last one may be ending right now. */
 	printf("%s\n", proc && zombies <= 1 ? "no zombies" : "zombies");
+	if (proc)
+		closedir(proc);
 	boxlite_close(b);
 	return 0;
 }

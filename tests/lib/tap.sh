@@ -2,6 +2,12 @@
 # at exit together with the background jobs of the script.
 TAP_N=0
 TAP_FAILED=0
+# What programs with the library are compiled with, too, so that they have the run time of its sanitizer.
+case ${V:-release} in
+asan) SANITIZER=-fsanitize=address,undefined ;;
+tsan) SANITIZER=-fsanitize=thread ;;
+*) SANITIZER= ;;
+esac
 T=$(mktemp -d "${TMPDIR:-/tmp}/boxlite-test.XXXXXX") || exit 1
 
 tap_cleanup() {
