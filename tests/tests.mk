@@ -116,8 +116,9 @@ lint:
 	scripts/check-layers
 	scripts/check-style
 
+# As in tests/run, what the run time of a sanitizer wants of who starts its programs.
 check-api: $O/bin/boxlite $O/lib/libboxlite.so
-	O=$O scripts/check-api
+	O=$O $(if $(filter tsan,$V),$$(setarch -R true && echo setarch -R)) scripts/check-api
 
 # libFuzzer, in clang's own tree: make fuzz T=wire-frame SECS=60
 FUZZ_FLAGS := $(BASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined

@@ -24,20 +24,26 @@ if [ -z "${BOXLITE_ENGINE:-}" ]; then
 fi
 export BOXLITE_ENGINE
 
-# Sanitized programs write their reports to files. The shim gets no environment, hence the wrapper.
-if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -q __asan_init; then
+# Sanitized programs write their reports to files. Shim and machine get no environment, hence the wrappers.
+if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -Eq '__(asan|tsan)_init'; then
 	mkdir "$T/libexec" "$T/san"
 	chmod 777 "$T/san"
-	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$T/san/report
-	export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$T/san/report
+	for tool in ASAN UBSAN TSAN; do
+		declare -n options=${tool}_OPTIONS
+		# No limit of cores but our own.
+		export "${tool}_OPTIONS=${options:+$options:}log_path=$T/san/report:disable_coredump=0"
+	done
 	export BOXLITE_LIBEXEC=$T/libexec
-	# One is not dumpable and the other sees no /proc, so the leak checker cannot look at them.
-	for program in boxlite-shim boxlite-copy; do
-		printf '#!/bin/sh\nASAN_OPTIONS=%s:detect_leaks=0 UBSAN_OPTIONS=%s exec %s\n' "$ASAN_OPTIONS" "$UBSAN_OPTIONS" \
-		  "$O/bin/$program" > "$T/libexec/$program"
+	# Two are not dumpable and the third sees no /proc, so the leak checker cannot look at them.
+	for program in boxlite-shim boxlite-vmm boxlite-copy; do
+		cat > "$T/libexec/$program" <<-END
+			#!/bin/sh
+			export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 UBSAN_OPTIONS=$UBSAN_OPTIONS TSAN_OPTIONS=$TSAN_OPTIONS
+			exec $O/bin/$program "\$@"
+		END
 		chmod 755 "$T/libexec/$program"
 	done
-	ln -s "$O/bin"/boxlite-{image,vmm} "$T/libexec/"
+	ln -s "$O/bin"/boxlite-image "$T/libexec/"
 fi
 
 # Before the scratch folder can go, so must whoever still writes there; at the end of a test that is a failure.
@@ -163,7 +169,7 @@ nothing_left() {
 box_done() {
 	if [ -d "$T/san" ]; then
 		cat "$T"/san/* > "$T/reports" 2>/dev/null
-		cat "$BOXLITE_HOME"/boxes/*/log/shim.log 2>/dev/null | grep -E 'ERROR: .*Sanitizer|runtime error' >> "$T/reports"
+		cat "$BOXLITE_HOME"/boxes/*/log/shim.log 2>/dev/null | grep -E '(ERROR|WARNING): .*Sanitizer|runtime error' >> "$T/reports"
 		is "$(head -c 4000 "$T/reports")" "" "no sanitizer has anything to say"
 	fi
 	tap_done

@@ -21,7 +21,7 @@ ln -s "$programs"/boxlite-{image,vmm,copy} killed/
 cat > killed/boxlite-shim <<END
 #!/bin/sh
 . "$T/shim-env"
-${ASAN_OPTIONS:+export ASAN_OPTIONS='$ASAN_OPTIONS:detect_leaks=0:verify_asan_link_order=0' UBSAN_OPTIONS='${UBSAN_OPTIONS:-}'}
+${ASAN_OPTIONS:+export ASAN_OPTIONS='$ASAN_OPTIONS:detect_leaks=0:verify_asan_link_order=0' UBSAN_OPTIONS='$UBSAN_OPTIONS' TSAN_OPTIONS='$TSAN_OPTIONS'}
 exec "$O/bin/boxlite-shim"
 END
 chmod +x killed/boxlite-shim
