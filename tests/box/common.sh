@@ -9,7 +9,7 @@ export O=${O:-$TOP/out}
 [[ $O = /* ]] || O=$TOP/$O
 . "$TOP/tests/lib/tap.sh"
 unset BOXLITE_LIBEXEC BOXLITE_GUEST BOXLITE_QEMU http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
-export LC_ALL=C
+export LC_ALL=C TERM=xterm
 B=$O/bin/boxlite
 export BOXLITE_HOME=$T/home
 cd "$T" || exit 1

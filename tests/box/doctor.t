@@ -166,8 +166,8 @@ is "$(ls -d "$BOXLITE_HOME" users/* a 2> /dev/null)" "" "nor anywhere"
 
 # --- what is remembered ----------------------------------------------------------------------------------------
 make_home
+doctor
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
-	doctor
 	like "$(cat "$BOXLITE_HOME/kvm")" "^boot=$(cat /proc/sys/kernel/random/boot_id) device=.*\"works\":(true|false)," \
 	  "the verdict on KVM is kept in a home"
 	is "$(jq -r '.[] | select(.id == "kvm") | .what | test("ordinary kernel")' out)" true "it is of what a kernel needs"
