@@ -66,10 +66,13 @@ def make_disk(path, size="256M", folders=False):
     """A sparse ext4, as the host formats its template; or with the folders that the agent makes in it."""
     with tempfile.TemporaryDirectory() as tmp:
         if folders:
-            pathlib.Path(tmp, "upper").mkdir(0)
+            pathlib.Path(tmp, "upper").mkdir(0o700)
             pathlib.Path(tmp, "work").mkdir(0o700)
         subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0",
                         "-J", "size=4", "-d", tmp, str(path), size], check=True, stdout=subprocess.DEVNULL)
+    if folders: # a folder of mode 0 only root could have copied
+        subprocess.run(["debugfs", "-w", "-R", "set_inode_field /upper mode 040000", str(path)], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def words(name):
