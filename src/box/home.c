@@ -172,7 +172,8 @@ void home_close(struct home *h)
 	home_reap(h);
 	while (h->nleft)
 		close_fd(&h->left[--h->nleft].pidfd);
-	free(h->left);
+	if (h->left != h->few)
+		free(h->left);
 	db_close(h->db);
 	close_fd(&h->templates_fd);
 	close_fd(&h->boxes_fd);
@@ -197,19 +198,31 @@ void home_reap(struct home *h)
 	h->nleft = kept;
 }
 
+static bool more_room(struct home *h)
+{
+	size_t cap = h->left_cap ? h->left_cap * 2 : ARRAY_SIZE(h->few);
+	struct child *more = h->left_cap ? malloc(cap * sizeof(*more)) : h->few;
+
+	if (!more)
+		return false;
+	if (h->nleft)
+		memcpy(more, h->left, h->nleft * sizeof(*more));
+	if (h->left != h->few)
+		free(h->left);
+	h->left = more;
+	h->left_cap = cap;
+	return true;
+}
+
 void home_leave(struct home *h, struct child *shim)
 {
-	struct child *more;
-
 	home_reap(h);
 	if (spawn_try_reap(shim))
 		return;
-	more = realloc(h->left, (h->nleft + 1) * sizeof(*more));
-	if (!more) {
+	if (h->nleft == h->left_cap && !more_room(h)) {
 		close_fd(&shim->pidfd); /* a zombie, in the end, is what is left of it */
 		return;
 	}
-	h->left = more;
 	h->left[h->nleft++] = *shim;
 	*shim = CHILD_NONE;
 }

@@ -28,8 +28,10 @@ struct home {
 	bool no_templates; /* BOXLITE_NO_TEMPLATES: every box boots */
 	int fd, images_fd, boxes_fd, templates_fd; /* -1 until it is open */
 	struct db *db;
-	struct child *left; /* owned array: shims whose process handles are closed; see home_leave() */
-	size_t nleft;
+	/* Shims whose process handles are closed; see home_leave(). In `few` while that is enough, so that it needs no
+	 * memory to take leave of a box; then in an array of its own. */
+	struct child *left, few[8];
+	size_t nleft, left_cap;
 };
 
 /* Opens (and makes) the home at path. NULL means $BOXLITE_HOME, else ~/.boxlite. */

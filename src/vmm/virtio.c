@@ -69,10 +69,21 @@ bool virtio_running(const struct virtio *v)
 	return (v->status & bits) == VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
+void virtio_notify_queues(struct virtio *v, unsigned mask)
+{
+	bool wanted = false;
+	unsigned i;
+
+	for (i = 0; virtio_running(v) && i < v->nqueues; i++)
+		if (mask & 1U << i)
+			wanted |= virtq_wants_interrupt(&v->queue[i]);
+	if (wanted)
+		interrupt(v, VIRTIO_MMIO_INT_VRING);
+}
+
 void virtio_notify_queue(struct virtio *v, unsigned queue)
 {
-	if (virtio_running(v) && virtq_wants_interrupt(&v->queue[queue]))
-		interrupt(v, VIRTIO_MMIO_INT_VRING);
+	virtio_notify_queues(v, 1U << queue);
 }
 
 void virtio_config_changed(struct virtio *v)

@@ -89,6 +89,7 @@ void virtio_kick(struct virtio *v, unsigned queue);
 
 bool virtio_running(const struct virtio *v); /* DRIVER_OK, and not broken */
 void virtio_notify_queue(struct virtio *v, unsigned queue); /* after pushes: an interrupt if the driver wants one */
+void virtio_notify_queues(struct virtio *v, unsigned mask);  /* of the queues whose bit is set: one for all of them */
 void virtio_config_changed(struct virtio *v);
 void virtio_broken(struct virtio *v, const char *why); /* needs-reset; logged, not often */
 

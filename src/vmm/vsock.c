@@ -31,6 +31,10 @@
  * "within an implementation-specific amount of time". Ours is for ever: the one connection holds nothing that
  * another one needs.
  *
+ * Interrupts. That tx packets were taken is no news that anybody waits for: the driver only frees them. An interrupt is
+ * two exits to us and a worker in the guest, so it comes with the next one of rx, or after LATE_PACKETS of them (a
+ * quarter of the queue, if that is less), or LATE_MS.
+ *
  * Bounds. The guest may have sent no more than `out` holds (5.10.6.3); one that sends more has its connection
  * reset (its packets are well formed, so the queue goes on), because a byte left out would spoil the stream
  * unseen. What we owe the guest is not queued but derived from the state when there is an rx buffer (owed()),
@@ -46,6 +50,7 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clean.h"
@@ -61,13 +66,18 @@ enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT, NQUEUES }; /* 5.10.2 */
 #define PAYLOAD_MAX (64 * KIB)  /* of a packet to the guest */
 #define RESETS_MAX 64
 #define NOTIFY_PACKETS 32 /* after as many the guest hears of them, though more follow */
+#define LATE_PACKETS 16
+#define LATE_MS 50
 
 enum conn { CONN_NONE, CONN_OPEN, CONN_OVER };
 
 struct vsock {
 	struct virtio v;
 	struct loop *loop; /* borrowed */
-	struct watch watch;
+	struct watch watch, late_watch;
+	int late;                 /* owned; the timer of LATE_MS */
+	bool late_is_set;
+	unsigned untold;          /* tx packets that were taken and the guest was not told of */
 	int fd;                   /* owned */
 	bool readable, writable;  /* until EAGAIN */
 	bool unspoilt;
@@ -126,6 +136,7 @@ static void forget(struct vsock *s)
 	if (s->conn == CONN_OPEN)
 		s->conn = s->unspoilt ? CONN_NONE : CONN_OVER;
 	s->first_reset = s->nresets = 0;
+	s->untold = 0;
 }
 
 static void break_device(struct vsock *s, const char *why)
@@ -327,12 +338,20 @@ static bool next_chain(struct vsock *s, unsigned queue)
 	return r == 1;
 }
 
+static void tell(struct vsock *s, unsigned queues)
+{
+	if (s->untold)
+		queues |= 1U << QUEUE_TX;
+	s->untold = 0;
+	virtio_notify_queues(&s->v, queues);
+}
+
 /* True if there may be more to do: it has not asked for another kick. */
 static bool serve_tx(struct vsock *s, struct share *share)
 {
 	struct virtq *q = &s->v.queue[QUEUE_TX];
+	unsigned most = MIN(LATE_PACKETS, MAX(q->size / 4U, 1U));
 	bool more = true;
-	unsigned n = 0;
 
 	/* A packet is answered with one RST at most. */
 	while (more && s->nresets < RESETS_MAX && next_chain(s, QUEUE_TX)) {
@@ -350,12 +369,10 @@ static bool serve_tx(struct vsock *s, struct share *share)
 		}
 		take_packet(s, &p);
 		virtq_push(q, &s->chain, 0);
-		if (++n % NOTIFY_PACKETS == 0)
-			virtio_notify_queue(&s->v, QUEUE_TX);
+		if (++s->untold >= most)
+			tell(s, 0);
 		more = !share_spent(share, &s->v, QUEUE_TX);
 	}
-	if (n % NOTIFY_PACKETS)
-		virtio_notify_queue(&s->v, QUEUE_TX);
 	return more;
 }
 
@@ -476,11 +493,11 @@ static bool serve_rx(struct vsock *s, struct share *share)
 			continue;
 		}
 		if (++n % NOTIFY_PACKETS == 0)
-			virtio_notify_queue(&s->v, QUEUE_RX);
+			tell(s, 1U << QUEUE_RX);
 		more = !share_spent(share, &s->v, QUEUE_RX);
 	}
 	if (n % NOTIFY_PACKETS)
-		virtio_notify_queue(&s->v, QUEUE_RX);
+		tell(s, 1U << QUEUE_RX);
 	return more;
 }
 
@@ -498,9 +515,27 @@ static void serve(struct vsock *s)
 		more &= serve_rx(s, &rx);
 	} while (more && rested && s->nresets < RESETS_MAX);
 	shut_fd(s);
+	if (s->untold && !s->late_is_set) {
+		loop_timer_set(s->late, LATE_MS);
+		s->late_is_set = true;
+	}
 }
 
 /* --- the device ------------------------------------------------------------------------------ */
+
+static void on_late(struct watch *w, uint32_t events)
+{
+	struct vsock *s = container_of(w, struct vsock, late_watch);
+	uint64_t n;
+
+	(void)events;
+	pthread_mutex_lock(&s->v.lock);
+	(void)!read(s->late, &n, sizeof(n));
+	s->late_is_set = false;
+	if (s->untold)
+		tell(s, 0);
+	pthread_mutex_unlock(&s->v.lock);
+}
 
 static void on_fd(struct watch *w, uint32_t events)
 {
@@ -569,11 +604,17 @@ struct virtio *vsock_open(int agent_fd, struct loop *l, const struct memory *mem
 		return NULL;
 	}
 	s->loop = l;
-	s->watch = WATCH_NONE;
+	s->watch = s->late_watch = WATCH_NONE;
 	s->readable = s->writable = s->unspoilt = true;
-	r = loop_add(l, &s->watch, fd, EPOLLIN | EPOLLOUT | EPOLLET, on_fd);
+	r = s->late = loop_timer_fd();
+	if (r >= 0)
+		r = loop_add(l, &s->late_watch, s->late, EPOLLIN, on_late);
+	if (r >= 0)
+		r = loop_add(l, &s->watch, fd, EPOLLIN | EPOLLOUT | EPOLLET, on_fd);
 	if (r < 0) {
 		error_code(err, r, "cannot watch the agent's socket");
+		loop_remove(l, &s->late_watch);
+		close_fd(&s->late);
 		free(s);
 		return NULL;
 	}
@@ -591,6 +632,8 @@ void vsock_close(struct virtio *v)
 		return;
 	s = of(v);
 	loop_remove(s->loop, &s->watch);
+	loop_remove(s->loop, &s->late_watch);
+	close_fd(&s->late);
 	close_fd(&s->fd);
 	buf_fini(&s->out);
 	virtio_fini(v);

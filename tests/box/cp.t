@@ -108,7 +108,9 @@ with tarfile.open(sys.argv[1], "w") as t:
 PY
 mkdir unpacked
 python3 - "${BOXLITE_LIBEXEC:-$O/bin}/boxlite-copy" unpacked hostile > answer <<'PY'
-import json, os, socket, struct, subprocess, sys
+import os, socket, subprocess, sys
+sys.path.insert(0, os.environ["TOP"] + "/tests/lib")
+from wire import COPY, EXIT, frame, unpack
 control, theirs = socket.socketpair()
 tar, their_tar = socket.socketpair()
 folder = os.open(sys.argv[2], os.O_PATH)
@@ -117,13 +119,12 @@ def setup():
         os.dup2(fd, to)
     for to in (3, 4, 5):
         os.dup2(to + 10, to)
-request = json.dumps({"op": "put", "place": True, "name": b"d".hex()}).encode()
 p = subprocess.Popen([sys.argv[1]], preexec_fn=setup, pass_fds=(3, 4, 5), env={})
 theirs.close(); their_tar.close()
-control.send(struct.pack("<IBBHI", len(request), 28, 0, 0, 0) + request)
+control.send(frame(COPY, {"op": "put", "place": True, "name": b"d".hex()}))
 tar.sendall(open(sys.argv[3], "rb").read()); tar.close()
 answer = control.recv(65536)
-print(p.wait(), json.loads(answer[12:])["error"])
+print(p.wait(), unpack(EXIT, answer[12:])["error"])
 PY
 is "$(cat answer; ls hit)" "1 d/l is not a folder, and the archive wants to put something into it" "a hostile tar"
 

@@ -29,6 +29,8 @@ bl exec -u root main grep CapEff /proc/self/status; result 0 $'CapEff:\t00000000
 bl exec main sh -c 'echo $(id -un) $(pwd) $BOX $HOME'; result 0 $'user /tmp yes /home\n' "user, folder and variables are the box's"
 bl exec -u 4242:7 -w /etc -e A=1 -e BOX=no -e FROM_HERE main sh -c 'echo $(id -u):$(id -g) $(pwd) $A $BOX $FROM_HERE'
 result 0 $'4242:7 /etc 1 no of this shell\n' "or as given"
+bl exec -e $'B=\xff=\xc3' main sh -c 'printf "%s %s" "$B" "$1" | od -An -tx1' - $'a\xfe'
+result 0 $' ff 3d c3 20 61 fe\n' "arguments and variables that are not UTF-8"
 bl exec -i main sh -c 'cat; echo " end"' < <(printf 'bytes'); result 0 $'bytes end\n' "standard input, and its end"
 bl exec main cat < <(echo unwanted); result 0 "" "no input without -i"
 head -c 8388608 /dev/urandom > noise

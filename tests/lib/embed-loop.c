@@ -218,7 +218,7 @@ static void closing(void)
 	}
 	/* All have something to say when the loop looks: the greeting is not yet that it runs. */
 	for (i = 0; i < SEVERAL; i++)
-		while (recv(boxlite_process_fd(several[i]), arrived, sizeof(arrived), MSG_PEEK) < 100)
+		while (recv(boxlite_process_fd(several[i]), arrived, sizeof(arrived), MSG_PEEK) < 50)
 			poll(NULL, 0, 1);
 	while ((closer_calls == 0 || going) && turn(60000))
 		;
