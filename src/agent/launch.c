@@ -30,6 +30,7 @@
 #include "agent/tty.h"
 #include "agent/user.h"
 #include "base/clean.h"
+#include "base/io.h"
 #include "base/sock.h"
 
 #define REPORTS_FD 3 /* from stage 4 on */
@@ -79,7 +80,7 @@ static int enter_root(const struct launch *l, struct error *err)
 
 static int send_report(const struct launch *l, const struct launch_report *r, const int *fd, size_t nfds)
 {
-	return sock_send_fds(l->reports, r, sizeof(*r), fd, nfds);
+	return nfds ? sock_send_fds(l->reports, r, sizeof(*r), fd, nfds) : io_write_full(l->reports, r, sizeof(*r));
 }
 
 /*

@@ -54,8 +54,9 @@
 #include "base/log.h"
 #include "base/sock.h"
 
-/* Most execs are short: what they write and their end come within that, and wake the host once. */
-#define STARTED_HOLD_MS 2
+/* Most execs are short: what they write and their end come within that, and wake the host once. No shorter than a tick
+ * of the kernel, which is waited for anyway: a timer before it would be an exit of the machine. */
+#define STARTED_HOLD_MS 5
 
 static void child_ready(struct watch *w, uint32_t events);
 static void reports_ready(struct watch *w, uint32_t events);
@@ -126,12 +127,13 @@ static int make_pipe(struct ends *e, int i)
 		return -errno;
 	e->child[i] = i == 0 ? fds[0] : fds[1];
 	e->ours[i] = i == 0 ? fds[1] : fds[0];
-	return io_set_nonblock(e->ours[i], true);
+	return fcntl(e->ours[i], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0; /* it is new: there are no other flags */
 }
 
 static int make_ends(struct ends *e, const struct proc_spec *spec)
 {
-	int fds[2], r = sock_pair(fds);
+	/* A pipe is cheaper, and cannot carry the terminal. */
+	int fds[2], r = spec->tty ? sock_pair(fds) : pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
 
 	if (r < 0)
 		return r;
@@ -203,7 +205,7 @@ static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec 
 	if (r < 0)
 		goto out;
 	/* What a child without a terminal says first need not wake us: it is read when the socket is closed. */
-	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, spec->tty ? EPOLLIN : EPOLLRDHUP, reports_ready);
+	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, spec->tty ? EPOLLIN : EPOLLHUP, reports_ready);
 	if (r < 0)
 		cgroup_kill(p->cgroup); /* and wait for it as for any other */
 	p->reports = take_fd(&e.reports_ours);
@@ -254,6 +256,7 @@ static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct pro
 	p->set = ps;
 	p->is_main = spec->main;
 	p->stop_signal = spec->stop_signal ? spec->stop_signal : SIGTERM;
+	p->has_tty = spec->tty;
 	p->rows = spec->rows;
 	p->cols = spec->cols;
 	p->pidfd = p->reports = p->terminal = p->timer = -1;
@@ -411,9 +414,10 @@ static bool take_report(struct proc *p)
 	struct launch_report r;
 	size_t nfds = 0;
 	int fd = -1;
-	ssize_t got = sock_recv_fds(p->reports, &r, sizeof(r), &fd, 1, &nfds);
+	bool got = p->has_tty ? sock_recv_fds(p->reports, &r, sizeof(r), &fd, 1, &nfds) == (ssize_t)sizeof(r)
+			      : io_read_full(p->reports, &r, sizeof(r)) == 0;
 
-	if (got != (ssize_t)sizeof(r))
+	if (!got)
 		return false;
 	r.error[sizeof(r.error) - 1] = 0;
 	if (nfds) {
@@ -459,7 +463,7 @@ static void reports_ready(struct watch *w, uint32_t events)
 
 	do
 		more = take_report(p);
-	while (more && events & EPOLLRDHUP);
+	while (more && events & EPOLLHUP);
 	if (!more)
 		reports_end(p);
 }

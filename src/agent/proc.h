@@ -34,7 +34,8 @@ struct proc {
 	int box_pid;         /* as the box sees it; 0 until reported */
 	int pidfd;           /* owned */
 	unsigned cgroup;
-	int reports;         /* owned; socket from the child, -1 after its exec */
+	bool has_tty;        /* or will have */
+	int reports;         /* owned; pipe or socket from the child, -1 after its exec */
 	struct watch reports_watch;
 	int terminal;        /* owned; the master of its terminal, -1 = none, or not made yet */
 	uint16_t rows, cols; /* what the host wants it to be, also before it is there */
