@@ -9,6 +9,8 @@
  * CHANNEL_OUT_FULL none of those is read) or the end of a process, of which
  * there are PROCS_MAX. Their sum is below the buffer's ceiling.
  *
+ * A frame that can wait (channel_hold()) stays in `out` until another one comes, or its time is over.
+ *
  * Input. `in` holds at most one frame of the largest size plus a read's worth.
  *
  * A virtio port (drivers/char/virtio_console.c) differs from a socket in three
