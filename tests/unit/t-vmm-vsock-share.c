@@ -1,4 +1,5 @@
-/* The vsock device with a guest that is never done: one that adds as fast as it is served gets a share of each turn. */
+/* The vsock device with a guest that is never done: one that adds as fast as it is served gets a share of each turn.
+ * And how often it is interrupted. */
 #include "lib/tap.h"
 #include "vsock_guest.h"
 
@@ -118,8 +119,43 @@ static void test_share_both(void)
 	guest_close(&g);
 }
 
+/* That a packet was taken interrupts late: with one that comes, after some of them, or after a while. */
+static void test_late(void)
+{
+	unsigned n;
+
+	open_connected(16, 4096);
+	driver_want_irqs(&g.d, TX, true);
+	driver_want_irqs(&g.d, RX, true);
+	shim_write(&g, "x", 1);
+	driver_irqs(&g.d); /* nothing is owed from now on */
+	is_int(guest_next(&g), RW, "a byte comes");
+	driver_want_irqs(&g.d, TX, true);
+	driver_want_irqs(&g.d, RX, true);
+	ok(guest_write(&g, "y", 1), "one goes");
+	is_int(driver_irqs(&g.d), 0, "which is no interrupt");
+	shim_write(&g, "x", 1);
+	is_int(driver_irqs(&g.d), 1, "the next one that comes is one, for both");
+	is_int(guest_next(&g), RW, "and comes");
+
+	driver_want_irqs(&g.d, TX, true);
+	ok(guest_write(&g, "y", 1), "one more goes");
+	is_int(driver_irqs(&g.d), 0, "again no interrupt");
+	is_int(loop_once(&g.loop, 10000), 0, "something happens if nothing else does");
+	is_int(driver_irqs(&g.d), 1, "an interrupt");
+
+	for (n = 0; n < 100 && driver_irqs(&g.d) == 0; n++) {
+		driver_want_irqs(&g.d, TX, true);
+		if (!guest_write(&g, "y", 1))
+			break;
+	}
+	ok(n >= 1 && n <= 16, "many that go are one, too: %u", n);
+	guest_close(&g);
+}
+
 int main(void)
 {
+	test_late();
 	test_share_tx();
 	test_share_rx();
 	test_share_both();

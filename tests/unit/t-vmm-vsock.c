@@ -97,40 +97,6 @@ static void test_connect(uint64_t features)
 	guest_close(&g);
 }
 
-/* That a packet was taken interrupts late: with one that comes, after some of them, or after a while. */
-static void test_late(uint64_t features)
-{
-	unsigned n;
-
-	open_connected(features, 16, 4096);
-	driver_want_irqs(&g.d, TX, true);
-	driver_want_irqs(&g.d, RX, true);
-	shim_write(&g, "x", 1);
-	driver_irqs(&g.d); /* nothing is owed from now on */
-	is_int(guest_next(&g), RW, "a byte comes");
-	driver_want_irqs(&g.d, TX, true);
-	driver_want_irqs(&g.d, RX, true);
-	ok(guest_write(&g, "y", 1), "one goes");
-	is_int(driver_irqs(&g.d), 0, "which is no interrupt");
-	shim_write(&g, "x", 1);
-	is_int(driver_irqs(&g.d), 1, "the next one that comes is one, for both");
-	is_int(guest_next(&g), RW, "and comes");
-
-	driver_want_irqs(&g.d, TX, true);
-	ok(guest_write(&g, "y", 1), "one more goes");
-	is_int(driver_irqs(&g.d), 0, "again no interrupt");
-	is_int(loop_once(&g.loop, 10000), 0, "something happens if nothing else does");
-	is_int(driver_irqs(&g.d), 1, "an interrupt");
-
-	for (n = 0; n < 100 && driver_irqs(&g.d) == 0; n++) {
-		driver_want_irqs(&g.d, TX, true);
-		if (!guest_write(&g, "y", 1))
-			break;
-	}
-	ok(n >= 1 && n <= 16, "many that go are one, too: %u", n);
-	guest_close(&g);
-}
-
 /* Both ways in pieces of many sizes, with rx buffers of that many bytes. */
 static void test_sizes(uint64_t features, uint32_t rx_bytes)
 {
@@ -773,7 +739,6 @@ static void test_open(void)
 static void test_all(uint64_t features)
 {
 	test_connect(features);
-	test_late(features);
 	test_sizes(features, 45);
 	test_sizes(features, 47);
 	test_sizes(features, 1111);
