@@ -24,6 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "count.h"
+
 #define KEPT 64 /* so many ends of detached ones are kept by the shim */
 #define MOST 1024
 
@@ -250,20 +252,6 @@ static int one_of_many(int i)
 
 /* --- what is held ------------------------------------------------------------------------------------------ */
 
-static long count(const char *folder)
-{
-	DIR *d = opendir(folder);
-	struct dirent *e;
-	long n = 0;
-
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
-	if (!d)
-		return -1;
-	closedir(d);
-	return n;
-}
-
 static long child_of(long pid)
 {
 	char path[64];
@@ -299,7 +287,7 @@ static long of_process(long pid, const char *folder)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%ld/%s", pid, folder);
-	return count(path);
+	return count_in(path);
 }
 
 /* The shim closes the connection of a process that we have closed when it comes to it. */
@@ -369,8 +357,8 @@ static void look(long h[HELD])
 	h[11] = in_box("set -- /proc/[0-9]*; echo $#");
 	h[12] = in_box("awk '/MemTotal/ { a = $2 } /MemAvailable/ { b = $2 } END { print a - b }' /proc/meminfo");
 	m = mallinfo2();
-	h[0] = count("/proc/self/fd");
-	h[1] = count("/proc/self/task");
+	h[0] = count_in("/proc/self/fd");
+	h[1] = count_in("/proc/self/task");
 	h[2] = (long)(m.uordblks + m.hblkhd);
 	h[3] = rss_kib(getpid());
 	h[4] = settled_fds(shim);

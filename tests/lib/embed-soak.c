@@ -7,13 +7,14 @@
  * the figure is exact.
  */
 #include <boxlite.h>
-#include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "count.h"
 
 #define WARM_UP 4 /* each way once */
 #define OUTPUT_MAX 256
@@ -176,19 +177,6 @@ static int run(int from, int to)
 	return 0;
 }
 
-static long count(const char *folder)
-{
-	DIR *d = opendir(folder);
-	struct dirent *e;
-	long n = 0;
-
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return n;
-}
-
 /* Of the only thread: those that run, and those that nobody has waited for. */
 static long children(void)
 {
@@ -229,7 +217,7 @@ static void settle(void)
 static struct held held(void)
 {
 	struct mallinfo2 m = mallinfo2();
-	struct held h = { .fds = count("/proc/self/fd"), .threads = count("/proc/self/task"), .children = children() };
+	struct held h = { .fds = count_in("/proc/self/fd"), .threads = count_in("/proc/self/task"), .children = children() };
 	FILE *f = fopen("/proc/self/statm", "r");
 	long pages = 0;
 

@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <boxlite.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "count.h"
 #include "torture.h"
 
 static long at;
@@ -534,20 +534,7 @@ static int name_it(void)
 
 /* --- how ---------------------------------------------------------------------------------------------- */
 
-static int count_in(const char *folder)
-{
-	DIR *d = opendir(folder);
-	struct dirent *e;
-	int n = 0;
-
-	while (d && (e = readdir(d)))
-		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	if (d)
-		closedir(d);
-	return n;
-}
-
-static int count_fds(void)
+static long count_fds(void)
 {
 	return count_in("/proc/self/fd");
 }
@@ -650,14 +637,14 @@ static void check_home(void)
 	boxlite_close(b);
 	snprintf(boxes, sizeof(boxes), "%s/boxes", getenv("BOXLITE_HOME"));
 	if (count_in(boxes) != 1)
-		complain("then there are the folders of %d boxes", count_in(boxes));
+		complain("then there are the folders of %ld boxes", count_in(boxes));
 }
 
 /* `every`: one of so many; `spare`: fds that may be there for a shim that is just ending. */
 static void torture(const char *name, int (*fn)(void), long every, int spare)
 {
-	int fds, way, failures = 0, r;
-	long n = 1, count, most;
+	int way, failures = 0, r;
+	long n = 1, count, most, fds;
 
 	if (only && strcmp(only, name) != 0)
 		return;
@@ -688,7 +675,7 @@ static void torture(const char *name, int (*fn)(void), long every, int spare)
 			if (r < 0 || reason || *wrong)
 				complain("then it does not work: %s%s", reason ? reason : err.text, wrong);
 			if (count_fds() > fds + spare) {
-				complain("%d fds, not %d", count_fds(), fds);
+				complain("%ld fds, not %ld", count_fds(), fds);
 				show_fds();
 				fds = count_fds();
 			}
