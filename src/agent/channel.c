@@ -219,7 +219,6 @@ void channel_settle(struct channel *c)
 
 	if (!c->lost && holds(c))
 		return;
-
 	while (!c->lost && buf_len(&c->out) && put >= 0) {
 		put = buf_write_fd(&c->out, c->fd);
 		if (put < 0 && put != -EAGAIN)

@@ -177,17 +177,30 @@ bool json_can_have_all(const struct strv *s)
 	return i == s->n;
 }
 
+/* What is not ASCII becomes '?'. */
+static void make_ascii(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+}
+
+void json_scrub(char *text)
+{
+	if (*text && !json_can_have(text))
+		make_ascii(text);
+}
+
 json_t *json_clean(const char *text, size_t most)
 {
 	json_t *j = json_string(text);
-	char *copy, *p;
+	char *copy;
 
 	if (j)
 		return j;
 	copy = strndup(text, most);
-	for (p = copy; p && *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
+	if (copy)
+		make_ascii(copy);
 	j = copy ? json_string(copy) : NULL;
 	free(copy);
 	return j;

@@ -48,6 +48,9 @@ json_t *json_with_texts(json_t *j, ...) __attribute__((sentinel));
 bool json_can_have(const char *text);
 bool json_can_have_all(const struct strv *s);
 
+/* In a text that is not UTF-8 what is not ASCII becomes '?'. */
+void json_scrub(char *text);
+
 /* A text from anywhere as a new string; NULL: no memory. Of one that is not UTF-8, at most `most` bytes, and what is
  * not ASCII in them is '?'. */
 json_t *json_clean(const char *text, size_t most);

@@ -532,8 +532,7 @@ static void on_late(struct watch *w, uint32_t events)
 	pthread_mutex_lock(&s->v.lock);
 	(void)!read(s->late, &n, sizeof(n));
 	s->late_is_set = false;
-	if (s->untold)
-		tell(s, 0);
+	tell(s, 0);
 	pthread_mutex_unlock(&s->v.lock);
 }
 

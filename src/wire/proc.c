@@ -151,13 +151,9 @@ enum { FLAG_TIMED_OUT = 1, FLAG_AGAIN = 2 };                                /* o
 /* A line of text from anywhere, safe to print and to be put into JSON. */
 static void take_line(const char *from, char to[ERROR_TEXT_MAX])
 {
-	char *p;
-
 	snprintf(to, ERROR_TEXT_MAX, "%s", from);
 	error_flatten(to);
-	if (*to && !json_can_have(to))
-		for (p = to; *p; p++)
-			*p = *p & 0x80 ? '?' : *p;
+	json_scrub(to);
 }
 
 /* A message whose size is known to fit the area. */
