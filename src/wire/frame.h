@@ -81,6 +81,13 @@ enum frame_type {
 
 	/* shim -> boxlite-vmm, in a file */
 	FRAME_MACHINE = 33, /* the machine, see wire/machine.h */
+
+	/* between shim and boxlite-net: see wire/netmsg.h */
+	FRAME_NET = 34,
+	FRAME_NET_READY = 35,
+	FRAME_NET_DENIED = 36,
+	FRAME_NET_STATS = 37,
+	FRAME_NET_RESOLV = 38,
 };
 
 enum frame_channel { CHANNEL_STDIN = 0, CHANNEL_STDOUT = 1, CHANNEL_STDERR = 2, CHANNELS = 3 };

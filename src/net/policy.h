@@ -1,0 +1,38 @@
+/*
+ * What the guest may reach: one question, one answer, for TCP, UDP, ICMP and DNS alike.
+ *
+ * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for which
+ * name, and an address is allowed for a name while such an answer is valid.
+ */
+#ifndef NET_POLICY_H
+#define NET_POLICY_H
+
+#include "wire/netspec.h"
+
+struct policy; /* opaque */
+
+struct policy_answer {
+	bool allow;
+	const char *reason; /* static; of a denial: a reason of struct net_denied */
+	const char *name;   /* borrowed until the next call; the name that the address is known by, or NULL */
+};
+
+/* The spec is borrowed and must outlive it. NULL: no memory. */
+struct policy *policy_new(const struct net_spec *spec, struct error *err);
+void policy_free(struct policy *p);
+
+/* May the guest send to this address, which is the one that the host's kernel would be asked to reach? `to_host`: the
+ * guest has used the address of the host (NET_V4_HOST, NET_V6_HOST), and addr is the loopback that it stands for. */
+struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
+				  bool to_host);
+
+/* May this name be asked for? Lower case, without the last dot. */
+struct policy_answer policy_check_name(struct policy *p, const char *name);
+
+/* The resolver has given this answer for a name: valid for so many seconds. */
+void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl);
+
+/* The answer for NET_HOST_NAME: whether the host may be reached at all. */
+bool policy_host_open(const struct policy *p);
+
+#endif
