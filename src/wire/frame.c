@@ -126,6 +126,11 @@ const char *frame_name(uint8_t type)
 	case FRAME_COPY: return "COPY";
 	case FRAME_SPEC: return "SPEC";
 	case FRAME_MACHINE: return "MACHINE";
+	case FRAME_NET: return "NET";
+	case FRAME_NET_READY: return "NET_READY";
+	case FRAME_NET_DENIED: return "NET_DENIED";
+	case FRAME_NET_STATS: return "NET_STATS";
+	case FRAME_NET_RESOLV: return "NET_RESOLV";
 	case FRAME_TIMING: return "TIMING";
 	case FRAME_METRICS: return "METRICS";
 	case FRAME_TOP: return "TOP";

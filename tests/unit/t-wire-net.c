@@ -1,0 +1,206 @@
+/* What a network is described by: rules, ports, JSON; and the messages about it. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/str.h"
+#include "lib/tap.h"
+#include "wire/netspec.h"
+
+static void rule(const char *text, const char *want)
+{
+	char out[NET_RULE_TEXT_MAX] = "";
+	struct error err = { 0 };
+	struct net_rule r = { 0 };
+
+	ok(net_rule_parse(text, true, &r, &err) == 0 && r.allow, "rule '%s' %s", text, err.text);
+	is_str(r.name || r.target == TARGET_ALL || r.target == TARGET_NET ? net_rule_format(&r, out) : "", want,
+	       "has its spelling");
+	free(r.name);
+}
+
+static void no_rule(const char *text, const char *why)
+{
+	struct net_rule r = { .first_port = 7 };
+	struct error err = { 0 };
+
+	ok(net_rule_parse(text, true, &r, &err) == -EINVAL && r.first_port == 7, "rule '%s' is refused", text);
+	ok(strstr(err.text, why), "as it should: %s", err.text);
+}
+
+static void test_rules(void)
+{
+	rule("*", "*");
+	rule("*:443", "*:443");
+	rule("TCP:*", "tcp:*");
+	rule("tcp:Example.COM.:443", "tcp:example.com:443");
+	rule("*.example.com:1-65535", "*.example.com:1-65535");
+	rule("_x-1.example:80-80", "_x-1.example:80");
+	rule("localhost", "localhost");
+	rule("tcp", "tcp.");
+	rule("tcp.:80", "tcp.:80");
+	rule("icmp:10.0.0.0/8", "icmp:10.0.0.0/8");
+	rule("10.1.2.3/32:53", "10.1.2.3:53");
+	rule("udp:2001:DB8::/32", "udp:2001:db8::/32");
+	rule("[2001:db8::/32]:443", "[2001:db8::/32]:443");
+	rule("[2001:db8::1]", "2001:db8::1");
+	rule("::ffff:10.0.0.0/104", "10.0.0.0/8");
+	rule("::", "::");
+	rule("1e100.net", "1e100.net");
+	rule("0x7g.example", "0x7g.example");
+}
+
+static void test_bad_rules(void)
+{
+	char text[700];
+
+	no_rule("tcp:foo:99999", "rule 'tcp:foo:99999': port 99999 at character 9 is not 1 to 65535");
+	no_rule("", "a target is missing at character 1");
+	no_rule("tcp:", "a target is missing at character 5");
+	no_rule("tcp::80", "is missing at character 5");
+	no_rule("foo:", "a port is missing at character 5");
+	no_rule("foo:0", "not 1 to 65535");
+	no_rule("foo:8x", "port 8x at character 5 is not a number");
+	no_rule("foo:000080", "not 1 to 65535");
+	no_rule("foo:80-", "a port is missing at character 8");
+	no_rule("foo:90-80", "not in order");
+	no_rule("icmp:*:1", "icmp has no ports");
+	no_rule("foo..bar", "before the dot at character 5");
+	no_rule(".", "is missing");
+	no_rule("*.", "is missing at character 3");
+	no_rule("foo bar", "cannot have ' ', as at character 4");
+	no_rule("foo*.bar", "the '*' at character 4");
+	no_rule("*foo", "the '*' at character 1");
+	no_rule("*.*.foo", "the '*' at character 3");
+	no_rule("b\303\274cher.example", "xn--");
+	no_rule("tcp:443", "neither a name nor a whole IP address");
+	no_rule("127.1", "neither a name nor");
+	no_rule("0x7f.1", "neither a name nor");
+	no_rule("0x7f000001", "neither a name nor");
+	no_rule("0X7F.0X1:80", "neither a name nor");
+	no_rule("2130706433", "neither a name nor");
+	no_rule("010.0.0.1", "neither a name nor");
+	no_rule("127.0.0.1.", "neither a name nor");
+	no_rule("*.1", "neither a name nor");
+	no_rule("10.0.0.1/8", "has none beyond");
+	no_rule("10.0.0.0/33", "network 10.0.0.0/33 at character 1");
+	no_rule("foo/8", "not an IP address");
+	no_rule("1:2:3", "not an IP address");
+	no_rule("[::1", "belong behind it");
+	no_rule("[10.0.0.1]:80", "an IPv6 address");
+	no_rule("[::1]80", "behind the ']'");
+	no_rule("[::1]:", "a port is missing at character 7");
+	memset(text, 'a', sizeof(text));
+	text[64] = 0;
+	no_rule(text, "longer than 63 at character 64");
+	text[64] = 'a';
+	text[600] = 0;
+	no_rule(text, "at most 511");
+}
+
+static void port(const char *text, const char *want)
+{
+	char out[NET_RULE_TEXT_MAX] = "";
+	struct error err = { 0 };
+	struct net_port p = { 0 };
+
+	ok(net_port_parse(text, &p, &err) == 0, "port '%s' %s", text, err.text);
+	is_str(net_port_format(&p, out), want, "has its spelling");
+}
+
+static void no_port(const char *text, const char *why)
+{
+	struct error err = { 0 };
+	struct net_port p;
+
+	ok(net_port_parse(text, &p, &err) == -EINVAL, "port '%s' is refused", text);
+	ok(strstr(err.text, why), "as it should: %s", err.text);
+}
+
+static void test_ports(void)
+{
+	port("8080:80", "127.0.0.1:8080:80/tcp");
+	port(":80", "127.0.0.1:0:80/tcp");
+	port("0:80/UDP", "127.0.0.1:0:80/udp");
+	port("0.0.0.0:8080:80", "0.0.0.0:8080:80/tcp");
+	port("127.0.0.1::53/udp", "127.0.0.1:0:53/udp");
+	port("[::1]:8080:80", "[::1]:8080:80/tcp");
+	no_port("80", "HOST:GUEST is expected at character 1");
+	no_port("", "HOST:GUEST");
+	no_port("8080:", "a port is missing at character 6");
+	no_port("8080:80/sctp", "/sctp at character 8 is not /tcp or /udp");
+	no_port("8080:80/icmp", "not /tcp or /udp");
+	no_port("8080:0", "port 0 at character 6");
+	no_port("70000:80", "port 70000 at character 1");
+	no_port("foo:8080:80", "foo at character 1 is not an IP address");
+	no_port("10.0.0.0/8:8080:80", "not an IP address");
+	no_port("::1:8080:80", "brackets");
+	no_port("[::1]8080:80", "belong behind it");
+}
+
+static void test_open(void)
+{
+	struct error err = { 0 };
+	unsigned open = 0;
+
+	ok(net_open_parse("host", &open, &err) == 0 && net_open_parse("metadata", &open, &err) == 0, "switches");
+	is_int(open, NET_OPEN_HOST | NET_OPEN_METADATA, "add up");
+	is_int(net_open_parse("Host", &open, &err), -EINVAL, "others are refused");
+	ok(strstr(err.text, "'Host'"), "by name: %s", err.text);
+}
+
+static void test_json(void)
+{
+	static const char text[] = "{\"none\":false,\"open\":[\"private\"],\"rules\":[\"deny tcp:10.0.0.1\","
+				   "\"allow *.example.com:443\"],\"ports\":[\"127.0.0.1:8080:80/tcp\"]}";
+	static const char *const no[] = { "[]", "{\"none\":1}", "{\"open\":[\"x\"]}", "{\"rules\":[\"permit *\"]}",
+					  "{\"rules\":[\"allow 127.1\"]}", "{\"rules\":\"x\"}", "{\"ports\":[80]}",
+					  "{\"none\":true,\"ports\":[\"1:1\"]}" };
+	struct net_spec s = { .open = 77 };
+	struct error err = { 0 };
+	json_t *j = json_parse(text, strlen(text), "x", &err), *back;
+	size_t i;
+
+	is_int(net_spec_from_json(NULL, &s, &err), 0, "no description");
+	ok(!s.none && !s.open && !s.nrules && !s.nports, "is the default");
+	is_int(net_spec_from_json(j, &s, &err), 0, "a description");
+	ok(s.nrules == 2 && !s.rules[0].allow && s.rules[1].allow && s.nports == 1 && s.open == NET_OPEN_PRIVATE, "is read");
+	back = net_spec_to_json(&s);
+	ok(back && json_equal(j, back), "and written");
+	json_decref(j);
+	json_decref(back);
+	net_spec_fini(&s);
+	s.open = 77;
+	for (i = 0; i < ARRAY_SIZE(no); i++) {
+		j = json_parse(no[i], strlen(no[i]), "x", &err);
+		ok(net_spec_from_json(j, &s, &err) == -EBADMSG && err.code == -EBADMSG && s.open == 77, "%s: %s", no[i],
+		   err.text);
+		json_decref(j);
+	}
+}
+
+static void test_limits(void)
+{
+	struct net_spec s = { 0 };
+	int i, r = 0;
+
+	for (i = 0; r == 0 && i < NET_RULES_MAX; i++)
+		r = net_spec_add_rule(&s, "a.example", true, NULL);
+	is_int(r, 0, "so many rules");
+	is_int(net_spec_add_rule(&s, "a.example", true, NULL), -E2BIG, "and no more");
+	for (i = 0; r == 0 && i < NET_PORTS_MAX; i++)
+		r = net_spec_add_port(&s, ":80", NULL);
+	is_int(r, 0, "so many ports");
+	is_int(net_spec_add_port(&s, ":80", NULL), -E2BIG, "and no more");
+	net_spec_fini(&s);
+}
+
+int main(void)
+{
+	test_rules();
+	test_bad_rules();
+	test_ports();
+	test_open();
+	test_json();
+	test_limits();
+	return tap_done();
+}
