@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 #include "lib/tap.h"
-#include "wire/netspec.h"
+#include "wire/netmsg.h"
 
 static void rule(const char *text, const char *want)
 {
@@ -194,6 +194,131 @@ static void test_limits(void)
 	net_spec_fini(&s);
 }
 
+/* The frame in a buffer, which must be all of it. */
+static struct frame framed(const struct buf *b, uint8_t type)
+{
+	struct frame f = { 0 };
+
+	ok(frame_peek(b, &f) == 1 && f.type == type && f.stream == 0, "a frame %s", frame_name(type));
+	return f;
+}
+
+static struct frame said(uint8_t type, const char *text)
+{
+	return (struct frame){ .type = type, .payload = (const uint8_t *)text, .len = (uint32_t)strlen(text) };
+}
+
+static void test_start(void)
+{
+	struct buf b = BUF_INIT(1 * MIB);
+	char resolv[] = "nameserver 192.0.2.1\n# caf\351\n", *longer = calloc(1, NET_RESOLV_MAX + 2);
+	struct net_start s = { .headers = true, .resolv = resolv }, got = { 0 };
+	struct frame f;
+
+	is_int(net_spec_add_rule(&s.spec, "*.example.com:443", true, NULL), 0, "a rule");
+	is_int(wire_put_net(&b, &s), 0, "is sent");
+	f = framed(&b, FRAME_NET);
+	is_int(wire_get_net(&f, &got, NULL), 0, "and understood");
+	ok(got.headers && !got.debug && got.spec.nrules == 1, "as it was");
+	is_str(got.resolv, "nameserver 192.0.2.1\n# caf?\n", "with a text that is not UTF-8 made so");
+	net_start_fini(&got);
+	f = said(FRAME_NET, "{\"headers\":true}");
+	is_int(wire_get_net(&f, &got, NULL), -EBADMSG, "no network: refused");
+	f = said(FRAME_NET, "{\"network\":{\"rules\":[\"allow 1.2\"]}}");
+	is_int(wire_get_net(&f, &got, NULL), -EBADMSG, "a bad rule: refused");
+	memset(longer, 'x', NET_RESOLV_MAX + 1);
+	s.resolv = longer;
+	is_int(wire_put_net(&b, &s), -EMSGSIZE, "a resolv.conf has a limit");
+	is_int(wire_put_net_resolv(&b, longer), -EMSGSIZE, "always");
+	net_spec_fini(&s.spec);
+	free(longer);
+	buf_fini(&b);
+}
+
+static void test_ready(void)
+{
+	struct buf b = BUF_INIT(1 * MIB);
+	struct net_port ports[2] = { { NET_TCP, ip_v4(127, 0, 0, 1), 40000, 80 }, { NET_UDP, { { 0 } }, 53, 53 } };
+	struct net_spec got = { 0 };
+	struct frame f;
+
+	is_int(wire_put_net_ready(&b, ports, 2), 0, "ports are said");
+	f = framed(&b, FRAME_NET_READY);
+	is_int(wire_get_net_ready(&f, &got, NULL), 0, "and understood");
+	ok(got.nports == 2 && got.ports[0].host_port == 40000 && got.ports[1].proto == NET_UDP, "in order");
+	net_spec_fini(&got);
+	f = said(FRAME_NET_READY, "{\"ports\":[\"127.0.0.1:0:80/tcp\"]}");
+	is_int(wire_get_net_ready(&f, &got, NULL), -EBADMSG, "a port that is not known yet is refused");
+	f = said(FRAME_NET_READY, "{\"rules\":[\"allow *\"]}");
+	is_int(wire_get_net_ready(&f, &got, NULL), -EBADMSG, "and so are rules");
+	buf_fini(&b);
+}
+
+static void test_denied(void)
+{
+	static const char *const no[] = {
+		"{}",
+		"{\"reason\":\"x\"}",
+		"{\"reason\":\"X\",\"count\":1}",
+		"{\"reason\":\"x\",\"count\":1,\"addr\":\"127.1\"}",
+		"{\"reason\":\"x\",\"count\":1,\"proto\":\"sctp\"}",
+		"{\"reason\":\"x\",\"count\":1,\"port\":65536}",
+		"{\"reason\":\"x\",\"count\":4294967296}",
+		"{\"reason\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"count\":1}",
+	};
+	struct net_denied d = { .proto = NET_TCP, .addr = ip_v4(10, 0, 0, 1), .port = 80, .reason = "private", .count = 3 };
+	struct buf b = BUF_INIT(1 * MIB);
+	struct net_denied got;
+	struct frame f;
+	size_t i;
+
+	is_int(wire_put_net_denied(&b, &d), 0, "a refusal");
+	f = framed(&b, FRAME_NET_DENIED);
+	is_int(wire_get_net_denied(&f, &got, NULL), 0, "is understood");
+	ok(got.proto == NET_TCP && ip_eq(&got.addr, &d.addr) && got.port == 80 && got.count == 3, "as it was");
+	is_str(got.reason, "private", "with its reason");
+	buf_fini(&b);
+	d = (struct net_denied){ .name = "a\033\377", .reason = "name", .count = 1 };
+	is_int(wire_put_net_denied(&b, &d), 0, "a refusal of a name");
+	f = framed(&b, FRAME_NET_DENIED);
+	is_int(wire_get_net_denied(&f, &got, NULL), 0, "is understood");
+	is_str(got.name, "a??", "and safe to print");
+	ok(ip_eq(&got.addr, &d.addr), "has no address");
+	buf_fini(&b);
+	for (i = 0; i < ARRAY_SIZE(no); i++) {
+		f = said(FRAME_NET_DENIED, no[i]);
+		is_int(wire_get_net_denied(&f, &got, NULL), -EBADMSG, no[i]);
+	}
+}
+
+static void test_stats(void)
+{
+	struct net_stats s = { 1, 2, 3, 4, 5, 6, UINT64_MAX }, got;
+	struct buf b = BUF_INIT(1 * MIB);
+	char *text = NULL;
+	struct frame f;
+
+	is_int(wire_put_net_stats(&b, &s), 0, "counters");
+	f = framed(&b, FRAME_NET_STATS);
+	is_int(wire_get_net_stats(&f, &got, NULL), 0, "are understood");
+	ok(got.sent_bytes == 1 && got.flows == 6 && got.denied == INT64_MAX, "as JSON can say them");
+	buf_fini(&b);
+	is_int(wire_put_net_stats(&b, NULL), 0, "a question for them");
+	f = framed(&b, FRAME_NET_STATS);
+	ok(f.len == 2, "is empty");
+	f = said(FRAME_NET_STATS, "{\"flows\":-1}");
+	is_int(wire_get_net_stats(&f, &got, NULL), -EBADMSG, "negative ones are refused");
+	buf_fini(&b);
+	is_int(wire_put_net_resolv(&b, "nameserver ::1\n"), 0, "another resolv.conf");
+	f = framed(&b, FRAME_NET_RESOLV);
+	is_int(wire_get_net_resolv(&f, &text, NULL), 0, "is understood");
+	is_str(text, "nameserver ::1\n", "as it was");
+	free(text);
+	f = said(FRAME_NET_RESOLV, "{}");
+	is_int(wire_get_net_resolv(&f, &text, NULL), -EBADMSG, "a question is not an answer");
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	test_rules();
@@ -202,5 +327,9 @@ int main(void)
 	test_open();
 	test_json();
 	test_limits();
+	test_start();
+	test_ready();
+	test_denied();
+	test_stats();
 	return tap_done();
 }
