@@ -34,8 +34,8 @@ if nm -D "$O/bin/boxlite-shim" 2>/dev/null | grep -Eq '__(asan|tsan)_init'; then
 		export "${tool}_OPTIONS=${options:+$options:}log_path=$T/san/report:disable_coredump=0"
 	done
 	export BOXLITE_LIBEXEC=$T/libexec
-	# Two are not dumpable and the third sees no /proc, so the leak checker cannot look at them.
-	for program in boxlite-shim boxlite-vmm boxlite-copy; do
+	# They are not dumpable, or see no /proc, so the leak checker cannot look at them.
+	for program in boxlite-shim boxlite-vmm boxlite-net boxlite-copy; do
 		cat > "$T/libexec/$program" <<-END
 			#!/bin/sh
 			export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 UBSAN_OPTIONS=$UBSAN_OPTIONS TSAN_OPTIONS=$TSAN_OPTIONS
@@ -87,11 +87,9 @@ fails() {
 	ok $? "$3" || diag "wanted $1 and one line like '$2'" "got $ST '$OUT'" "stderr '$ERR'"
 }
 
-# program NAME: tests/lib/embed-NAME.c as ./NAME, with the header and the library. Under ASan it is sanitized, too.
+# program NAME: tests/lib/embed-NAME.c as ./NAME, with the header and the library, and the sanitizer of that.
 program() {
-	local sanitize=()
-	[ ! -d "$T/san" ] || sanitize=(-fsanitize=address,undefined)
-	${CC:-cc} -std=gnu11 -g -Wall -Wextra -Werror "${sanitize[@]}" -I "$TOP/include" "$TOP/tests/lib/embed-$1.c" -o "$1" \
+	${CC:-cc} -std=gnu11 -g -Wall -Wextra -Werror $SANITIZER -I "$TOP/include" "$TOP/tests/lib/embed-$1.c" -o "$1" \
 	  -L "$O/lib" -lboxlite -Wl,-rpath,"$O/lib" > log 2>&1
 	is "$? $(cat log)" "0 " "program $1 is built"
 }
