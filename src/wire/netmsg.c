@@ -190,7 +190,8 @@ int wire_put_net_stats(struct buf *out, const struct net_stats *s)
 
 	for (i = 0; j && s && i < ARRAY_SIZE(counters); i++) {
 		memcpy(&v, (const char *)s + counters[i].at, sizeof(v));
-		if (json_object_set_new(j, counters[i].name, json_integer((json_int_t)MIN(v, (uint64_t)INT64_MAX))) < 0) {
+		v = MIN(v, (uint64_t)INT64_MAX);
+		if (json_object_set_new(j, counters[i].name, json_integer((json_int_t)v)) < 0) {
 			json_decref(j);
 			j = NULL;
 		}
