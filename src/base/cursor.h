@@ -2,7 +2,8 @@
  * Bounded cursors over bytes: `struct rd` reads what a stranger wrote,
  * `struct wr` writes into a fixed area. Neither can overrun. A read past the
  * end returns zero and sets `bad`; the caller checks `bad` once at the end.
- * All integers are little-endian on the wire and on disk.
+ * All integers of ours are little-endian on the wire and on disk; those of the
+ * Internet's protocols are big-endian (rd_be16() and so on).
  */
 #ifndef BASE_CURSOR_H
 #define BASE_CURSOR_H
@@ -56,6 +57,20 @@ static inline uint8_t rd_u8(struct rd *r) { return (uint8_t)rd_le(r, 1); }
 static inline uint16_t rd_u16(struct rd *r) { return (uint16_t)rd_le(r, 2); }
 static inline uint32_t rd_u32(struct rd *r) { return (uint32_t)rd_le(r, 4); }
 static inline uint64_t rd_u64(struct rd *r) { return rd_le(r, 8); }
+
+static inline uint64_t rd_be(struct rd *r, unsigned bytes)
+{
+	const uint8_t *at = rd_bytes(r, bytes);
+	uint64_t v = 0;
+	unsigned i;
+
+	for (i = 0; at && i < bytes; i++)
+		v = v << 8 | at[i];
+	return v;
+}
+
+static inline uint16_t rd_be16(struct rd *r) { return (uint16_t)rd_be(r, 2); }
+static inline uint32_t rd_be32(struct rd *r) { return (uint32_t)rd_be(r, 4); }
 
 /* A string with its NUL, borrowed from the bytes; "" (and bad) when there is no NUL. */
 static inline const char *rd_str(struct rd *r)
@@ -111,6 +126,19 @@ static inline void wr_u8(struct wr *w, uint8_t v) { wr_le(w, v, 1); }
 static inline void wr_u16(struct wr *w, uint16_t v) { wr_le(w, v, 2); }
 static inline void wr_u32(struct wr *w, uint32_t v) { wr_le(w, v, 4); }
 static inline void wr_u64(struct wr *w, uint64_t v) { wr_le(w, v, 8); }
+
+static inline void wr_be(struct wr *w, uint64_t v, unsigned bytes)
+{
+	uint8_t tmp[8];
+	unsigned i;
+
+	for (i = 0; i < bytes; i++)
+		tmp[i] = (uint8_t)(v >> (8 * (bytes - 1 - i)));
+	wr_bytes(w, tmp, bytes);
+}
+
+static inline void wr_be16(struct wr *w, uint16_t v) { wr_be(w, v, 2); }
+static inline void wr_be32(struct wr *w, uint32_t v) { wr_be(w, v, 4); }
 
 /* With its NUL; NULL is written as "". */
 static inline void wr_str(struct wr *w, const char *s)

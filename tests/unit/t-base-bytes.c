@@ -53,11 +53,17 @@ static void test_cursor(void)
 	ok(!r.bad, "all was there");
 	is_int(rd_u8(&r), 0, "past the end reads zero");
 	ok(r.bad, "and is remembered");
+	r = rd_over(bytes, sizeof(bytes));
+	is_int(rd_be16(&r), 0x0102, "or big-endian");
+	is_int(rd_be32(&r), 0x03040506, "both");
 	r = rd_over(bytes, 3);
 	is_int(rd_u32(&r), 0, "a value cut in two reads zero");
 	ok(r.bad && rd_left(&r) == 0, "and takes the rest with it");
 	wr_u32(&w, 0x01020304);
 	ok(!w.bad && out[0] == 4 && out[3] == 1, "writing is little-endian");
+	w = wr_over(out, sizeof(out));
+	wr_be32(&w, 0x01020304);
+	ok(!w.bad && out[0] == 1 && out[3] == 4, "or big-endian");
 	wr_u8(&w, 1);
 	ok(w.bad, "writing past the end is refused");
 }
