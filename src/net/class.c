@@ -17,7 +17,7 @@ static const struct {
 	{ CLASS_SPECIAL, V6(128, 0) },
 	{ CLASS_SPECIAL, V6(128, [15] = 1) },
 	{ CLASS_SPECIAL, V6(8, 0xff) },
-	/* The link (wire/netspec.h): the host has nothing there, or something that the guest must not meet by chance. */
+	/* The link (wire/netspec.h): what the host has there the guest must not meet by chance. */
 	{ CLASS_SPECIAL, V4(192, 168, 127, 0, 24) },
 	{ CLASS_SPECIAL, V6(64, 0xfd, 0x62, 0x6f, 0x78, 0x6c, 0x69, 0x74, 0x65) },
 
