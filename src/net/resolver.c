@@ -2,8 +2,8 @@
  * Theory of operation
  *
  * A question comes by UDP (resolver_ask) or on a connection (resolver_tcp.c). What is malformed, not allowed or about
- * the host is answered at once. All else becomes a struct ask (resolver_ask.c): a socket of its own to one of the host's
- * servers, with an id of its own, so that who wants to forge an answer has to guess a port and an id at a time. Its
+ * the host is answered at once. All else becomes a struct ask (resolver_ask.c): a socket of its own to one of the
+ * host's servers, with an id of its own, so that who wants to forge an answer has to guess both a port and an id. Its
  * answer is told to the policy, then passed on: the guest cannot use an address before it is allowed.
  *
  * One timer serves all: it is set to the earliest of their times, and each looks for itself whether its time is over.
@@ -179,7 +179,8 @@ static size_t answer_at_once(struct resolver *r, const struct dns_question *q, u
 	return dns_build_reply(q, DNS_NXDOMAIN, out);
 }
 
-void resolver_question(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg, size_t n)
+void resolver_question(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg,
+		       size_t n)
 {
 	uint8_t out[DNS_BUILD_MAX];
 	struct dns_question q;

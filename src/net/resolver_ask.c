@@ -1,7 +1,7 @@
 /*
  * One question to the host's servers: by UDP, and by TCP if the answer is too long and the guest has asked by TCP. An
- * attempt that fails, or takes longer than ATTEMPT_MS, is followed by one with the next server; when all have been asked
- * ROUNDS times, the guest gets SERVFAIL.
+ * attempt that fails, or takes longer than ATTEMPT_MS, is followed by one with the next server; when all have been
+ * asked ROUNDS times, the guest gets SERVFAIL.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,8 +87,8 @@ static int send_query(struct ask *a, int fd)
 static int begin(struct ask *a)
 {
 	const struct server *s = server_of(a);
-	auto_fd int fd = socket(s->any.sa_family, (a->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r;
+	int type = a->tcp ? SOCK_STREAM : SOCK_DGRAM, r;
+	auto_fd int fd = socket(s->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;

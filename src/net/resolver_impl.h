@@ -52,7 +52,8 @@ struct resolver {
 };
 
 /* resolver.c */
-void resolver_question(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg, size_t n);
+void resolver_question(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg,
+		       size_t n);
 void resolver_answer(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg, size_t n);
 void resolver_until(struct resolver *r, uint64_t ms); /* the timer goes no later */
 void resolver_silent(struct resolver *r);             /* a server does not answer */

@@ -1,6 +1,6 @@
 /*
- * The resolver between a guest that this test plays, and servers on the loopback that it plays, too. Nothing waits for a
- * time to pass but for a server that is silent.
+ * The resolver between a guest that this test plays, and servers on the loopback that it plays, too. Nothing waits for
+ * a time to pass but for a server that is silent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
