@@ -18,7 +18,7 @@ struct entry {
 };
 
 struct names {
-	uint64_t seed; /* a guest that knew it could put all in one bucket */
+	uint64_t seed[2]; /* a guest that knew them could put all in one bucket */
 	struct entry *v; /* of NAMES_MAX, the first n of them used */
 	uint16_t n;
 	uint16_t buckets[BUCKETS];
@@ -32,7 +32,7 @@ struct names *names_new(void)
 	if (!n)
 		return NULL;
 	n->v = calloc(NAMES_MAX, sizeof(*n->v));
-	if (!n->v || getrandom(&n->seed, sizeof(n->seed), 0) != sizeof(n->seed)) {
+	if (!n->v || getrandom(n->seed, sizeof(n->seed), 0) != sizeof(n->seed)) {
 		names_free(n);
 		return NULL;
 	}
@@ -50,24 +50,21 @@ void names_free(struct names *n)
 	free(n);
 }
 
-static uint16_t *bucket_of(const struct names *n, const struct ip_addr *a)
+static size_t bucket_of(const struct names *n, const struct ip_addr *a)
 {
-	uint64_t half[2], h = n->seed;
-	size_t i;
+	unsigned __int128 product;
+	uint64_t half[2];
 
 	memcpy(half, a, sizeof(half));
-	for (i = 0; i < 2; i++) {
-		h = (h ^ half[i]) * 0x9e3779b97f4a7c15;
-		h ^= h >> 32;
-	}
-	return (uint16_t *)&n->buckets[(h * 0x9e3779b97f4a7c15) >> 52];
+	product = (unsigned __int128)(half[0] ^ n->seed[0]) * (half[1] ^ n->seed[1]);
+	return (size_t)((uint64_t)product ^ (uint64_t)(product >> 64)) % BUCKETS;
 }
 
 static struct entry *lookup(const struct names *n, unsigned rule, const struct ip_addr *a)
 {
 	uint16_t i;
 
-	for (i = *bucket_of(n, a); i != NONE; i = n->v[i].next)
+	for (i = n->buckets[bucket_of(n, a)]; i != NONE; i = n->v[i].next)
 		if (n->v[i].rule == rule && ip_eq(&n->v[i].addr, a))
 			return &n->v[i];
 	return NULL;
@@ -84,7 +81,7 @@ const char *names_any(const struct names *n, const struct ip_addr *a, uint64_t n
 {
 	uint16_t i;
 
-	for (i = *bucket_of(n, a); i != NONE; i = n->v[i].next)
+	for (i = n->buckets[bucket_of(n, a)]; i != NONE; i = n->v[i].next)
 		if (ip_eq(&n->v[i].addr, a) && n->v[i].until_ms > now_ms)
 			return n->v[i].name;
 	return NULL;
@@ -93,7 +90,7 @@ const char *names_any(const struct names *n, const struct ip_addr *a, uint64_t n
 /* The link that leads to an entry. */
 static uint16_t *link_to(struct names *n, uint16_t at)
 {
-	uint16_t *link = bucket_of(n, &n->v[at].addr);
+	uint16_t *link = &n->buckets[bucket_of(n, &n->v[at].addr)];
 
 	while (*link != at)
 		link = &n->v[*link].next;
@@ -154,7 +151,7 @@ void names_learn(struct names *n, unsigned rule, const char *name, const struct 
 		return;
 	if (n->n == NAMES_MAX)
 		forget(n, least_wanted(n, now_ms));
-	bucket = bucket_of(n, a);
+	bucket = &n->buckets[bucket_of(n, a)];
 	n->v[n->n] = (struct entry){ *a, until_ms, copy, (uint16_t)rule, *bucket };
 	*bucket = n->n++;
 	n->of_rule[rule]++;

@@ -229,9 +229,12 @@ static void test_own(void)
 	if (getifaddrs(&all) < 0)
 		all = NULL;
 	for (i = all; i; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET)
+			a = ip_from_v4(&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr);
+		else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6)
+			memcpy(a.b, &((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr, sizeof(a.b));
+		else
 			continue;
-		a = ip_from_v4(&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr);
 		if (!class_loopback(&a) && class_of(&a) != CLASS_METADATA && class_of(&a) != CLASS_SPECIAL)
 			is_str(ask(p, NET_TCP, ip_format(&a, text), 22), "host", text);
 	}
