@@ -42,7 +42,7 @@ src  = $(wildcard src/$1/*.c)
 objs = $(patsubst src/%.c,$O/obj/%.o,$(filter-out %/main.c,$(foreach m,$1,$(call src,$m))))
 
 LIB_MODULES := base wire box lib
-PROGRAMS    := boxlite boxlite-shim boxlite-image boxlite-vmm boxlite-copy
+PROGRAMS    := boxlite boxlite-shim boxlite-image boxlite-vmm boxlite-net boxlite-copy
 BINS        := $(PROGRAMS:%=$O/bin/%)
 LIBS        := $O/lib/libboxlite.so $O/lib/libboxlite.a
 GUEST       := $O/guest/vmlinux $O/guest/initramfs
@@ -105,6 +105,10 @@ $O/bin/boxlite-image: $(call objs,image wire base) $O/obj/image/main.o
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -lcurl -larchive -lz -lzstd -lcrypto -ljansson
 
 $O/bin/boxlite-vmm: $(call objs,vmm wire base) $O/obj/vmm/main.o
+	$(link)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+
+$O/bin/boxlite-net: $(call objs,net wire base) $O/obj/net/main.o
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
 

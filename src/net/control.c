@@ -1,0 +1,138 @@
+/*
+ * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's end.
+ * What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
+ */
+#include <errno.h>
+
+#include "base/clean.h"
+#include "base/log.h"
+#include "net/net.h"
+#include "wire/proc.h"
+
+#define OUT_MAX (256 * KIB)
+
+static void end(struct net *n)
+{
+	loop_stop(&n->loop);
+}
+
+static void flush(struct net *n)
+{
+	if (n->control.fd < 0)
+		return;
+	if (conn_write(&n->control) < 0)
+		end(n);
+	else
+		loop_change(&n->loop, &n->control_watch, EPOLLIN | (conn_wants_write(&n->control) ? EPOLLOUT : 0));
+}
+
+static int on_frame(struct net *n, const struct frame *f, struct error *err)
+{
+	auto_free char *resolv = NULL;
+	int r;
+
+	switch (f->type) {
+	case FRAME_NET_STATS:
+		r = wire_put_net_stats(&n->control.out, &n->stats);
+		return r < 0 ? error_code(err, r, "cannot tell the counters") : 0;
+	case FRAME_NET_RESOLV:
+		r = wire_get_net_resolv(f, &resolv, err);
+		if (r == 0)
+			resolver_set_servers(n->resolver, resolv);
+		return r;
+	default:
+		return error_set(err, -EBADMSG, "an unexpected message from the shim: %s", frame_name(f->type));
+	}
+}
+
+static void on_control(struct watch *w, uint32_t events)
+{
+	struct net *n = container_of(w, struct net, control_watch);
+	struct error err = { 0 };
+	struct frame f;
+	ssize_t r = 1;
+
+	(void)events;
+	while (r > 0)
+		r = conn_read(&n->control);
+	if (r < 0) {
+		end(n);
+		return;
+	}
+	while ((r = conn_peek(&n->control, &f)) == 1) {
+		r = on_frame(n, &f, &err);
+		conn_next(&n->control, &f);
+		if (r < 0)
+			break;
+	}
+	if (r < 0) {
+		log_error("%s", err.code ? err.text : "the shim speaks another language");
+		end(n);
+		return;
+	}
+	flush(n);
+}
+
+/* Reads until NET is complete. */
+int control_open(struct net *n, struct error *err)
+{
+	struct buf *in = &n->control.in;
+	struct frame f;
+	int r;
+
+	*in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	while ((r = frame_peek(in, &f)) == 0) {
+		ssize_t got = buf_read_fd(in, NET_FD_CONTROL, 64 * KIB);
+
+		if (got <= 0)
+			return error_code(err, got < 0 ? (int)got : -EPIPE, "no description of the network");
+	}
+	if (r < 0 || f.type != FRAME_NET)
+		return error_set(err, -EBADMSG, "no description of the network");
+	r = wire_get_net(&f, &n->start, err);
+	buf_fini(in);
+	return r;
+}
+
+int control_serve(struct net *n, struct error *err)
+{
+	int r = conn_init(&n->control, NET_FD_CONTROL, OUT_MAX);
+
+	if (r == 0)
+		r = loop_add(&n->loop, &n->control_watch, NET_FD_CONTROL, EPOLLIN, on_control);
+	return r < 0 ? error_code(err, r, "cannot watch the shim's connection") : 0;
+}
+
+void control_ready(struct net *n)
+{
+	struct net_port ports[NET_PORTS_MAX];
+
+	if (wire_put_net_ready(&n->control.out, ports, publish_ports(n, ports, NET_PORTS_MAX)) < 0)
+		end(n);
+	flush(n);
+}
+
+void control_failed(struct net *n, const struct error *why)
+{
+	/* It is the last word, and short: there is room for it unless nobody reads. */
+	if (n->control.fd >= 0 && wire_put_failed(&n->control.out, why->text) == 0)
+		(void)!conn_write(&n->control);
+}
+
+void control_ask_resolv(struct net *n)
+{
+	if (wire_put_net_resolv(&n->control.out, NULL) == 0)
+		flush(n);
+}
+
+void control_denied(struct net *n, const struct net_denied *d)
+{
+	if (wire_put_net_denied(&n->control.out, d) == 0)
+		flush(n);
+}
+
+void control_close(struct net *n)
+{
+	loop_remove(&n->loop, &n->control_watch);
+	conn_fini(&n->control);
+}

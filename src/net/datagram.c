@@ -1,0 +1,89 @@
+/*
+ * Theory of operation. The socket is read until it is empty, its turn is over, or the link has no room. While it has
+ * none, the flow is stuck and the socket not watched. What does not fit into the link is one datagram, and lost, as
+ * datagrams are; the others wait in the socket.
+ */
+#include "net/datagram.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/clean.h"
+#include "base/clock.h"
+
+static uint8_t inbox[DATAGRAM_MAX];
+
+void datagram_used(struct datagram *d)
+{
+	d->until_ms = d->f.net->now_ms + d->idle_ms;
+}
+
+static void on_socket(struct watch *w, uint32_t events)
+{
+	struct datagram *d = container_of(w, struct datagram, f.watch);
+	unsigned i;
+
+	(void)events;
+	d->f.net->now_ms = clock_ms();
+	for (i = 0; i < DATAGRAM_TURN && !d->f.net->link.blocked; i++) {
+		ssize_t n = recv(d->f.fd, inbox, sizeof(inbox), MSG_DONTWAIT);
+
+		if (n >= 0) {
+			datagram_used(d);
+			d->deliver(d, inbox, (size_t)n);
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (d->failed) {
+			d->failed(d, errno);
+		}
+	}
+	if (d->f.net->link.blocked) {
+		loop_change(&d->f.net->loop, w, 0);
+		flow_stick(&d->f);
+	}
+}
+
+static void on_resume(struct flow *f)
+{
+	loop_change(&f->net->loop, &f->watch, EPOLLIN);
+}
+
+static void on_tick(struct flow *f)
+{
+	if (f->net->now_ms >= datagram_of(f)->until_ms)
+		flow_end(f);
+}
+
+static void on_end(struct flow *f)
+{
+	free(datagram_of(f));
+}
+
+static const struct flow_ops datagram_ops = { .tick = on_tick, .resume = on_resume, .end = on_end };
+
+struct datagram *datagram_add(struct net *n, int sock, const struct flow_key *k, uint32_t idle_ms,
+			      void (*deliver)(struct datagram *d, uint8_t *data, size_t n))
+{
+	auto_fd int fd = sock;
+	struct datagram *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->f.fd = -1;
+	d->f.watch = WATCH_NONE;
+	d->idle_ms = idle_ms;
+	d->deliver = deliver;
+	if (!flow_add(n, &d->f, &datagram_ops, k)) {
+		free(d);
+		return NULL;
+	}
+	d->f.fd = take_fd(&fd);
+	if (d->f.fd >= 0 && loop_add(&n->loop, &d->f.watch, d->f.fd, EPOLLIN, on_socket) < 0) {
+		flow_end(&d->f);
+		return NULL;
+	}
+	datagram_used(d);
+	flow_time(&d->f, true);
+	return d;
+}

@@ -1,0 +1,140 @@
+/*
+ * Theory of operation. Receiving takes a batch of messages with one system call into buffers that are always there;
+ * nothing of them is kept, who needs bytes for longer copies them. Sending keeps nothing either: a frame goes or it
+ * does not, and who sends is told when there is room again. So whatever the guest does, this holds no memory for it.
+ */
+#include "net/link.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clean.h"
+#include "net/checksum.h"
+
+#define FRAME_MAX 65550 /* virtio 1.2, 5.1.6.3 */
+#define HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
+#define BATCH 8
+#define SUM_HERE_MAX 512 /* of shorter frames it is made here in any case: it costs less than what it might confuse */
+
+static uint8_t inbox[BATCH][HEADER_BYTES + FRAME_MAX];
+
+static void on_room(struct link *l)
+{
+	l->blocked = false;
+	loop_change(l->loop, &l->watch, EPOLLIN);
+	l->ops->room(l->ud);
+}
+
+/* One batch: how many messages; 0 none now; negative: it is over. */
+static int receive(struct link *l, struct mmsghdr *m)
+{
+	struct iovec v[BATCH];
+	int i, n;
+
+	for (i = 0; i < BATCH; i++) {
+		v[i] = (struct iovec){ inbox[i], sizeof(inbox[i]) };
+		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &v[i], .msg_iovlen = 1 } };
+	}
+	do
+		n = recvmmsg(l->fd, m, BATCH, MSG_DONTWAIT, NULL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	/* The end of a seqpacket socket is an empty message; no frame is. */
+	return n == 0 || m[0].msg_len == 0 ? -EPIPE : n;
+}
+
+static void on_link(struct watch *w, uint32_t events)
+{
+	struct link *l = container_of(w, struct link, watch);
+	size_t skip = l->headers ? HEADER_BYTES : 0;
+	struct mmsghdr m[BATCH];
+	int i, n;
+
+	if (events & EPOLLOUT)
+		on_room(l);
+	n = receive(l, m);
+	for (i = 0; i < n; i++)
+		if (m[i].msg_len > skip && !(m[i].msg_hdr.msg_flags & MSG_TRUNC))
+			l->ops->frame(l->ud, inbox[i] + skip, m[i].msg_len - skip);
+	if (n > 0)
+		l->ops->batch(l->ud);
+	else if (n < 0)
+		l->ops->gone(l->ud);
+}
+
+int link_open(struct link *l, struct loop *loop, int link_fd, bool headers, const struct link_ops *ops, void *ud,
+	      struct error *err)
+{
+	auto_fd int fd = link_fd;
+	int r;
+
+	*l = (struct link){ .loop = loop, .watch = WATCH_NONE, .fd = -1, .headers = headers, .ops = ops, .ud = ud };
+	r = loop_add(loop, &l->watch, fd, EPOLLIN, on_link);
+	if (r < 0)
+		return error_code(err, r, "cannot watch the link to the guest");
+	l->fd = take_fd(&fd);
+	return 0;
+}
+
+void link_close(struct link *l)
+{
+	loop_remove(l->loop, &l->watch);
+	close_fd(&l->fd);
+}
+
+/* Finishes the checksum over all pieces, from its start on. */
+static void finish_sum(const struct iovec *v, unsigned n, const struct link_sum *sum)
+{
+	uint8_t *field = (uint8_t *)v[0].iov_base + sum->start + sum->offset;
+	uint16_t folded;
+	uint32_t s;
+	unsigned i;
+
+	s = checksum_add(0, (uint8_t *)v[0].iov_base + sum->start, v[0].iov_len - sum->start);
+	for (i = 1; i < n; i++)
+		s = checksum_add(s, v[i].iov_base, v[i].iov_len);
+	folded = checksum_fold(s);
+	/* 0 would say "none" in UDP; it and 0xffff are the same number here (RFC 768). */
+	folded = folded ? folded : 0xffff;
+	memcpy(field, &folded, sizeof(folded));
+}
+
+static size_t pieces_bytes(const struct iovec *v, unsigned n)
+{
+	size_t bytes = 0;
+
+	while (n--)
+		bytes += v[n].iov_len;
+	return bytes;
+}
+
+bool link_send(struct link *l, const struct iovec *v, unsigned n, const struct link_sum *sum)
+{
+	struct virtio_net_hdr_v1 h = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
+	struct iovec piece[LINK_PIECES_MAX + 1] = { { &h, HEADER_BYTES } };
+	struct msghdr m = { .msg_iov = piece + !l->headers, .msg_iovlen = n + l->headers };
+	ssize_t r;
+
+	if (l->blocked || l->fd < 0)
+		return false;
+	memcpy(piece + 1, v, n * sizeof(*v));
+	if (sum && l->headers && pieces_bytes(v, n) > SUM_HERE_MAX) {
+		h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		h.csum_start = htole16(sum->start);
+		h.csum_offset = htole16(sum->offset);
+	} else if (sum) {
+		finish_sum(v, n, sum);
+	}
+	do
+		r = sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM))
+		return true; /* a link that is gone is seen by receiving; its frames are lost as in a cable */
+	l->blocked = true;
+	loop_change(l->loop, &l->watch, EPOLLIN | EPOLLOUT);
+	return false;
+}

@@ -1,0 +1,175 @@
+/*
+ * Published ports: sockets that listen at the host and lead to a port of the guest.
+ *
+ * The guest sees who has connected, if that address means something to it: an address of the host's loopback, or one of
+ * the link's own network, is shown as the gateway. IPv4 leads to the guest's IPv4 address, IPv6 to its IPv6 one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clean.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/hostsock.h"
+#include "net/net.h"
+
+#define ACCEPT_TURN 16 /* accepted, or received, before others have their turn */
+
+struct listener {
+	struct listener *next;
+	struct net *net; /* borrowed */
+	struct watch watch;
+	int fd;               /* owned */
+	struct net_port port; /* with the number that it has */
+};
+
+static uint8_t inbox[65536];
+
+/* As whom the guest sees the peer. */
+static struct ip_addr shown(const struct ip_addr *a)
+{
+	static const struct ip_addr loopback6 = { { [15] = 1 } };
+	struct ip_addr gateway = stack_gateway(!ip_is_v4(a));
+	size_t net = ip_is_v4(a) ? 12 + NET_V4_BITS / 8 : NET_V6_BITS / 8;
+
+	if ((ip_is_v4(a) && a->b[12] == 127) || ip_eq(a, &loopback6) || memcmp(a, &gateway, net) == 0)
+		return gateway;
+	return *a;
+}
+
+static void on_connection(struct watch *w, uint32_t events)
+{
+	struct listener *l = container_of(w, struct listener, watch);
+	struct host_addr from = { .len = sizeof(from.in6) };
+	struct ip_addr addr, as;
+	uint16_t port;
+	int i, fd;
+
+	(void)events;
+	l->net->now_ms = clock_ms();
+	for (i = 0; i < ACCEPT_TURN; i++) {
+		from.len = sizeof(from.in6);
+		fd = accept4(w->fd, &from.sa, &from.len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return; /* out of files: those in the queue wait for one that ends */
+		if (!host_addr_get(&from, &addr, &port)) {
+			close(fd);
+			continue;
+		}
+		as = shown(&addr);
+		tcp_accepted(l->net, fd, &as, port, l->port.guest_port);
+	}
+}
+
+static void on_datagram(struct watch *w, uint32_t events)
+{
+	struct listener *l = container_of(w, struct listener, watch);
+	struct udp_peer peer = { .listener = l };
+	struct host_addr from;
+	struct ip_addr as;
+	ssize_t n;
+	int i;
+
+	(void)events;
+	l->net->now_ms = clock_ms();
+	for (i = 0; i < ACCEPT_TURN; i++) {
+		from.len = sizeof(from.in6);
+		n = recvfrom(w->fd, inbox, sizeof(inbox), MSG_DONTWAIT, &from.sa, &from.len);
+		if (n < 0)
+			return;
+		if (!host_addr_get(&from, &peer.addr, &peer.port))
+			continue;
+		as = shown(&peer.addr);
+		udp_from_host(l->net, &peer, &as, l->port.guest_port, inbox, (size_t)n);
+	}
+}
+
+void publish_answer(const struct udp_peer *to, const void *data, size_t len)
+{
+	struct host_addr a = host_addr_of(&to->addr, to->port);
+
+	(void)!sendto(to->listener->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, &a.sa, a.len);
+}
+
+/* A socket that listens: fd, with the number it has; or -errno. */
+static int listen_at(struct net_port *p)
+{
+	struct host_addr a = host_addr_of(&p->host, p->host_port);
+	int type = p->proto == NET_UDP ? SOCK_DGRAM : SOCK_STREAM, on = 1;
+	auto_fd int fd = socket(a.family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ip_addr same;
+
+	if (fd < 0)
+		return -errno;
+	/* A port whose last connections are in TIME-WAIT is free; of UDP it would let two share one. */
+	if (type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (a.family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &a.sa, a.len) < 0 || (type == SOCK_STREAM && listen(fd, SOMAXCONN) < 0) ||
+	    getsockname(fd, &a.sa, &a.len) < 0)
+		return -errno;
+	if (!host_addr_get(&a, &same, &p->host_port))
+		return -EINVAL;
+	return take_fd(&fd);
+}
+
+static int add(struct net *n, const struct net_port *p, struct error *err)
+{
+	struct listener *l = calloc(1, sizeof(*l)), **end = &n->listeners;
+	char text[NET_RULE_TEXT_MAX];
+	int r;
+
+	if (!l)
+		return error_nomem(err);
+	l->net = n;
+	l->watch = WATCH_NONE;
+	l->port = *p;
+	l->fd = listen_at(&l->port);
+	r = l->fd;
+	if (r >= 0)
+		r = loop_add(&n->loop, &l->watch, l->fd, EPOLLIN, p->proto == NET_UDP ? on_datagram : on_connection);
+	if (r < 0) {
+		close_fd(&l->fd);
+		free(l);
+		return error_code(err, r, "cannot publish %s", net_port_format(p, text));
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = l;
+	return 0;
+}
+
+int publish_open(struct net *n, struct error *err)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < n->start.spec.nports; i++)
+		r = add(n, &n->start.spec.ports[i], err);
+	if (r < 0)
+		publish_close(n);
+	return r;
+}
+
+void publish_close(struct net *n)
+{
+	struct listener *l;
+
+	while ((l = n->listeners)) {
+		n->listeners = l->next;
+		loop_remove(&n->loop, &l->watch);
+		close_fd(&l->fd);
+		free(l);
+	}
+}
+
+size_t publish_ports(const struct net *n, struct net_port *ret, size_t most)
+{
+	const struct listener *l;
+	size_t i = 0;
+
+	for (l = n->listeners; l && i < most; l = l->next)
+		ret[i++] = l->port;
+	return i;
+}

@@ -1,0 +1,204 @@
+/* How connections begin: the guest's SYN becomes a connect(2) of the host, an accepted connection of the host a SYN. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "base/clean.h"
+#include "base/sock.h"
+#include "net/bytes.h"
+#include "net/hostsock.h"
+#include "net/tcp.h"
+
+#define FIRST_SPARE_PORT 32768 /* shown to the guest if somebody else's is in use already */
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+#define DNS_PORT 53
+
+/* A new one around a socket, which is taken; it is in the table and watched. NULL: there is no room for it. */
+static struct tcp *add(struct net *n, int sock, const struct flow_key *k)
+{
+	auto_fd int fd = sock;
+	struct tcp *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->f.fd = -1;
+	t->f.watch = WATCH_NONE;
+	t->held = BUF_INIT(TCP_HELD_MAX);
+	if (getrandom(&t->snd_una, sizeof(t->snd_una), 0) != sizeof(t->snd_una) ||
+	    !flow_add(n, &t->f, &tcp_flow_ops, k)) {
+		free(t);
+		return NULL;
+	}
+	t->snd_nxt = t->snd_una;
+	t->f.fd = take_fd(&fd);
+	if (loop_add(&n->loop, &t->f.watch, t->f.fd, EVENTS, tcp_host_event) < 0) {
+		flow_end(&t->f);
+		return NULL;
+	}
+	return t;
+}
+
+static void set_options(struct tcp *t)
+{
+	int on = 1, zero = 0;
+
+	/* The guest has waited for full segments already, if it wanted to. */
+	setsockopt(t->f.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* A peer that is gone without a word would hold its place for ever. */
+	setsockopt(t->f.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	t->peeks_on = setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == 0;
+}
+
+/* Sends the SYN, of one kind or the other, and waits for what it brings. */
+static void send_syn(struct tcp *t, enum tcp_state state)
+{
+	t->state = state;
+	t->snd_nxt = t->snd_una + 1;
+	t->resend_ms = t->f.net->now_ms + TCP_RESEND_MS;
+	tcp_send(t, state == TCP_ASKED ? SEG_SYN : SEG_SYN | SEG_ACK, t->snd_una);
+	flow_time(&t->f, true);
+	t->f.net->stats.connections++;
+}
+
+/* --- out --- */
+
+/* What connect(2) has come to, if that was nothing. The guest hears the reason that its own kernel would have. */
+static void refuse(struct tcp *t, int error)
+{
+	if (error == EHOSTUNREACH || error == ENETUNREACH || error == EACCES || error == EPERM ||
+	    error == EADDRNOTAVAIL) {
+		uint8_t quote[QUOTE_BYTES];
+		struct packet p = { .dst = t->f.key.remote, .ip = quote };
+
+		p.ip_len = stack_quote(quote, &t->f.key);
+		put32(quote + p.ip_len - 4, t->rcv_nxt - 1);
+		stack_unreachable(t->f.net, &p, UNREACHABLE_HOST);
+		flow_end(&t->f);
+	} else {
+		tcp_reset(t);
+	}
+}
+
+void tcp_connected(struct tcp *t)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (getsockopt(t->f.fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		error = errno;
+	if (error)
+		refuse(t, error);
+	else
+		send_syn(t, TCP_ANSWERED);
+}
+
+/* Takes from the guest's SYN what concerns the connection. */
+static void take_syn(struct tcp *t, const struct packet *p)
+{
+	tcp_options(t, p->data, (size_t)(p->data[12] >> 4) * 4);
+	t->window = get16(p->data + 14);
+	t->rcv_nxt = t->acked = t->edge = get32(p->data + 4) + 1;
+}
+
+static void connect_out(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to)
+{
+	struct host_addr a = host_addr_of(to, k->remote_port);
+	int fd = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
+	struct tcp *t;
+
+	if (fd < 0) {
+		stack_unreachable(n, p, UNREACHABLE_HOST); /* no IPv6 here, or no more files */
+		return;
+	}
+	/* Before it is watched: of a socket without a connection epoll says that it has hung up. */
+	r = connect(fd, &a.sa, a.len) == 0 ? 0 : errno;
+	t = add(n, fd, k);
+	if (!t) {
+		tcp_send_rst(n, p);
+		return;
+	}
+	take_syn(t, p);
+	set_options(t);
+	t->state = TCP_CONNECTING;
+	if (r == 0)
+		send_syn(t, TCP_ANSWERED);
+	else if (r != EINPROGRESS)
+		refuse(t, r);
+}
+
+/* The gateway's own DNS. */
+static void connect_resolver(struct net *n, const struct packet *p, const struct flow_key *k)
+{
+	struct tcp *t;
+	int pair[2];
+
+	if (sock_pair(pair) < 0) {
+		tcp_send_rst(n, p);
+		return;
+	}
+	t = add(n, pair[0], k);
+	if (!t) {
+		close_fd(&pair[1]);
+		tcp_send_rst(n, p);
+		return;
+	}
+	t->internal = true;
+	resolver_serve(n->resolver, pair[1]);
+	take_syn(t, p);
+	send_syn(t, TCP_ANSWERED);
+}
+
+void tcp_open_out(struct net *n, const struct packet *p)
+{
+	struct flow_key k = { p->dst, get16(p->data + 2), get16(p->data), IPPROTO_TCP };
+	struct ip_addr to;
+
+	if (n->flows.n >= FLOWS_MAX) {
+		denied(n, NET_TCP, &p->dst, k.remote_port, NULL, "limit");
+		tcp_send_rst(n, p);
+	} else if (ip_is_gateway(&p->dst)) {
+		if (k.remote_port == DNS_PORT)
+			connect_resolver(n, p, &k);
+		else
+			tcp_send_rst(n, p);
+	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to)) {
+		tcp_send_rst(n, p);
+	} else {
+		connect_out(n, p, &k, &to);
+	}
+}
+
+/* --- in --- */
+
+/* The peer's own port, or another one if it is in use towards this port of the guest. */
+static bool find_port(const struct net *n, struct flow_key *k)
+{
+	uint32_t tries;
+
+	for (tries = 0; flow_find(&n->flows, k); tries++) {
+		if (tries > UINT16_MAX - FIRST_SPARE_PORT)
+			return false;
+		k->remote_port = (uint16_t)(FIRST_SPARE_PORT + tries);
+	}
+	return true;
+}
+
+void tcp_accepted(struct net *n, int sock, const struct ip_addr *from, uint16_t from_port, uint16_t guest_port)
+{
+	struct flow_key k = { *from, from_port, guest_port, IPPROTO_TCP };
+	auto_fd int fd = sock;
+	struct tcp *t;
+
+	if (!find_port(n, &k))
+		return;
+	t = add(n, take_fd(&fd), &k);
+	if (!t)
+		return;
+	set_options(t);
+	t->scales = true;
+	send_syn(t, TCP_ASKED);
+}

@@ -1,0 +1,276 @@
+/* TCP towards the guest: segments, acknowledgements, and bytes of the host's socket. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net/bytes.h"
+#include "net/tcp.h"
+
+#define SUM_OFFSET 16
+#define PEEK_SEGMENTS 8
+#define SEGMENT_MAX NET_LINK_MTU
+#define BIN_PIECES 128
+
+static uint8_t outbox[PEEK_SEGMENTS * SEGMENT_MAX]; /* bytes on their way from a socket into the link */
+static uint8_t bin[64 * KIB];                       /* those that were seen before */
+
+/* What the guest may still send: as far as its edge, or further. */
+static uint32_t our_window(struct tcp *t)
+{
+	uint32_t most = tcp_held > TCP_HELD_ALL_MAX / 2 ? TCP_WINDOW_POOR : TCP_WINDOW;
+	uint32_t held = (uint32_t)MIN(buf_len(&t->held), most), window;
+
+	window = most - held;
+	if (!t->scales)
+		window = MIN(window, UINT16_MAX);
+	/* Not by drops (RFC 9293, 3.8.6.2.2); and whole units of the scale. */
+	if (window < most / 4)
+		window = 0;
+	if (seq_before(t->rcv_nxt + window, t->edge))
+		window = t->edge - t->rcv_nxt;
+	return window;
+}
+
+/* Fills in all but the checksum. */
+static size_t put_header(struct tcp *t, uint8_t *at, uint8_t flags, uint32_t seq)
+{
+	uint32_t window = our_window(t), unit = t->scales && !(flags & SEG_SYN) ? TCP_SCALE : 0, shown;
+	size_t len = TCP_HEADER;
+
+	memset(at, 0, TCP_HEADER);
+	put16(at, t->f.key.remote_port);
+	put16(at + 2, t->f.key.guest_port);
+	put32(at + 4, seq);
+	if (flags & SEG_ACK)
+		put32(at + 8, t->rcv_nxt);
+	if (flags & SEG_SYN) {
+		bool v4 = ip_is_v4(&t->f.key.remote);
+
+		at[len] = TCPOPT_MAXSEG;
+		at[len + 1] = TCPOLEN_MAXSEG;
+		put16(at + len + 2, (uint16_t)(NET_LINK_MTU - TCP_HEADER - (v4 ? 20 : 40)));
+		len += TCPOLEN_MAXSEG;
+		if (t->scales) {
+			at[len] = TCPOPT_NOP;
+			at[len + 1] = TCPOPT_WINDOW;
+			at[len + 2] = TCPOLEN_WINDOW;
+			at[len + 3] = TCP_SCALE;
+			len += 4;
+		}
+	}
+	at[12] = (uint8_t)(len / 4 << 4);
+	at[13] = flags;
+	shown = MIN((window + (1U << unit) - 1) >> unit, UINT16_MAX);
+	put16(at + 14, (uint16_t)shown);
+	if (flags & SEG_ACK && seq_before(t->edge, t->rcv_nxt + (shown << unit)))
+		t->edge = t->rcv_nxt + (shown << unit);
+	return len;
+}
+
+static bool send_segment(struct tcp *t, uint8_t flags, uint32_t seq, const uint8_t *data, size_t len)
+{
+	struct net *n = t->f.net;
+	uint8_t frame[HEADERS_MAX], tcp[TCP_HEADER + 8];
+	size_t head = put_header(t, tcp, flags, seq);
+	struct link_sum sum = { .offset = SUM_OFFSET };
+	struct iovec v[2] = { { frame, 0 }, { (void *)data, len } };
+	uint16_t pseudo;
+
+	sum.start = (uint16_t)stack_headers(frame, &t->f.key.remote, IPPROTO_TCP, head + len, &pseudo);
+	memcpy(tcp + SUM_OFFSET, &pseudo, sizeof(pseudo));
+	memcpy(frame + sum.start, tcp, head);
+	v[0].iov_len = sum.start + head;
+	if (!link_send(&n->link, v, len ? 2 : 1, &sum))
+		return false;
+	n->stats.received_packets++;
+	n->stats.received_bytes += v[0].iov_len + len - 14;
+	if (flags & SEG_ACK) {
+		t->acked = t->rcv_nxt;
+		tcp_forget_ack(t);
+	}
+	return true;
+}
+
+bool tcp_send(struct tcp *t, uint8_t flags, uint32_t seq)
+{
+	return send_segment(t, flags, seq, NULL, 0);
+}
+
+/* RFC 9293, 3.5.2: it must look like the answer to what came. */
+void tcp_send_rst(struct net *n, const struct packet *p)
+{
+	uint8_t h[TCP_HEADER] = { 0 };
+	size_t header = (size_t)(p->data[12] >> 4) * 4;
+	uint8_t flags = p->data[13];
+	uint32_t len = (uint32_t)(p->len - header) + !!(flags & SEG_SYN) + !!(flags & SEG_FIN);
+
+	put16(h, get16(p->data + 2));
+	put16(h + 2, get16(p->data));
+	if (flags & SEG_ACK) {
+		put32(h + 4, get32(p->data + 8));
+		h[13] = SEG_RST;
+	} else {
+		put32(h + 8, get32(p->data + 4) + len);
+		h[13] = SEG_RST | SEG_ACK;
+	}
+	h[12] = TCP_HEADER / 4 << 4;
+	stack_send(n, &p->dst, IPPROTO_TCP, h, sizeof(h), SUM_OFFSET, NULL, 0);
+}
+
+/* --- bytes of the host --- */
+
+/* Looks at up to n bytes behind the first `seen`: bytes, 0 the end, -errno. */
+static ssize_t peek(struct tcp *t, uint32_t seen, size_t n)
+{
+	struct iovec v[BIN_PIECES + 1];
+	struct msghdr m = { .msg_iov = v };
+	uint32_t skip = t->peeks_on ? 0 : seen, left = skip;
+	ssize_t r;
+
+	while (left && m.msg_iovlen < BIN_PIECES) {
+		uint32_t piece = MIN(left, (uint32_t)sizeof(bin));
+
+		v[m.msg_iovlen++] = (struct iovec){ bin, piece };
+		left -= piece;
+	}
+	if (left)
+		return -EAGAIN; /* so much under way: the next acknowledgement brings it on */
+	v[m.msg_iovlen++] = (struct iovec){ outbox, n };
+	do
+		r = recvmsg(t->f.fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	if (r > skip)
+		return r - skip;
+	if (r < skip)
+		return -EPROTO;
+	return t->hup || !skip ? 0 : -EAGAIN;
+}
+
+static void expect_ack(struct tcp *t)
+{
+	if (!t->f.is_timed)
+		t->resend_ms = t->f.net->now_ms + TCP_RESEND_MS;
+	flow_time(&t->f, true);
+}
+
+static void advance(struct tcp *t, uint32_t n)
+{
+	t->snd_nxt += n;
+	expect_ack(t);
+}
+
+/* From where the next look begins: bytes behind what the guest has. */
+static void look_from(struct tcp *t, uint32_t behind)
+{
+	int at = (int)behind;
+
+	if (t->peeks_on)
+		setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at));
+}
+
+static void send_fin(struct tcp *t)
+{
+	if (!tcp_send(t, SEG_FIN | SEG_ACK, t->snd_nxt)) {
+		flow_stick(&t->f);
+		return;
+	}
+	t->fin_sent = true;
+	advance(t, 1);
+}
+
+/* False: no room in the link. */
+static bool send_seen(struct tcp *t, uint32_t n)
+{
+	uint32_t at = 0;
+
+	while (at < n) {
+		uint32_t len = MIN(n - at, (uint32_t)t->mss);
+
+		if (!send_segment(t, SEG_ACK | (at + len == n ? SEG_PSH : 0), t->snd_nxt, outbox + at, len)) {
+			flow_stick(&t->f);
+			look_from(t, t->snd_nxt - t->snd_una);
+			return false;
+		}
+		advance(t, len);
+		at += len;
+	}
+	return true;
+}
+
+/* What the guest's window has room for. */
+static uint32_t guest_room(const struct tcp *t)
+{
+	uint32_t flying = t->snd_nxt - t->snd_una;
+
+	return t->window > flying ? t->window - flying : 0;
+}
+
+bool tcp_pull(struct tcp *t)
+{
+	while (t->state == TCP_OPEN && !t->fin_sent && !t->drained) {
+		uint32_t flying = t->snd_nxt - t->snd_una, room = guest_room(t);
+		ssize_t n;
+
+		t->starved = room == 0;
+		if (!room) {
+			expect_ack(t);
+			return true;
+		}
+		n = peek(t, flying, MIN(room, sizeof(outbox)));
+		if (n == -EAGAIN) {
+			t->drained = true;
+		} else if (n < 0) {
+			tcp_reset(t);
+			return false;
+		} else if (n == 0) {
+			send_fin(t);
+			return true;
+		} else if (!send_seen(t, (uint32_t)n)) {
+			return true;
+		}
+	}
+	return true;
+}
+
+/* One segment: the guest keeps what came behind it, and says what is missing next. */
+bool tcp_resend(struct tcp *t)
+{
+	uint32_t flying = t->snd_nxt - t->snd_una - t->fin_sent;
+	ssize_t n;
+
+	if (!t->recovering)
+		t->recover = t->snd_nxt;
+	t->recovering = true;
+	t->dupacks = 0;
+	if (!flying)
+		return tcp_send(t, SEG_FIN | SEG_ACK, t->snd_una), true;
+	look_from(t, 0);
+	n = peek(t, 0, MIN(flying, (uint32_t)t->mss));
+	look_from(t, flying);
+	if (n <= 0) {
+		tcp_reset(t);
+		return false;
+	}
+	send_segment(t, SEG_ACK | SEG_PSH, t->snd_una, outbox, (size_t)n);
+	return true;
+}
+
+bool tcp_discard(struct tcp *t, uint32_t bytes)
+{
+	while (bytes) {
+		/* TCP can throw bytes away without copying them (tcp(7)); the sockets of a pair cannot. */
+		ssize_t r = t->internal ? recv(t->f.fd, bin, MIN(bytes, sizeof(bin)), MSG_DONTWAIT) :
+					  recv(t->f.fd, NULL, bytes, MSG_DONTWAIT | MSG_TRUNC);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return false;
+		bytes -= (uint32_t)r;
+	}
+	return true;
+}
