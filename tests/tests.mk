@@ -52,6 +52,16 @@ $O/tests/vmm-boot: $O/obj-test/vmm-boot.o $(call objs,vmm wire base)
 	$(link)
 	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
 
+# Runs a program behind boxlite-net without a machine, see there.
+$O/obj-test/net-tap.o: tests/net/net-tap.c $O/flags-host
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_HOST) -c $< -o $@
+
+$O/tests/net-tap: $O/obj-test/net-tap.o $(call objs,wire base)
+	$(link)
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+
 # The guest of tests/vmm: /init of its machines, and a program of this host that knows what it does to a disk.
 VMM_GUEST := $(patsubst tests/vmm/%.c,$O/obj-guest/vmm-%.o,$(wildcard tests/vmm/guest*.c))
 
@@ -68,7 +78,7 @@ $O/tests/vmm-initramfs: $O/tests/vmm-guest scripts/mk-initramfs
 	scripts/mk-initramfs $< $@
 
 .PHONY: check check-unit check-boxes check-lab check-api soak torture lint unit-bins fuzz bench bench-kvm run deps
-unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs
+unit-bins: $(UNIT_BINS) $(REPLAY) $O/tests/vmm-boot $O/tests/vmm-initramfs $O/tests/net-tap
 
 check: deps
 	+$(MAKE) --no-print-directory -j$$(nproc) V=$V lint check-api all unit-bins
