@@ -19,8 +19,8 @@ int wire_put_boot(struct buf *out, const struct boot_spec *s)
 
 	str_hex(s->seed, BOOT_SEED, seed);
 	return message_put(out, FRAME_BOOT, 0,
-			   json_pack("{s:s, s:I, s:I, s:s}", "hostname", s->hostname, "time_ns", (json_int_t)s->time_ns,
-				     "disk_bytes", (json_int_t)s->disk_bytes, "seed", seed));
+			   json_pack("{s:s, s:I, s:I, s:s, s:b}", "hostname", s->hostname, "time_ns", (json_int_t)s->time_ns,
+				     "disk_bytes", (json_int_t)s->disk_bytes, "seed", seed, "network", s->network));
 }
 
 int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *err)
@@ -35,6 +35,7 @@ int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *er
 	hostname = json_get_str(j, "hostname", NULL, &bad);
 	s.time_ns = json_get_u64(j, "time_ns", 0, &bad);
 	s.disk_bytes = json_get_u64(j, "disk_bytes", 0, &bad);
+	s.network = json_get_bool(j, "network", false, &bad);
 	seed = json_get_str(j, "seed", NULL, &bad);
 	if (bad || !hostname || strlen(hostname) > 64 || !seed || str_unhex(seed, s.seed, BOOT_SEED) < 0)
 		return error_set(err, -EBADMSG, "malformed BOOT message");

@@ -13,6 +13,7 @@ struct boot_spec {
 	char *hostname;      /* owned; of the container */
 	uint64_t time_ns;    /* wall clock, CLOCK_REALTIME: the guest has no clock chip; 0 = leave it */
 	uint64_t disk_bytes; /* size of the writable disk, for messages only */
+	bool network;        /* there is a network device, to be configured (wire/netspec.h) */
 	uint8_t seed[BOOT_SEED]; /* of the guest's random numbers: the machine may be one of many copies */
 };
 

@@ -9,6 +9,7 @@
 void box_spec_fini(struct box_spec *s)
 {
 	strv_fini(&s->health.argv);
+	net_spec_fini(&s->net);
 	free(s->id);
 	free(s->hostname);
 	free(s->name);
@@ -16,6 +17,7 @@ void box_spec_fini(struct box_spec *s)
 	free(s->image_digest);
 	free(s->engine);
 	free(s->engine_program);
+	free(s->net_program);
 	free(s->accel);
 	free(s->template_key);
 	proc_spec_fini(&s->main);
@@ -66,8 +68,8 @@ static json_t *settings_to_json(const struct box_spec *s)
 		"attach", s->attach, "detached", s->detached, "debug", s->debug, "trace_kernel", s->trace_kernel,
 		"restart", (int)s->restart, "restart_max", (json_int_t)s->restart_max, "no_main", s->no_main);
 
-	return json_with_texts(j, "image_digest", s->image_digest, "engine_program", s->engine_program, "template_key",
-			       s->template_key, "name", s->name, "image", s->image, NULL);
+	return json_with_texts(j, "image_digest", s->image_digest, "engine_program", s->engine_program, "net_program",
+			       s->net_program, "template_key", s->template_key, "name", s->name, "image", s->image, NULL);
 }
 
 json_t *box_spec_to_json(const struct box_spec *s)
@@ -75,11 +77,23 @@ json_t *box_spec_to_json(const struct box_spec *s)
 	json_t *j = settings_to_json(s);
 
 	if (j && (json_object_set_new(j, "main", proc_spec_to_json(&s->main)) < 0 ||
-		  json_object_set_new(j, "health", health_to_json(&s->health)) < 0)) {
+		  json_object_set_new(j, "health", health_to_json(&s->health)) < 0 ||
+		  json_object_set_new(j, "network", net_spec_to_json(&s->net)) < 0)) {
 		json_decref(j);
 		return NULL;
 	}
 	return j;
+}
+
+/* Boxes were made before there were networks: what says nothing of one has none. */
+static int network_from_json(const json_t *j, struct net_spec *ret, bool *bad, struct error *err)
+{
+	const json_t *network = json_get_obj(j, "network", bad);
+
+	if (network)
+		return net_spec_from_json(network, ret, err);
+	ret->none = true;
+	return 0;
 }
 
 static int copy(const json_t *j, const char *key, char **ret, bool *bad)
@@ -117,6 +131,7 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 	    copy(j, "image_digest", &s.image_digest, &bad) < 0 ||
 	    copy(j, "engine", &s.engine, &bad) < 0 || copy(j, "accel", &s.accel, &bad) < 0 ||
 	    copy(j, "engine_program", &s.engine_program, &bad) < 0 ||
+	    copy(j, "net_program", &s.net_program, &bad) < 0 ||
 	    copy(j, "template_key", &s.template_key, &bad) < 0)
 		r = error_nomem(err);
 	if (r == 0 && (bad || !s.id || !s.hostname || !s.engine || !s.accel || cpus < 1 ||
@@ -127,6 +142,8 @@ int box_spec_from_json(const json_t *j, struct box_spec *ret, struct error *err)
 		r = proc_spec_from_json(json_get_obj(j, "main", &bad), &s.main, err);
 	if (r == 0 && health_from_json(json_get_obj(j, "health", &bad), &s.health, &bad) < 0)
 		r = error_nomem(err);
+	if (r == 0)
+		r = network_from_json(j, &s.net, &bad, err);
 	if (r == 0 && bad)
 		r = error_set(err, -EBADMSG, "malformed box description");
 	if (r == 0 && words > s.main.argv.n)

@@ -8,6 +8,7 @@
 #ifndef WIRE_SPEC_H
 #define WIRE_SPEC_H
 
+#include "wire/netspec.h"
 #include "wire/proc.h"
 
 enum shim_fd {
@@ -20,6 +21,7 @@ enum shim_fd {
 	SHIM_FD_DISK = 9,    /* the box's ext4 disk, read-write */
 	SHIM_FD_EVENTS = 12, /* the home's events.log, for appending; may be missing */
 	SHIM_FD_KVM = 11,    /* /dev/kvm, of engine kvm */
+	SHIM_FD_ETC = 13,    /* the folder /etc (O_PATH), for its resolv.conf, of a box with a network; may miss */
 	SHIM_FD_TEMPLATE = 10, /* see box_spec.template_key and .from_template; closed before code of the box runs */
 };
 
@@ -35,6 +37,7 @@ struct box_health {
 
 #define SPEC_CPUS_MAX 32
 #define SPEC_COPYING_FILE "run/copying" /* in the box's folder, while its lock is held for copies only */
+#define SPEC_PORTS_FILE "ports.json" /* likewise, while it runs: what of struct net_spec.ports the host listens at */
 #define SPEC_ATTACH_STREAM 1 /* see box_spec.attach */
 #define SPEC_MAIN_EXEC 1     /* the number of the main process, as STARTED says it */
 #define SPEC_MEMORY_MIN (64 * MIB)
@@ -47,6 +50,7 @@ struct box_spec {
 	uint32_t entrypoint_words; /* so many words of main.argv are the entrypoint's, the rest the command's */
 	char *engine;   /* owned; "auto", "kvm" or "qemu" */
 	char *engine_program; /* owned; absolute path of QEMU or boxlite-vmm. Not known before the start: NULL */
+	char *net_program;    /* owned; absolute path of boxlite-net. NULL without a network and before the start */
 	char *accel;    /* owned; of engine qemu: "tcg" or "kvm" */
 	char *template_key; /* owned; not NULL: make a template (wire/template.h) in the folder SHIM_FD_TEMPLATE */
 	bool from_template; /* the machine goes on from the template SHIM_FD_TEMPLATE */
@@ -64,6 +68,7 @@ struct box_spec {
 	enum box_restart restart; /* only of a detached box, and not of one that was stopped */
 	uint32_t restart_max;     /* of RESTART_ON_FAILURE: so often in a row; 0 = without end */
 	struct box_health health;
+	struct net_spec net;      /* of a box that was made before there was any: none */
 	struct proc_spec main;
 };
 

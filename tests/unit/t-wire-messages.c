@@ -182,7 +182,8 @@ static int get_boot(const char *json, struct boot_spec *ret)
 
 static void test_boot(void)
 {
-	struct boot_spec s = { .hostname = strdup("h"), .time_ns = 1795599619000000000, .disk_bytes = 8 * GIB },
+	struct boot_spec s = { .hostname = strdup("h"), .time_ns = 1795599619000000000, .disk_bytes = 8 * GIB,
+			       .network = true },
 			 got = { 0 };
 	struct buf b = BUF_INIT(4096);
 	struct frame f;
@@ -193,18 +194,20 @@ static void test_boot(void)
 	is_int(wire_put_boot(&b, &s), 0, "what the agent must know");
 	ok(frame_peek(&b, &f) == 1 && f.type == FRAME_BOOT && wire_get_boot(&f, &got, NULL) == 0, "is understood");
 	ok(!strcmp(got.hostname, "h") && got.time_ns == s.time_ns && got.disk_bytes == s.disk_bytes, "as it was meant");
-	ok(memcmp(got.seed, s.seed, BOOT_SEED) == 0, "with all of the seed");
+	ok(memcmp(got.seed, s.seed, BOOT_SEED) == 0 && got.network, "with all of the seed, and a network");
 	boot_spec_fini(&got);
 	boot_spec_fini(&s);
 	buf_fini(&b);
 	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "01\"}", &got), 0, "a name and a seed are enough");
-	ok(got.seed[0] == 0 && got.seed[31] == 1 && got.time_ns == 0, "and say no time");
+	ok(got.seed[0] == 0 && got.seed[31] == 1 && got.time_ns == 0 && !got.network, "and say no time and no network");
 	boot_spec_fini(&got);
 	is_int(get_boot("{\"hostname\":\"h\"}", &got), -EBADMSG, "no seed is refused");
 	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "\"}", &got), -EBADMSG, "a short one");
 	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "0101\"}", &got), -EBADMSG, "a long one");
 	is_int(get_boot("{\"hostname\":\"h\",\"seed\":\"" SEED_31 "0x\"}", &got), -EBADMSG, "one that is not hex");
 	is_int(get_boot("{\"hostname\":\"h\",\"seed\":[1]}", &got), -EBADMSG, "one that is not text");
+	is_int(get_boot("{\"hostname\":\"h\",\"network\":1,\"seed\":\"" SEED_31 "01\"}", &got), -EBADMSG,
+	       "a network that is neither there nor not");
 	is_int(get_boot("{\"seed\":\"" SEED_31 "01\"}", &got), -EBADMSG, "and a guest without a name");
 	ok(!got.hostname, "and nothing is touched");
 }
@@ -403,8 +406,48 @@ static void test_machine_net(void)
 	ok(!got.cmdline, "and nothing is touched");
 }
 
+/* A box's row, with what it says of a network. */
+static int parse_row(const char *network, struct box_spec *ret)
+{
+	char row[1024];
+
+	snprintf(row, sizeof(row),
+		 "{\"id\":\"0123456789ab\",\"hostname\":\"h\",\"engine\":\"qemu\",\"accel\":\"tcg\",\"cpus\":1,"
+		 "\"memory_bytes\":268435456,\"stop_grace_ms\":1,\"main\":{\"argv\":[\"x\"],\"env\":[],\"cwd\":\"/\"}%s}", network);
+	return box_spec_parse(row, ret, NULL);
+}
+
+static void test_spec_network(void)
+{
+	struct box_spec s = BOX_SPEC_INIT, got = BOX_SPEC_INIT;
+	struct buf b = BUF_INIT(64 * KIB);
+	struct frame f;
+
+	is_int(parse_row("", &s), 0, "the row of an old box");
+	ok(s.net.none, "it has no network");
+	box_spec_fini(&s);
+	is_int(parse_row(",\"network\":{}", &s), 0, "one that has a network");
+	ok(!s.net.none && s.net.open == 0 && s.net.nrules == 0 && s.net.nports == 0, "which is the default one");
+	ok(net_spec_add_rule(&s.net, "tcp:example.com:443", true, NULL) == 0 &&
+		   net_spec_add_port(&s.net, "0:80", NULL) == 0, "with a rule and a port");
+	s.net.open = NET_OPEN_HOST;
+	s.net_program = strdup("/bin/net");
+	ok(wire_put_spec(&b, &s) == 0 && frame_peek(&b, &f) == 1 && wire_get_spec(&f, &got, NULL) == 0, "is sent");
+	ok(got.net.nrules == 1 && got.net.nports == 1 && got.net.open == NET_OPEN_HOST &&
+		   got.net.ports[0].guest_port == 80 && str_eq(got.net.rules[0].name, "example.com"), "and comes as it was");
+	is_str(got.net_program, "/bin/net", "with the program for it");
+	box_spec_fini(&s);
+	box_spec_fini(&got);
+	buf_fini(&b);
+	is_int(parse_row(",\"network\":7", &s), -EBADMSG, "a network that is a number");
+	is_int(parse_row(",\"network\":{\"rules\":[\"allow x:y:z\"]}", &s), -EBADMSG, "one with a rule that is none");
+	is_int(parse_row(",\"network\":{\"none\":true,\"ports\":[\"0:80\"]}", &s), -EBADMSG, "none, with a port");
+	ok(!s.id, "and nothing is touched");
+}
+
 int main(void)
 {
+	test_spec_network();
 	test_frames();
 	test_copy();
 	test_process();
