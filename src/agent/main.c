@@ -139,6 +139,8 @@ static int prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = net_up_loopback(err);
 	if (r == 0)
+		r = net_set_defaults(err);
+	if (r == 0)
 		r = set_limits(err);
 	if (r == 0)
 		r = launch_bound_capabilities(err);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clean.h"
 #include "base/io.h"
+#include "wire/netspec.h"
 
 #define IMAGE "/image"
 #define DISK "/disk"
@@ -110,7 +111,7 @@ static int write_etc(const char *name, struct buf *text, struct error *err)
 	return r < 0 ? error_code(err, r, "cannot write %s of the box", name) : 0;
 }
 
-int root_write_etc(const char *hostname, struct error *err)
+int root_write_etc(const char *hostname, bool network, struct error *err)
 {
 	auto_buf struct buf b = BUF_INIT(4096);
 	int r = buf_printf(&b, "%s\n", hostname);
@@ -127,8 +128,10 @@ int root_write_etc(const char *hostname, struct error *err)
 				   "127.0.0.1\t%s\n", hostname);
 	if (r == 0)
 		r = write_etc("/etc/hosts", &b, err);
+	if (r == 0 && network)
+		r = buf_printf(&b, "nameserver " NET_V4_GATEWAY "\n");
 	if (r == 0)
-		r = write_etc("/etc/resolv.conf", &b, err); /* empty: there is no network */
+		r = write_etc("/etc/resolv.conf", &b, err); /* empty without a network */
 	return r;
 }
 

@@ -24,7 +24,7 @@ int root_init(struct error *err) MUST_CHECK;
 int root_mount_box(struct error *err) MUST_CHECK;
 
 /* The files of the box's /etc that its owner decides. */
-int root_write_etc(const char *hostname, struct error *err) MUST_CHECK;
+int root_write_etc(const char *hostname, bool network, struct error *err) MUST_CHECK;
 
 /*
  * Once no process is left: writes everything to the disk and leaves its file system clean, as

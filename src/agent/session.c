@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "agent/metrics.h"
+#include "agent/net.h"
 #include "agent/park.h"
 #include "agent/root.h"
 #include "agent/top.h"
@@ -50,7 +51,9 @@ static int on_boot(struct session *s, const struct frame *f, struct error *err)
 	if (r == 0)
 		r = root_mount_box(err);
 	if (r == 0)
-		r = root_write_etc(s->boot.hostname, err);
+		r = root_write_etc(s->boot.hostname, s->boot.network, err);
+	if (r == 0 && s->boot.network)
+		r = net_up_card(err);
 	if (r < 0)
 		return r;
 	s->procs.hostname = s->boot.hostname;
