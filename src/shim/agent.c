@@ -160,7 +160,9 @@ void agent_close(struct shim *s)
 
 static int put_opening(struct shim *s)
 {
-	struct boot_spec boot = { .hostname = s->spec.hostname, .disk_bytes = s->spec.disk_bytes };
+	struct boot_spec boot = {
+		.hostname = s->spec.hostname, .disk_bytes = s->spec.disk_bytes, .network = net_is_wanted(s),
+	};
 	int r;
 
 	if (getrandom(boot.seed, sizeof(boot.seed), 0) != sizeof(boot.seed))
@@ -169,30 +171,48 @@ static int put_opening(struct shim *s)
 	r = wire_put_hello(&s->agent.out, "shim");
 	if (r == 0)
 		r = wire_put_boot(&s->agent.out, &boot);
-	if (r == 0 && !s->spec.no_main)
-		r = wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
 	return r;
 }
 
 struct buf *agent_queue(struct shim *s)
 {
-	return s->way == WAY_BOOT ? &s->agent.out : &s->early;
+	return s->way == WAY_BOOT && s->main_sent ? &s->agent.out : &s->early;
 }
 
 void agent_release(struct shim *s)
 {
-	if (buf_len(&s->early) && buf_append(&s->agent.out, buf_data(&s->early), buf_len(&s->early)) < 0)
-		life_fail(s, "out of memory");
-	buf_fini(&s->early);
+	struct buf *early = &s->early;
+
+	if (s->main_sent) {
+		if (buf_len(early) && buf_append(&s->agent.out, buf_data(early), buf_len(early)) < 0)
+			life_fail(s, "out of memory");
+		buf_fini(early);
+	}
 	agent_flush(s);
 }
 
 /* HELLO, BOOT and the main process go out at once and wait in the socket: the agent finds them
- * there when it is up, and no round trip is spent. */
+ * there when it is up, and no round trip is spent. The main process waits for the network, which is there long before
+ * the agent. */
 void agent_send_opening(struct shim *s)
 {
 	int r = put_opening(s);
 
+	if (r < 0)
+		life_fail(s, "cannot tell the guest what to run: %s", strerror(-r));
+	else
+		s->opening_sent = true;
+	agent_start_main(s);
+}
+
+void agent_start_main(struct shim *s)
+{
+	int r = 0;
+
+	if (s->opening_sent && !s->main_sent && !net_is_awaited(s)) {
+		r = s->spec.no_main ? 0 : wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
+		s->main_sent = true;
+	}
 	if (r < 0)
 		life_fail(s, "cannot tell the guest what to run: %s", strerror(-r));
 	else if (s->way == WAY_BOOT)
@@ -205,6 +225,7 @@ int agent_open(struct shim *s, int fd, struct error *err)
 {
 	int r = conn_init(&s->agent, fd, AGENT_OUT_MAX);
 
+	s->opening_sent = s->main_sent = s->agent_ready = false;
 	if (r == 0)
 		r = loop_add(&s->loop, &s->agent_watch, s->agent.fd, EPOLLIN, on_agent);
 	return r < 0 ? error_code(err, r, "cannot open the agent channel") : 0;

@@ -1,6 +1,6 @@
 /*
- * What the guest prints on its console and what the engine complains about,
- * written to log/console.log and log/engine.log. The guest can print for ever,
+ * What the guest prints on its console, and what the engine and boxlite-net complain about,
+ * written to log/console.log, log/engine.log and log/net.log. The guest can print for ever,
  * so each log has a ceiling; what comes after it is read (a full pipe would
  * stop the guest) and dropped.
  */
@@ -31,7 +31,7 @@ struct pipe_log {
 };
 
 struct console {
-	struct pipe_log guest, engine;
+	struct pipe_log guest, engine, net;
 };
 
 /* Linux says this once, and then many lines of where it was. */
@@ -134,7 +134,11 @@ static int open_log(struct pipe_log *p, struct shim *s, const char *path, int *r
 struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err)
 {
 	struct console *c = calloc(1, sizeof(*c));
-	int r = c ? open_log(&c->guest, s, s->spec.no_main ? "log/copy-console.log" : "log/console.log",
+	int r;
+
+	if (c)
+		c->net = (struct pipe_log){ .loop = &s->loop, .watch = WATCH_NONE, .file = -1 };
+	r = c ? open_log(&c->guest, s, s->spec.no_main ? "log/copy-console.log" : "log/console.log",
 			     ret_console_fd) : -ENOMEM;
 
 	if (r == 0) {
@@ -150,6 +154,18 @@ struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stder
 		return NULL;
 	}
 	return c;
+}
+
+int console_open_net(struct console *c, struct shim *s)
+{
+	int fd, r = open_log(&c->net, s, "log/net.log", &fd);
+
+	return r < 0 ? r : fd;
+}
+
+const char *console_last_of_net(const struct console *c)
+{
+	return c ? c->net.last : "";
 }
 
 const char *console_last_complaint(const struct console *c)
@@ -175,6 +191,8 @@ void console_drain(struct console *c)
 		;
 	while (c->engine.watch.fd >= 0 && take(&c->engine) > 0)
 		;
+	while (c->net.watch.fd >= 0 && take(&c->net) > 0)
+		;
 }
 
 void console_close(struct console *c)
@@ -183,7 +201,9 @@ void console_close(struct console *c)
 		return;
 	close_pipe(&c->guest);
 	close_pipe(&c->engine);
+	close_pipe(&c->net);
 	close_fd(&c->guest.file);
 	close_fd(&c->engine.file);
+	close_fd(&c->net.file);
 	free(c);
 }

@@ -6,6 +6,7 @@
  * The machine's devices, in the order the guest sees them:
  *   disks[0], disks[1] ... virtio-blk: /dev/vda, /dev/vdb
  *   agent channel          a byte stream; its guest side is named on the kernel command line
+ *   network                eth0: one card, if there is a link
  *   console                hvc0: what the kernel and the agent print
  */
 #ifndef SHIM_ENGINE_H
@@ -34,6 +35,7 @@ struct machine {
 	int console_fd; /* the engine's end of the console: it writes */
 	int stderr_fd;  /* the engine's own complaints */
 	int lock_fd;    /* the box's lock: held by the engine, too, which does nothing with it */
+	int net_fd;     /* the engine's end of the link: a seqpacket socket, a frame a message; -1: no network device */
 	int report_fd;  /* the engine's end of a stream socket, for struct machine_report; engine kvm only */
 	bool debug;     /* the kernel talks */
 	bool trace;     /* it notes how long its parts take to initialise */
@@ -42,6 +44,7 @@ struct machine {
 
 struct engine {
 	const char *name;
+	bool net_headers; /* frames on its link are behind a struct virtio_net_hdr_v1 */
 
 	/* Starts the machine. All fds stay the caller's. The child ends when the guest powers off or
 	 * resets, when it is killed, and when the calling process dies. */

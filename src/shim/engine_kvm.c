@@ -14,7 +14,7 @@
 #include "base/io.h"
 
 /* The words of kernel/cmdline; where each is explained. A guest of KVM has its clocks: it is told no frequency. */
-#define CMDLINE "console=hvc0 %s panic=-1 reboot=k,panic_warm noreplace-smp swiotlb=noforce boxlite.channel=vsock:2:1%s%s"
+#define CMDLINE "console=hvc0 %s panic=-1 reboot=k,panic_warm noreplace-smp swiotlb=noforce dummy.numdummies=0 boxlite.channel=vsock:2:1%s%s"
 
 static int put_spec(struct buf *out, const struct machine *m)
 {
@@ -23,6 +23,8 @@ static int put_spec(struct buf *out, const struct machine *m)
 		.memory_bytes = m->memory_bytes,
 		.serial = m->debug,
 		.ndisks = (unsigned)m->ndisks,
+		.net = m->net_fd >= 0,
+		.mac = NET_GUEST_MAC,
 	};
 	size_t i;
 	int r;
@@ -53,7 +55,7 @@ static int kvm_start(const struct box_spec *s, const struct machine *m, struct c
 {
 	static const char *const argv[] = { "boxlite-vmm", NULL };
 	auto_fd int spec = write_spec(m);
-	struct spawn_fd fds[9 + MACHINE_DISKS_MAX] = {
+	struct spawn_fd fds[10 + MACHINE_DISKS_MAX] = {
 		{ spec, VMM_FD_SPEC },          { SHIM_FD_KVM, VMM_FD_KVM },
 		{ m->agent_fd, VMM_FD_AGENT },  { m->console_fd, VMM_FD_CONSOLE },
 		{ m->kernel_fd, VMM_FD_KERNEL }, { m->initrd_fd, VMM_FD_INITRD },
@@ -69,9 +71,11 @@ static int kvm_start(const struct box_spec *s, const struct machine *m, struct c
 		return error_code(err, spec, "cannot describe the machine");
 	if (!s->engine_program)
 		return error_set(err, -EINVAL, "the box's description does not say where boxlite-vmm is");
+	if (m->net_fd >= 0)
+		fds[spawn.nfds++] = (struct spawn_fd){ m->net_fd, VMM_FD_NET };
 	for (i = 0; i < m->ndisks; i++)
 		fds[spawn.nfds++] = (struct spawn_fd){ m->disks[i].fd, VMM_FD_DISK0 + (int)i };
 	return spawn_start(&spawn, ret, err);
 }
 
-const struct engine engine_kvm = { .name = "kvm", .start = kvm_start };
+const struct engine engine_kvm = { .name = "kvm", .net_headers = true, .start = kvm_start };

@@ -23,6 +23,7 @@ enum {
 	/* QEMU_FD_STATE = 8 */
 	QEMU_FD_MONITOR = 9,
 	QEMU_FD_DISK0 = 10,
+	QEMU_FD_NET = 14,
 	QEMU_FD_LOCK = 15, /* not used: held */
 };
 
@@ -41,7 +42,7 @@ static int add_cmdline(struct strv *args, const struct box_spec *s, const struct
 	if (tcg && s->tsc_khz)
 		snprintf(clock, sizeof(clock), " tsc=reliable tsc_early_khz=%u lapic_timer_khz=1000000 lpj=%u keep_initmem",
 			 s->tsc_khz, s->tsc_khz * JIFFY_MS);
-	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce%s%s%s%s",
+	return strv_addf(args, "console=hvc0 %s panic=-1 reboot=t noreplace-smp swiotlb=noforce dummy.numdummies=0%s%s%s%s",
 			 m->debug ? "loglevel=7" : "quiet", clock, m->debug ? " boxlite.debug" : "",
 			 m->park ? " boxlite.park" : "", m->trace ? " initcall_debug" : "");
 }
@@ -102,6 +103,22 @@ static int add_machine(struct strv *args, const struct box_spec *s, const struct
 	return r < 0 ? r : add_beginning(args, s, m, tcg);
 }
 
+/* One pair of queues and nothing to tell the card: what is not there is neither set up nor saved. No status of
+ * the link: Linux would take it for down at first, and look again after up to a second. */
+static int add_card(struct strv *args)
+{
+	static const uint8_t mac[] = NET_GUEST_MAC;
+	int r = 0;
+
+	ADD("-netdev");
+	ADD("dgram,id=net,local.type=fd,local.str=%d", QEMU_FD_NET);
+	ADD("-device");
+	ADD("virtio-net-device,netdev=net,mac=%02x:%02x:%02x:%02x:%02x:%02x,host_mtu=%d,mq=off,ctrl_vq=off,"
+	    "ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,ctrl_guest_offloads=off,status=off,"
+	    "guest_announce=off", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], NET_LINK_MTU);
+	return r;
+}
+
 /* One virtio-serial bus: port 0 is the console hvc0, port 1 the agent channel. */
 static int add_devices(struct strv *args, const struct box_spec *s, const struct machine *m)
 {
@@ -136,8 +153,7 @@ static int add_devices(struct strv *args, const struct box_spec *s, const struct
 		/* A full host disk is an I/O error of the guest. The default would pause it for ever. */
 		ADD("virtio-blk-device,drive=d%d,num-queues=1,werror=report,rerror=report", (int)i);
 	}
-#undef ADD
-	return r;
+	return r < 0 || m->net_fd < 0 ? r : add_card(args);
 }
 
 static void map_fd(struct spawn *s, struct spawn_fd *fds, int from, int to)
@@ -150,7 +166,7 @@ static int qemu_start(const struct box_spec *s, const struct machine *m, struct 
 {
 	bool tcg = !str_eq(s->accel, "kvm");
 	auto_strv struct strv args = STRV_INIT(ARGS_MAX);
-	struct spawn_fd fds[9 + MACHINE_DISKS_MAX];
+	struct spawn_fd fds[10 + MACHINE_DISKS_MAX];
 	struct spawn spawn = { .path = s->engine_program, .fds = fds, .die_with_parent = true };
 	size_t i;
 	int r;
@@ -166,6 +182,7 @@ static int qemu_start(const struct box_spec *s, const struct machine *m, struct 
 	map_fd(&spawn, fds, m->monitor_fd, QEMU_FD_MONITOR);
 	map_fd(&spawn, fds, m->stderr_fd, STDERR_FILENO);
 	map_fd(&spawn, fds, m->lock_fd, QEMU_FD_LOCK);
+	map_fd(&spawn, fds, m->net_fd, QEMU_FD_NET);
 	for (i = 0; i < m->ndisks; i++)
 		map_fd(&spawn, fds, m->disks[i].fd, QEMU_FD_DISK0 + (int)i);
 	r = strv_add(&args, "qemu-system-x86_64");

@@ -35,6 +35,7 @@ static void kill_machine(struct shim *s)
 	s->life = LIFE_ENDING;
 	loop_timer_set(s->timer_watch.fd, 0);
 	spawn_kill(&s->machine, SIGKILL);
+	net_stop(s);
 }
 
 /* The agent's start, by what it says. A machine that was saved in between has no such time. */
@@ -47,15 +48,11 @@ static void stamp_ready(struct shim *s, uint64_t since_start)
 		at[TIMING_AGENT] = at[TIMING_READY] - since_start;
 }
 
-void life_ready(struct shim *s, uint64_t since_start)
+/* All that it takes is there. */
+static void run(struct shim *s)
 {
 	struct client *c, *next;
 
-	if (s->life != LIFE_BOOTING)
-		return;
-	log_debug("the guest is ready");
-	stamp_ready(s, since_start);
-	machine_is_ready(s);
 	s->life = LIFE_RUNNING;
 	loop_timer_set(s->timer_watch.fd, 0);
 	for (c = s->clients; c; c = next) {
@@ -65,6 +62,25 @@ void life_ready(struct shim *s, uint64_t since_start)
 		else
 			client_flush(c);
 	}
+}
+
+void life_ready(struct shim *s, uint64_t since_start)
+{
+	if (s->life != LIFE_BOOTING || s->agent_ready)
+		return;
+	log_debug("the guest is ready");
+	stamp_ready(s, since_start);
+	machine_is_ready(s);
+	s->agent_ready = true;
+	if (!net_is_awaited(s))
+		run(s);
+}
+
+void life_net_ready(struct shim *s)
+{
+	agent_start_main(s);
+	if (s->life == LIFE_BOOTING && s->agent_ready)
+		run(s);
 }
 
 void life_main_ended(struct shim *s, const struct proc_exit *e)
@@ -194,6 +210,10 @@ static const char *where_console_is(const struct shim *s)
 
 static void fail_boot(struct shim *s)
 {
+	if (s->agent_ready) {
+		life_fail(s, "boxlite-net did not start within %d s", BOOT_TIMEOUT_MS / 1000);
+		return;
+	}
 	machine_blames_template(s);
 	life_fail(s, "the guest did not start within %d s; %s", BOOT_TIMEOUT_MS / 1000, where_console_is(s));
 }
@@ -339,6 +359,7 @@ void life_machine_ended(struct shim *s)
 	explain_end(s, status);
 	s->life = LIFE_ENDING;
 	agent_close(s);
+	net_close(s);
 	health_stop(s);
 	machine_read_report(s);
 	e = end_of(s);

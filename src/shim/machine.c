@@ -24,6 +24,8 @@
 #include "base/sock.h"
 #include "shim/template.h"
 
+#define LINK_BYTES (4 * 1024 * 1024) /* of frames that are on their way to boxlite-net or from it */
+
 static void on_machine(struct watch *w, uint32_t events)
 {
 	(void)events;
@@ -175,8 +177,8 @@ void machine_has_agent(struct shim *s)
 
 /* The engine's ends of the machine's connections, and ours. */
 struct ends {
-	int agent, console, complaints, monitor, report;
-	int near_agent, near_monitor;
+	int agent, console, complaints, monitor, report, net;
+	int near_agent, near_monitor, near_net;
 };
 
 static void close_ends(struct ends *e)
@@ -186,8 +188,22 @@ static void close_ends(struct ends *e)
 	close_fd(&e->complaints);
 	close_fd(&e->monitor);
 	close_fd(&e->report);
+	close_fd(&e->net);
 	close_fd(&e->near_agent);
 	close_fd(&e->near_monitor);
+	close_fd(&e->near_net);
+}
+
+/* The link of a box for copies only has nobody at its other end: its machine is like the box's, without a network. */
+static int open_link(const struct shim *s, struct ends *e)
+{
+	int pair[2], r = s->spec.net.none ? 0 : sock_pair_packets(pair, LINK_BYTES);
+
+	if (r < 0 || s->spec.net.none)
+		return r;
+	e->near_net = pair[0];
+	e->net = pair[1];
+	return 0;
 }
 
 static int open_ends(struct shim *s, struct ends *e, struct error *err)
@@ -214,6 +230,8 @@ static int open_ends(struct shim *s, struct ends *e, struct error *err)
 		e->near_monitor = pair[0];
 		e->monitor = pair[1];
 	}
+	if (r == 0)
+		r = open_link(s, e);
 	return r < 0 ? error_code(err, r, "cannot make the machine's channels") : 0;
 }
 
@@ -234,6 +252,7 @@ static int start_engine(struct shim *s, const struct ends *e, struct error *err)
 		.stderr_fd = e->complaints,
 		.lock_fd = s->lock_fd,
 		.report_fd = e->report,
+		.net_fd = e->net,
 		.debug = s->spec.debug,
 		.trace = s->spec.trace_kernel,
 		.park = s->way == WAY_PARK,
@@ -270,7 +289,7 @@ static int open_memory(struct shim *s, struct error *err)
 
 static int start(struct shim *s, struct error *err)
 {
-	struct ends e = { -1, -1, -1, -1, -1, -1, -1 };
+	struct ends e = { -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	int r = open_ends(s, &e, err);
 
 	loop_timer_set(s->timer_watch.fd, s->way == WAY_RESTORE ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
@@ -278,6 +297,8 @@ static int start(struct shim *s, struct error *err)
 		r = open_memory(s, err);
 	if (r == 0)
 		r = start_engine(s, &e, err);
+	if (r == 0)
+		r = net_start(s, e.near_net, err);
 	if (r == 0)
 		r = take_ends(s, &e, err);
 	close_ends(&e);
@@ -319,6 +340,7 @@ static int start_again(struct shim *s, struct error *err)
 	arrive(s);
 	close_template(s);
 	agent_close(s);
+	net_close(s);
 	console_close(s->console);
 	s->console = NULL;
 	s->given_up = s->saving = false;

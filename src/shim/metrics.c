@@ -3,9 +3,10 @@
  *
  * Theory of operation. What the shim knows by itself it tells at once: of the engine's process by files of /proc,
  * whose folder it holds open from that process's start, and of what has passed through its hands. What the guest knows
- * has to be asked for. Of each kind one question is with the agent at a time; every client that waits when the answer
- * comes gets it. Each has a time limit of its own: then it gets what there is without the guest, and the question stays
- * with the agent, whose answer may still come, or never.
+ * has to be asked for; and so has what boxlite-net has counted, which is asked at the same time. Of each kind one
+ * question is with the agent at a time; every client that waits when the answer comes gets it. Each has a time limit of
+ * its own: then it gets what there is without the guest, and the question stays with the agent, whose answer may still
+ * come, or never.
  *
  *	client: METRICS --> waits --> answer of the agent, or QUERY_WAIT_MS, or the end of the box's time --> METRICS
  *
@@ -97,6 +98,15 @@ static bool waits_for(const struct client *c, enum query q)
 	return c->waits_until_ns[q] != 0;
 }
 
+/* What boxlite-net has counted is no claim of the guest's. */
+static void count_network(const struct shim *s, struct guest_metrics *m)
+{
+	if (!s->net)
+		return;
+	m->received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);
+	m->sent_bytes = MIN(s->net_stats.sent_bytes, (uint64_t)INT64_MAX);
+}
+
 static void answer_metrics(struct client *c, const struct guest_metrics *guest)
 {
 	struct shim *s = c->shim;
@@ -115,8 +125,10 @@ static void answer_metrics(struct client *c, const struct guest_metrics *guest)
 	snprintf(m.engine, sizeof(m.engine), "%s", s->engine ? s->engine->name : "");
 	for (st = s->streams; st; st = st->next)
 		m.execs_running += st->agent_id != MAIN_STREAM && !st->ended && !st->copies && !st->is_health;
-	if (guest)
+	if (guest) {
 		m.guest = *guest;
+		count_network(s, &m.guest);
+	}
 	look_at_engine(s, &m.host);
 	if (wire_put_metrics(&c->conn.out, &m) < 0)
 		client_drop(c);
@@ -222,27 +234,43 @@ int query_from_client(struct client *c, const struct frame *f)
 		answer_without_guest(c, q);
 		return 0;
 	}
+	if (q == QUERY_METRICS && !s->asked_net)
+		s->asked_net = net_ask_stats(s) == 0;
 	c->waits_until_ns[q] = clock_ns() + QUERY_WAIT_MS * 1000000ULL;
 	set_timer(s);
 	return 0;
 }
 
-static void metrics_from_agent(struct shim *s, const struct frame *f)
+/* Once all that were asked have answered. */
+static void answer_all(struct shim *s)
 {
-	struct guest_metrics guest;
 	struct client *c, *next;
 
-	if (!s->asked[QUERY_METRICS] || wire_get_guest_metrics(f, &guest) < 0) {
+	if (s->asked[QUERY_METRICS] || s->asked_net)
+		return;
+	for (c = s->clients; c; c = next) {
+		next = c->next;
+		if (waits_for(c, QUERY_METRICS))
+			answer_metrics(c, &s->guest);
+	}
+}
+
+static void metrics_from_agent(struct shim *s, const struct frame *f)
+{
+	if (!s->asked[QUERY_METRICS] || wire_get_guest_metrics(f, &s->guest) < 0) {
 		life_fail(s, "the guest broke the protocol: METRICS that %s",
 			  s->asked[QUERY_METRICS] ? "are malformed" : "nobody asked for");
 		return;
 	}
 	s->asked[QUERY_METRICS] = false;
-	for (c = s->clients; c; c = next) {
-		next = c->next;
-		if (waits_for(c, QUERY_METRICS))
-			answer_metrics(c, &guest);
-	}
+	answer_all(s);
+}
+
+void query_from_net(struct shim *s, const struct net_stats *stats)
+{
+	s->net_stats = *stats;
+	s->asked_net = false;
+	answer_all(s);
 }
 
 /* A part of the answer: kept until the last one is there. */

@@ -22,7 +22,8 @@
 
 bool restart_wanted(const struct shim *s, const struct proc_exit *e)
 {
-	bool never_ran = e->kind == PROC_NOT_FOUND || e->kind == PROC_CANNOT_RUN || e->kind == PROC_CANNOT_START;
+	bool never_ran = e->kind == PROC_NOT_FOUND || e->kind == PROC_CANNOT_RUN || e->kind == PROC_CANNOT_START ||
+			 s->net_refused;
 
 	if (s->spec.no_main || !s->spec.detached || s->stop_asked || (never_ran && s->restarts == 0))
 		return false;
@@ -55,7 +56,8 @@ static void forget_machine(struct shim *s)
 	s->main_ended = false;
 	s->main_exit = (struct proc_exit){ 0 };
 	s->failure[0] = 0;
-	s->agent_hello = false;
+	s->agent_hello = s->net_refused = false;
+	buf_fini(&s->early); /* bytes for the one that is gone */
 	memset(&s->timing, 0, sizeof(s->timing));
 	s->timing.at[TIMING_SHIM] = clock_ns();
 	memset(s->asked, 0, sizeof(s->asked));

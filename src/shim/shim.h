@@ -12,6 +12,7 @@
 #include "wire/conn.h"
 #include "wire/copy.h"
 #include "wire/metrics.h"
+#include "wire/netmsg.h"
 #include "wire/spec.h"
 #include "wire/timing.h"
 
@@ -111,8 +112,14 @@ struct shim {
 	unsigned continues; /* times that it was asked to go on */
 	struct conn agent;
 	struct watch agent_watch;
-	struct buf early; /* for the agent, until it is sure which machine it is in */
+	struct buf early; /* for the agent, until it is sure which machine it is in, and the main process is sent */
 	bool agent_hello;
+	bool opening_sent; /* HELLO and BOOT are on their way to the agent */
+	bool main_sent;    /* the main process, too: what is in `early` may follow it */
+	bool agent_ready;  /* it has said READY */
+
+	struct net *net;   /* owned; boxlite-net of this machine, NULL: none */
+	bool net_refused;  /* it could not do what it was to do */
 
 	struct watch listen_watch, timer_watch, signal_watch;
 	struct client *clients, *dropped_clients;
@@ -126,6 +133,9 @@ struct shim {
 	} counts;
 	bool asked[QUERIES];      /* a question is with the agent */
 	struct top_list top;      /* its answer so far */
+	struct guest_metrics guest; /* its last one */
+	bool asked_net;           /* a question is with boxlite-net */
+	struct net_stats net_stats; /* its last answer */
 	struct watch query_watch; /* the time limit of those who wait */
 	int machine_proc;         /* owned; /proc/<pid> of the engine */
 
@@ -151,6 +161,7 @@ struct shim {
 
 /* life.c: what happens when */
 void life_ready(struct shim *s, uint64_t since_start); /* ns, as the guest says */
+void life_net_ready(struct shim *s); /* the box may run */
 void life_main_ended(struct shim *s, const struct proc_exit *e);
 void life_stop(struct shim *s, uint32_t grace_ms);
 void life_stop_for_good(struct shim *s, uint32_t grace_ms); /* somebody wants it */
@@ -204,11 +215,21 @@ void output_close(struct shim *s);
 void metrics_of_machine(struct shim *s); /* its process has just been started */
 int query_from_client(struct client *c, const struct frame *f); /* METRICS, TOP; -EBADMSG */
 void query_from_agent(struct shim *s, const struct frame *f);
+void query_from_net(struct shim *s, const struct net_stats *stats);
+
+/* net.c: boxlite-net */
+bool net_is_wanted(const struct shim *s);
+int net_start(struct shim *s, int link, struct error *err); /* link: its end, which stays the caller's */
+bool net_is_awaited(const struct shim *s);  /* it has not said NET_READY: nothing of the box may run */
+int net_ask_stats(struct shim *s);          /* then query_from_net(); -ENOTCONN: there is none */
+void net_stop(struct shim *s);              /* kills it: its end is awaited by */
+void net_close(struct shim *s);
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);
 void agent_send_opening(struct shim *s); /* what makes it this box's */
-void agent_release(struct shim *s);      /* what waits in s->early */
+void agent_start_main(struct shim *s);   /* with it, or once the network is there */
+void agent_release(struct shim *s);      /* what waits in s->early, if it need not wait any more */
 void agent_drain(struct shim *s); /* what the agent has said before its machine ended */
 void agent_close(struct shim *s);
 struct buf *agent_queue(struct shim *s); /* where frames for the agent go, in order */
@@ -243,6 +264,8 @@ void streams_end(struct shim *s, const struct proc_exit *e); /* all of them */
 /* console.c: the guest's console and the engine's complaints, bounded, into log/ */
 struct console *console_open(struct shim *s, int *ret_console_fd, int *ret_stderr_fd, struct error *err);
 const char *console_last_complaint(const struct console *c); /* last line of the engine's stderr or "" */
+int console_open_net(struct console *c, struct shim *s); /* the standard error of boxlite-net: fd, or -errno */
+const char *console_last_of_net(const struct console *c); /* likewise */
 const char *console_last_word(const struct console *c); /* of the guest, likewise */
 const char *console_panic(const struct console *c);     /* why the guest's kernel panicked, "" if it says nothing of that */
 void console_drain(struct console *c); /* takes what is still in the pipes, before the end */
