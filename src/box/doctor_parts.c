@@ -23,7 +23,7 @@
 
 void doctor_check_programs(struct doctor *d)
 {
-	static const char *const programs[] = { "boxlite-shim", "boxlite-image", "boxlite-vmm", "boxlite-copy" };
+	static const char *const programs[] = { "boxlite-shim", "boxlite-image", "boxlite-vmm", "boxlite-copy", "boxlite-net" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {

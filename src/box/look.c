@@ -19,6 +19,7 @@
 
 #define EXIT_RECORD_MAX (16 * KIB)
 #define HEALTH_RECORD_MAX (32 * KIB)
+#define PORTS_RECORD_MAX (64 * KIB)
 #define USAGE_DEPTH_MAX 16
 
 /* The socket is made at the start. One that is still there after the end was left by a shim that was killed. */
@@ -114,6 +115,19 @@ int box_look(struct home *h, const char *id, struct box_state *ret)
 	*ret = (struct box_state){ .ended = true, .last.exit.kind = PROC_LOST };
 	snprintf(ret->last.exit.error, sizeof(ret->last.exit.error), "cannot look at the box: %s", strerror(-r));
 	return 0;
+}
+
+int box_look_at_ports(struct home *h, const char *id, struct net_spec *ret)
+{
+	auto_fd int box = openat(h->boxes_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_buf struct buf text = BUF_INIT(PORTS_RECORD_MAX);
+	auto_json json_t *j = NULL;
+	int r = box < 0 ? -errno : io_read_file_at(box, SPEC_PORTS_FILE, &text);
+
+	if (r < 0)
+		return r;
+	j = json_parse(buf_data(&text), buf_len(&text), SPEC_PORTS_FILE, NULL);
+	return j ? net_spec_from_json(j, ret, NULL) : -EBADMSG;
 }
 
 static int add_usage(int dirfd, const char *path, unsigned depth, uint64_t *bytes)

@@ -4,6 +4,7 @@
 
 #include "box/home.h"
 #include "wire/health.h"
+#include "wire/netspec.h"
 #include "wire/record.h"
 
 struct box_state {
@@ -19,6 +20,9 @@ struct box_state {
 /* 0: of one that cannot be looked at, `last` says why, and nothing else is known. -ENOENT: it has no folder (any more).
  * -EMFILE, -ENFILE, -ENOMEM: this process lacks what a look takes. */
 int box_look(struct home *h, const char *id, struct box_state *ret) MUST_CHECK;
+
+/* Of one that runs: the ports that the host listens at for it, in ret->ports; 0, -ENOENT: none, or not yet. */
+int box_look_at_ports(struct home *h, const char *id, struct net_spec *ret) MUST_CHECK;
 
 /* Adds up what the files in a folder and below take of the disk. What goes meanwhile is not there. 0 or -errno. */
 int disk_usage(int dirfd, const char *path, uint64_t *ret_bytes) MUST_CHECK;

@@ -21,7 +21,7 @@
 #include "wire/health.h"
 
 struct parts {
-	int box, lock, kernel, initrd, image, disk, template, kvm, log, events;
+	int box, lock, kernel, initrd, image, disk, template, kvm, log, events, etc;
 };
 
 static void close_parts(struct parts *p)
@@ -36,6 +36,7 @@ static void close_parts(struct parts *p)
 	close_fd(&p->kvm);
 	close_fd(&p->log);
 	close_fd(&p->events);
+	close_fd(&p->etc);
 }
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
@@ -63,6 +64,7 @@ static int open_log(const struct db_box *b, const struct box_start *how, struct 
 		unlinkat(p->box, SPEC_COPYING_FILE, 0);
 		unlinkat(p->box, "exit.json", 0);
 		unlinkat(p->box, HEALTH_FILE, 0);
+		unlinkat(p->box, SPEC_PORTS_FILE, 0);
 		return 0;
 	}
 	mark = openat(p->box, SPEC_COPYING_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -123,7 +125,13 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 	free(ret->accel);
 	ret->tsc_khz = str_eq(h->accel, "tcg") ? clock_tsc_khz(h) : 0;
 	ret->accel = strdup(h->accel);
-	return ret->accel ? 0 : error_nomem(err);
+	if (!ret->accel)
+		return error_nomem(err);
+	if (!ret->net.none && asprintf(&ret->net_program, "%s/boxlite-net", h->programs) < 0) {
+		ret->net_program = NULL;
+		return error_nomem(err);
+	}
+	return 0;
 }
 
 /* What it is called now, for its events; b may be older. From here on, with the lock, box_rename() tells the shim. */
@@ -141,7 +149,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	auto_free char *path = NULL;
 	/* No box in argv: a process list tells nothing. */
 	const char *const argv[] = { "boxlite-shim", NULL };
-	struct spawn_fd fds[11] = {
+	struct spawn_fd fds[12] = {
 		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
 		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
@@ -155,6 +163,8 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 		fds[s.nfds++] = (struct spawn_fd){ p->events, SHIM_FD_EVENTS };
 	if (p->kvm >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ p->kvm, SHIM_FD_KVM };
+	if (p->etc >= 0)
+		fds[s.nfds++] = (struct spawn_fd){ p->etc, SHIM_FD_ETC };
 	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
 		return error_nomem(err);
 	s.path = path;
@@ -164,7 +174,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
-	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
@@ -188,6 +198,8 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 			error_code(err, r, "cannot describe box %s", b->id);
 	}
 	p.events = events_open(h); /* if it cannot be, the box runs even so */
+	if (!spec.net.none) /* likewise */
+		p.etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r == 0)
 		r = spawn_shim(h, &p, pair[1], ret_shim, err);
 	close_fd(&pair[1]);

@@ -1,7 +1,7 @@
 /*
- * The first box of a shape (CPUs, memory) on this host leaves a template behind, all later ones start from it. The
- * key has everything that a saved machine depends on; a template with another key is not looked at again, and goes
- * when there are too many.
+ * The first box of a shape (CPUs, memory, a network card or none) on this host leaves a template behind, all later ones
+ * start from it. The key has everything that a saved machine depends on; a template with another key is not looked at
+ * again, and goes when there are too many.
  *
  * The host's boot is part of the key. So a template need not be synced: what a crash may have torn is never used.
  */
@@ -57,8 +57,8 @@ static char *make_key(const struct home *h, const struct box_spec *spec, int ker
 	char boot[BOOT_ID_LEN + 1], *text;
 
 	if (boot_id(boot) < 0 ||
-	    buf_printf(&key, "version=%d\nboot=%s\ntsc_khz=%u\ncpus=%u\nmemory=%llu\n", FORMAT_VERSION, boot,
-		       spec->tsc_khz, spec->cpus, (unsigned long long)spec->memory_bytes) < 0)
+	    buf_printf(&key, "version=%d\nboot=%s\ntsc_khz=%u\ncpus=%u\nmemory=%llu\nnetwork=%d\n", FORMAT_VERSION, boot,
+		       spec->tsc_khz, spec->cpus, (unsigned long long)spec->memory_bytes, !spec->net.none) < 0)
 		return NULL;
 	if (add_files(&key, h, spec, kernel_fd, initrd_fd) < 0)
 		return NULL;
