@@ -23,12 +23,10 @@
  * size of 0 are one as well. What options have behind the fields that this
  * library knows is ignored.
  *
- * Secrets. What a box is made with - command, environment, health check - is
- * in the home's database as it is, for the home's owner alone to read, until
- * the box is removed, and may stay in unused parts of that file. Of an exec, of
- * a password for a pull and of any input nothing is kept. Nothing of all that is
- * in logs, in the arguments and environment of the library's programs, or in
- * core dumps of them, unless the box prints it.
+ * Secrets. What a box is made with - command, environment, health check - is in the home's database as it is, for the
+ * home's owner alone to read, until the box is removed, and may stay in unused parts of that file. Of an exec, of a
+ * password for a pull and of any input nothing is kept. Nothing of all that is in logs, in the arguments and
+ * environment of the library's programs, or in core dumps of them, unless the box prints it.
  *
  * Strings passed in are copied. Pointers in structures given to callbacks are
  * valid during the call.
@@ -248,6 +246,19 @@ enum boxlite_restart {
 	BOXLITE_RESTART_ALWAYS = 2,
 };
 
+enum boxlite_network {
+	BOXLITE_NETWORK_INTERNET = 0, /* what the host reaches, within the rules; what reaches the box are its ports */
+	BOXLITE_NETWORK_NONE = 1,     /* no network card */
+};
+
+/* Addresses that no box reaches unless its net_open says so, or a rule that allows an address or network in them. */
+enum boxlite_net_open {
+	BOXLITE_NET_HOST = 1,       /* the host itself: host.boxlite.internal is its 127.0.0.1 and ::1 */
+	BOXLITE_NET_PRIVATE = 2,    /* 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7 */
+	BOXLITE_NET_LINK_LOCAL = 4, /* 169.254.0.0/16, fe80::/10 */
+	BOXLITE_NET_METADATA = 8,   /* where clouds tell a machine its secrets: 169.254.169.254 and others */
+};
+
 struct boxlite_box_options {
 	size_t size;
 	const char *image;             /* a reference that is here already */
@@ -281,12 +292,19 @@ struct boxlite_box_options {
 	unsigned health_start_ms;      /* failures do not count in the beginning; 0: the image's, or they do */
 	unsigned health_retries;       /* so many in a row make it unhealthy; 0: the image's, or 3 */
 	int stop_signal;               /* what boxlite_box_stop() begins with; 0: the image's, else SIGTERM */
+	int network;                   /* enum boxlite_network */
+	const char *const *net_rules;  /* NULL-terminated; "allow RULE" or "deny RULE": the first that matches decides.
+					  RULE: [tcp:|udp:|icmp:]TARGET[:PORT[-PORT]]; TARGET: *, name, *.name,
+					  address[/bits]. None does: refused if there is any allow */
+	const char *const *ports;      /* NULL-terminated; "[IP:]HOST:GUEST[/tcp|/udp]": the host listens at IP
+					  (127.0.0.1) and HOST (0, empty: any) for the box's port GUEST */
+	unsigned net_open;             /* enum boxlite_net_open, or'ed */
 };
 
 /*
  * Makes a box; nothing runs yet.
- * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL, -E2BIG
- * as for an exec. Since 0.1.
+ * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL (of a malformed rule or port the text says
+ * where), -E2BIG as for an exec. Since 0.1.
  */
 int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
 		       struct boxlite_error *err);
@@ -433,6 +451,10 @@ struct boxlite_box_info {
 	const char *health;            /* of one that runs: "starting", "healthy", "unhealthy"; NULL: no checks */
 	unsigned health_failing;       /* checks in a row that have failed */
 	const char *health_output;     /* the end of what the last check has printed, of the box; NULL as health */
+	int network;                   /* enum boxlite_network */
+	unsigned net_open;             /* enum boxlite_net_open, or'ed */
+	const char *const *net_rules;  /* NULL-terminated */
+	const char *const *ports;      /* NULL-terminated; of one that runs: where the host listens, once it does */
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */
@@ -478,7 +500,7 @@ struct boxlite_metrics {
 	uint64_t guest_processes; /* and threads, in the box */
 	uint64_t guest_read_bytes, guest_written_bytes; /* from and to disks, by the box's processes */
 	uint64_t guest_disk_bytes, guest_disk_used_bytes; /* of the writable disk's file system */
-	uint64_t guest_received_bytes, guest_sent_bytes; /* by network, without loopback */
+	uint64_t guest_received_bytes, guest_sent_bytes; /* by network, without loopback; counted by the host */
 };
 
 /* What one box uses. Errors: -ENOTCONN it does not run, -EINVAL `out` says no size. Blocks, for a second if the guest
@@ -523,9 +545,9 @@ int boxlite_box_top(struct boxlite_box *box, boxlite_task_fn *fn, void *ud, stru
 
 /*
  * What has happened in a home, whoever did it: of type "box" create, start, stop (somebody wants its end), kill
- * (`signal`), die (`status`), restart (by its policy), health (`detail`: its new health), exec_start, exec_die (`exec`,
- * `status`), rename, remove; of type "image" pull, load, remove. More may come. The last 2 MiB of them at least are
- * kept.
+ * (`signal`), die (`status`), restart (by its policy), health (`detail`: its new health), exec_start, exec_die
+ * (`exec`, `status`), denied (`detail`: what the network has refused; 20 a second at most), rename, remove; of type
+ * "image" pull, load, remove. More may come. The last 2 MiB of them at least are kept.
  */
 struct boxlite_event {
 	int64_t time_ns;          /* since 1970 */

@@ -70,6 +70,50 @@ static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out,
 	return 0;
 }
 
+/* Of a box without a network: nothing may be said about one. */
+static int check_no_network(const struct boxlite_box_options *o, struct error *err)
+{
+	if ((o->net_rules && *o->net_rules) || o->net_open)
+		return error_set(err, -EINVAL, "a box without a network has nothing to allow or deny");
+	if (o->ports && *o->ports)
+		return error_set(err, -EINVAL, "a box without a network cannot publish ports");
+	return 0;
+}
+
+static int add_rules(const char *const *rules, struct net_spec *net, struct error *err)
+{
+	int r = 0;
+
+	for (; r == 0 && rules && *rules; rules++) {
+		bool allow = str_starts(*rules, "allow ");
+
+		if (!allow && !str_starts(*rules, "deny "))
+			return error_set(err, -EINVAL, "'%s' is not a rule: it begins with 'allow ' or 'deny '", *rules);
+		r = net_spec_add_rule(net, strchr(*rules, ' ') + 1, allow, err);
+	}
+	return r;
+}
+
+static int fill_network(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)
+{
+	const unsigned all = NET_OPEN_HOST | NET_OPEN_PRIVATE | NET_OPEN_LINK_LOCAL | NET_OPEN_METADATA;
+	const char *const *port;
+	int r;
+
+	if (o->network != BOXLITE_NETWORK_INTERNET && o->network != BOXLITE_NETWORK_NONE)
+		return error_set(err, -EINVAL, "there is no network %d", o->network);
+	if (o->net_open & ~all)
+		return error_set(err, -EINVAL, "there is no class of addresses 0x%x", o->net_open & ~all);
+	net->none = o->network == BOXLITE_NETWORK_NONE;
+	if (net->none)
+		return check_no_network(o, err);
+	net->open = o->net_open;
+	r = add_rules(o->net_rules, net, err);
+	for (port = o->ports; r == 0 && port && *port; port++)
+		r = net_spec_add_port(net, *port, err);
+	return r;
+}
+
 static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *o, struct box_spec *s,
 		     struct error *err)
 {
@@ -97,7 +141,7 @@ static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *
 			return error_nomem(err);
 	s->keep_disk = !o->auto_remove;
 	s->debug = o->debug != 0;
-	return 0;
+	return fill_network(o, &s->net, err);
 }
 
 PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *opts,

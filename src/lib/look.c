@@ -68,6 +68,39 @@ static void fill_spec(struct boxlite_box_info *i, const struct box_spec *s)
 	i->restart_max = s->restart_max;
 }
 
+/* What a box was made with, and is published; as texts. */
+struct network {
+	struct strv rules, ports;
+};
+
+static int add_ports(struct strv *to, const struct net_spec *net)
+{
+	char text[NET_RULE_TEXT_MAX];
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < net->nports; i++)
+		r = strv_add(to, net_port_format(&net->ports[i], text));
+	return r;
+}
+
+static int fill_network(struct boxlite_box_info *i, const struct net_spec *net, const struct net_spec *published,
+			struct network *n)
+{
+	char text[NET_RULE_TEXT_MAX];
+	int r = add_ports(&n->ports, published);
+	size_t k;
+
+	for (k = 0; r == 0 && k < net->nrules; k++)
+		r = strv_addf(&n->rules, "%s %s", net->rules[k].allow ? "allow" : "deny",
+			      net_rule_format(&net->rules[k], text));
+	i->network = net->none ? BOXLITE_NETWORK_NONE : BOXLITE_NETWORK_INTERNET;
+	i->net_open = net->open;
+	i->net_rules = list_of(&n->rules);
+	i->ports = list_of(&n->ports);
+	return r;
+}
+
 static void fill_state(struct boxlite_box_info *i, const struct box_state *s, struct boxlite_timing *timing)
 {
 	const uint64_t *at = s->last.timing.at;
@@ -97,6 +130,8 @@ int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, 
 	struct boxlite_timing timing = BOXLITE_OPTIONS(boxlite_timing);
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct box_state state = { 0 };
+	struct network network = { STRV_INIT(NET_RULES_MAX), STRV_INIT(NET_PORTS_MAX) };
+	struct net_spec published = { 0 };
 	struct boxlite_box_info info = {
 		.id = b->id,
 		.name = b->name,
@@ -116,12 +151,21 @@ int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, 
 	if (!info.command)
 		info.command = "";
 	r = box_look(home, b->id, &state);
-	if (r == 0 || r == -ENOENT) {
+	if (r == -ENOENT)
+		r = 0;
+	if (r == 0 && state.running && spec.net.nports && box_look_at_ports(home, b->id, &published) == -ENOMEM)
+		r = -ENOMEM;
+	if (r == 0)
+		r = fill_network(&info, &spec.net, state.running ? &published : &spec.net, &network);
+	if (r == 0) {
 		fill_state(&info, &state, &timing);
 		r = fn(&info, ud);
 	} else {
 		error_code(err, r, "cannot look at box %s", b->id);
 	}
+	strv_fini(&network.rules);
+	strv_fini(&network.ports);
+	net_spec_fini(&published);
 	box_spec_fini(&spec);
 	return r;
 }
