@@ -1,6 +1,7 @@
 /* ps: the boxes of a home, those that the filters let through, as a table, JSON or by a template. */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/filter.h"
 #include "cli/format.h"
+#include "cli/net.h"
 
 #define COMMAND_WIDTH 24
 
@@ -24,7 +26,7 @@ static const struct column columns[] = {
 	{ "created_at", "CREATED AT" }, { "running_for", "CREATED" }, { "status", "STATUS" },
 	{ "state", "STATE" },	     { "exit_code", "EXIT CODE" }, { "started_at", "STARTED AT" },
 	{ "finished_at", "FINISHED AT" }, { "names", "NAME" },	   { "name", "NAME" },
-	{ "size", "SIZE" },	     { NULL, NULL },
+	{ "size", "SIZE" },	     { "ports", "PORTS" },	   { NULL, NULL },
 };
 
 #define TABLE "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}"
@@ -153,28 +155,31 @@ static json_t *exit_code(const struct boxlite_box_info *i)
 
 static json_t *box_row(const struct list *l, const struct boxlite_box_info *i)
 {
-	char status[96], age[32], command[4096], size[24];
+	char status[96], age[32], command[4096], size[24], *ports = net_ports_text(i);
+	json_t *j;
 
 	format_status(i, status);
 	table_age(i->created_at, age);
 	shorten(i->command, l->whole, command, sizeof(command));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_text(i->id),
+	j = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_text(i->id),
 			 "image", json_text(l->whole ? i->image : table_reference(i->image)), "command",
 			 json_text(command), "created_at", json_time(i->created_at), "running_for", json_text(age),
 			 "status", json_text(status), "state", table_state(i), "exit_code",
 			 exit_code(i), "started_at", json_time(i->started_at), "finished_at",
 			 json_time(i->finished_at), "names", json_text(i->name), "name", json_text(i->name), "size",
-			 json_text(str_format_size(i->disk_used_bytes, size)));
+			 json_text(str_format_size(i->disk_used_bytes, size)), "ports", json_text(ports ? ports : ""));
+	free(ports);
+	return j;
 }
 
 static json_t *box_json(const struct boxlite_box_info *i)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:I, s:I, s:I}", "id", json_text(i->id), "name",
+	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, s:I, s:I, s:I, s:o}", "id", json_text(i->id), "name",
 			 json_text(i->name), "image", json_text(i->image), "command", json_text(i->command),
 			 "created_at", (json_int_t)i->created_at, "status", table_state(i), "health",
 			 json_text(i->health), "exit_code", exit_code(i), "started_at",
 			 (json_int_t)i->started_at, "finished_at", (json_int_t)i->finished_at, "disk_used_bytes",
-			 (json_int_t)i->disk_used_bytes);
+			 (json_int_t)i->disk_used_bytes, "ports", net_list(i->ports));
 }
 
 static int print_box(const struct boxlite_box_info *i, void *ud)

@@ -44,6 +44,7 @@ int cmd_attach(const struct global *g, int argc, char **argv);
 int cmd_events(const struct global *g, int argc, char **argv);
 int cmd_exec(const struct global *g, int argc, char **argv);
 int cmd_cp(const struct global *g, int argc, char **argv);
+int cmd_port(const struct global *g, int argc, char **argv);
 int cmd_ps(const struct global *g, int argc, char **argv);
 int cmd_rm(const struct global *g, int argc, char **argv);
 int cmd_pull(const struct global *g, int argc, char **argv);

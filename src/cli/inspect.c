@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/format.h"
+#include "cli/net.h"
 
 #define PREFIX_MIN 4 /* digits of an image's id */
 
@@ -123,12 +124,13 @@ static int on_box(const struct boxlite_box_info *i, void *ud)
 {
 	struct inspect *s = ud;
 
-	s->one = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:I}", "id", json_text(i->id),
+	s->one = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:I, s:o}", "id", json_text(i->id),
 			   "name", json_text(i->name), "type", "box", "image", json_text(i->image), "image_digest",
 			   json_text(i->image_digest), "created_at", json_time(i->created_at), "state", state_json(i),
 			   "spec", spec_json(i), "folder", json_text(i->folder), "logs", "output",
 			   path(i->folder, "log/output.log"), "console", path(i->folder, "log/console.log"), "shim",
-			   path(i->folder, "log/shim.log"), "disk_used_bytes", (json_int_t)i->disk_used_bytes);
+			   path(i->folder, "log/shim.log"), "disk_used_bytes", (json_int_t)i->disk_used_bytes, "network",
+			   net_json(i));
 	return 0;
 }
 

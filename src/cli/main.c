@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{ "exec", cmd_exec, "exec [OPTIONS] BOX COMMAND [ARG...]", "run one more command in a running box" },
 	{ "attach", cmd_attach, "attach [--no-stdin] [--exec N] BOX", "join the command of a box that runs" },
 	{ "cp", cmd_cp, "cp [-aLq] BOX:PATH PATH|- | cp [-aLq] PATH|- BOX:PATH", "copy files from a box or into it" },
+	{ "port", cmd_port, "port BOX [GUEST[/tcp|/udp]]", "print where the host listens for a box" },
 	{ "ps", cmd_ps, "ps [OPTIONS]", "list boxes (also: ls, list)" },
 	{ "ls", cmd_ps, NULL, NULL },
 	{ "list", cmd_ps, NULL, NULL },

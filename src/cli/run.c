@@ -99,6 +99,8 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 
 	o->box = (struct boxlite_box_options)BOXLITE_OPTIONS(boxlite_box_options);
 	o->env = STRV_INIT(ENV_MAX);
+	o->net_rules = STRV_INIT(NET_OPTIONS_MAX);
+	o->ports = STRV_INIT(NET_OPTIONS_MAX);
 	o->t.begin = clock_ns();
 	r = run_options_parse(o, argc, argv);
 	if (r >= 0)
@@ -108,6 +110,8 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 		o->box.command = (const char *const *)(argv + optind);
 	o->box.idle = !o->is_run && !o->box.command && !o->box.entrypoint && !o->image_command;
 	o->box.env = (const char *const *)o->env.v;
+	o->box.net_rules = (const char *const *)o->net_rules.v;
+	o->box.ports = (const char *const *)o->ports.v;
 	o->box.tty = o->tty;
 	o->box.stdin_open = o->interactive;
 	o->box.debug = g->debug;
@@ -128,12 +132,19 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 	return r;
 }
 
+static void options_fini(struct run_options *o)
+{
+	strv_fini(&o->env);
+	strv_fini(&o->net_rules);
+	strv_fini(&o->ports);
+}
+
 int cmd_run(const struct global *g, int argc, char **argv)
 {
 	struct run_options o = { .command = "run", .is_run = true };
 	int r = make(&o, g, argc, argv);
 
-	strv_fini(&o.env);
+	options_fini(&o);
 	return r;
 }
 
@@ -142,7 +153,7 @@ int cmd_create(const struct global *g, int argc, char **argv)
 	struct run_options o = { .command = "create" };
 	int r = make(&o, g, argc, argv);
 
-	strv_fini(&o.env);
+	options_fini(&o);
 	return r;
 }
 

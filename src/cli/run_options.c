@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/signame.h"
+#include "cli/net.h"
 
 static const char run_help[] =
 	"  -d, --detach             leave it running, and print its id\n"
@@ -34,6 +35,13 @@ static const char create_help[] =
 	"  --health-start-period TIME  failures in the beginning do not count (0s)\n"
 	"  --health-retries N       so many failures in a row make it unhealthy (3)\n"
 	"  --no-healthcheck         not even the image's\n"
+	"  --network internet|none  what of a network it has (internet)\n"
+	"  --allow-net RULE         [tcp:|udp:|icmp:]TARGET[:PORT[-PORT]] may be reached; TARGET: *, a name, *.name, an\n"
+	"                           address or ADDRESS/BITS. The first rule that matches decides; with an --allow-net,\n"
+	"                           nothing else may be reached\n"
+	"  --deny-net RULE          the same, but it may not\n"
+	"  --net-open CLASS         host|private|link-local|metadata addresses may be reached, too; or several: host,private\n"
+	"  -p, --publish [IP:]HOST:GUEST[/udp]  listen at a port of the host (at 127.0.0.1; 0: any port) for one of the box\n"
 	"  --cpus N                 virtual CPUs (1)\n"
 	"  -m, --memory SIZE        memory, such as 512m or 2g; a bare number is MiB (1g)\n"
 	"  --disk-size SIZE         writable disk; a bare number is GiB (10g); sparse\n"
@@ -204,6 +212,11 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_IMAGE_COMMAND: o->image_command = true; return o->is_run ? unknown(o, argv) : 0;
 	case OPT_RESTART: return set_restart(o, optarg);
 	case OPT_TIMING: return o->is_run ? set_timing(o, optarg) : unknown(o, argv);
+	case OPT_NETWORK:
+	case OPT_ALLOW_NET:
+	case OPT_DENY_NET:
+	case OPT_NET_OPEN:
+	case OPT_PUBLISH: return net_take_option(o, opt, optarg);
 	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
 	default: return take_health(o, opt, argv);
 	}
@@ -237,16 +250,21 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 		{ "health-start-period", required_argument, NULL, OPT_HEALTH_START },
 		{ "health-retries", required_argument, NULL, OPT_HEALTH_RETRIES },
 		{ "no-healthcheck", no_argument, NULL, OPT_NO_HEALTH },
+		{ "network", required_argument, NULL, OPT_NETWORK },
+		{ "allow-net", required_argument, NULL, OPT_ALLOW_NET },
+		{ "deny-net", required_argument, NULL, OPT_DENY_NET },
+		{ "net-open", required_argument, NULL, OPT_NET_OPEN },
+		{ "publish", required_argument, NULL, OPT_PUBLISH },
 		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int opt, r;
 
-	while ((opt = getopt_long(argc, argv, "+dite:w:u:qm:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+dite:w:u:qm:p:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return help(o);
-		r = take_option(o, opt == 'm' ? OPT_MEMORY : opt, argv);
+		r = take_option(o, opt == 'm' ? OPT_MEMORY : opt == 'p' ? OPT_PUBLISH : opt, argv);
 		if (r)
 			return r;
 	}

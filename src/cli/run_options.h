@@ -7,12 +7,14 @@
 #include "cli/timing.h"
 
 #define ENV_MAX 65536
+#define NET_OPTIONS_MAX 65536
 
 struct run_options {
 	const char *command; /* "run" or "create" */
 	bool is_run;
 	struct boxlite_box_options box;
 	struct strv env;
+	struct strv net_rules, ports;
 	const char *entrypoint[2];
 	const char *health[4];
 	bool interactive, tty, quiet, plain_http, timing, trace_kernel, detach;

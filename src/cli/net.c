@@ -1,0 +1,196 @@
+/* The network of boxes: the options of run and create that are about it, and port. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/net.h"
+
+/* --- options ---------------------------------------------------------------------------------------- */
+
+/* docker's words for what is not none are taken, too. */
+static int set_network(struct run_options *o, const char *name)
+{
+	if (str_eq(name, "none"))
+		o->box.network = BOXLITE_NETWORK_NONE;
+	else if (str_eq(name, "internet") || str_eq(name, "bridge") || str_eq(name, "default"))
+		o->box.network = BOXLITE_NETWORK_INTERNET;
+	else
+		return cli_usage(o->command, "no network is called '%s'; there are internet and none", name);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	unsigned bit;
+} classes[] = {
+	{ "host", BOXLITE_NET_HOST },
+	{ "private", BOXLITE_NET_PRIVATE },
+	{ "link-local", BOXLITE_NET_LINK_LOCAL },
+	{ "metadata", BOXLITE_NET_METADATA },
+};
+
+static unsigned class_of(const char *name, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(classes); i++)
+		if (strlen(classes[i].name) == n && !memcmp(classes[i].name, name, n))
+			return classes[i].bit;
+	return 0;
+}
+
+/* "host,private" */
+static int add_open(struct run_options *o, const char *list)
+{
+	const char *at = list;
+	unsigned bit;
+	size_t n;
+
+	do {
+		n = strcspn(at, ",");
+		bit = class_of(at, n);
+		if (!bit)
+			return cli_usage(o->command, "'%.*s' is not a class of addresses; there are host, private, "
+					 "link-local and metadata", (int)n, at);
+		o->box.net_open |= bit;
+		at += n + (at[n] == ',');
+	} while (at[-1] == ',' || *at);
+	return 0;
+}
+
+static int add_rule(struct run_options *o, const char *what, const char *rule)
+{
+	return strv_addf(&o->net_rules, "%s %s", what, rule) < 0 ? cli_usage(o->command, "too many rules") : 0;
+}
+
+int net_take_option(struct run_options *o, int opt, const char *value)
+{
+	switch (opt) {
+	case OPT_NETWORK: return set_network(o, value);
+	case OPT_NET_OPEN: return add_open(o, value);
+	case OPT_ALLOW_NET: return add_rule(o, "allow", value);
+	case OPT_DENY_NET: return add_rule(o, "deny", value);
+	default: return strv_add(&o->ports, value) < 0 ? cli_usage(o->command, "too many ports") : 0;
+	}
+}
+
+/* --- as others show it ------------------------------------------------------------------------------- */
+
+json_t *net_list(const char *const *v)
+{
+	json_t *j = json_array();
+
+	for (; j && *v; v++)
+		json_array_append_new(j, json_text(*v));
+	return j;
+}
+
+json_t *net_json(const struct boxlite_box_info *i)
+{
+	json_t *open = json_array();
+	size_t k;
+
+	for (k = 0; open && k < ARRAY_SIZE(classes); k++)
+		if (i->net_open & classes[k].bit)
+			json_array_append_new(open, json_text(classes[k].name));
+	return json_pack("{s:s, s:o, s:o, s:o}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet", "open",
+			 open, "rules", net_list(i->net_rules), "ports", net_list(i->ports));
+}
+
+/* "127.0.0.1:8080:80/tcp": its two halves. */
+static const char *guest_half(const char *port, int *ret_host_len)
+{
+	const char *colon = strrchr(port, ':');
+
+	*ret_host_len = colon ? (int)(colon - port) : 0;
+	return colon ? colon + 1 : port;
+}
+
+char *net_ports_text(const struct boxlite_box_info *i)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	size_t k;
+
+	if (!f)
+		return NULL;
+	for (k = 0; i->running && i->ports[k]; k++) {
+		int n;
+		const char *guest = guest_half(i->ports[k], &n);
+
+		fprintf(f, "%s%.*s->%s", k ? ", " : "", n, i->ports[k], guest);
+	}
+	fclose(f);
+	return text;
+}
+
+/* --- port -------------------------------------------------------------------------------------------- */
+
+struct wanted {
+	const char *box;
+	char port[32]; /* "80/tcp"; "": all */
+	bool found;
+};
+
+static int print_ports(const struct boxlite_box_info *i, void *ud)
+{
+	struct wanted *w = ud;
+	const char *const *port;
+
+	if (!i->running)
+		return -ENOTCONN;
+	for (port = i->ports; *port; port++) {
+		int n;
+		const char *guest = guest_half(*port, &n);
+
+		if (!*w->port)
+			printf("%s -> %.*s\n", guest, n, *port);
+		else if (str_eq(guest, w->port))
+			printf("%.*s\n", n, *port);
+		w->found |= !*w->port || str_eq(guest, w->port);
+	}
+	return 0;
+}
+
+static int show_ports(struct boxlite *b, struct wanted *w)
+{
+	struct boxlite_error err = { 0 };
+	struct boxlite_box *box;
+	int r = boxlite_box_open(b, w->box, &box, &err);
+
+	if (r < 0)
+		return cli_fail(&err);
+	r = boxlite_box_info(box, print_ports, w, &err);
+	boxlite_box_close(box);
+	if (r == -ENOTCONN)
+		return cli_failf("box %s does not run", w->box);
+	if (r < 0)
+		return cli_fail(&err);
+	return w->found || !*w->port ? 0 : cli_failf("box %s does not publish %s", w->box, w->port);
+}
+
+int cmd_port(const struct global *g, int argc, char **argv)
+{
+	struct wanted w = { 0 };
+	struct boxlite *b;
+	int r = cli_no_options("port", "Without GUEST: all that the box publishes.\n", argc, argv);
+
+	if (r >= 0)
+		return r;
+	if (optind == argc)
+		return cli_usage("port", "which box?");
+	if (argc - optind > 2)
+		return cli_usage("port", "'%s' is too much", argv[optind + 2]);
+	w.box = argv[optind];
+	if (argc - optind == 2)
+		snprintf(w.port, sizeof(w.port), "%s%s", argv[optind + 1], strchr(argv[optind + 1], '/') ? "" : "/tcp");
+	r = cli_open(g, &b);
+	if (r)
+		return r;
+	r = show_ports(b, &w);
+	boxlite_close(b);
+	return r;
+}
