@@ -102,7 +102,7 @@ with_engine() {
 		BOXLITE_QEMU=$program "$@"
 	else
 		[ -e "$libexec" ] || mkdir -p "$libexec"
-		ln -sf "${BOXLITE_LIBEXEC:-$O/bin}"/boxlite-{shim,image,copy} "$libexec"
+		ln -sf "${BOXLITE_LIBEXEC:-$O/bin}"/boxlite-{shim,image,copy,net} "$libexec"
 		ln -sf "$program" "$libexec/boxlite-vmm"
 		BOXLITE_LIBEXEC=$libexec "$@"
 	fi

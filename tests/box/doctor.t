@@ -29,7 +29,7 @@ doctor
 [ "$ST" -le 1 ] && [ -z "$ERR" ]; ok $? "boxes run here" || diag "$ST" "$OUT" "$ERR"
 well_formed "findings are in order"
 is "$(jq -r 'map(.id) | map(select(. != "kvm-create")) | join(" ")' out)" \
-  "kvm boxlite-shim boxlite-image boxlite-vmm boxlite-copy kernel initramfs qemu e2fsprogs namespaces cgroup home disk-space reflink" \
+  "kvm boxlite-shim boxlite-image boxlite-vmm boxlite-copy boxlite-net kernel initramfs qemu e2fsprogs namespaces cgroup home disk-space reflink" \
   "everything was looked at"
 finding home ok "^$BOXLITE_HOME, not made yet, on " null "the home would be here"
 [ ! -e "$BOXLITE_HOME" ]; ok $? "and was not made"
@@ -77,7 +77,7 @@ finding initramfs ok 'guest/initramfs' null "beside an initramfs"
 
 BOXLITE_LIBEXEC=/nonexistent doctor
 is "$ST" 2 "no helpers: boxes cannot run"
-for program in boxlite-shim boxlite-image boxlite-vmm boxlite-copy; do
+for program in boxlite-shim boxlite-image boxlite-vmm boxlite-copy boxlite-net; do
 	finding $program fail "^cannot run /nonexistent/$program: No such file" BOXLITE_LIBEXEC "no $program"
 done
 finding namespaces warn 'could not be tried: .*boxlite-vmm: No such file' 'boxlite-vmm' "nobody to try namespaces"

@@ -9,7 +9,7 @@ ok $? "make install" || { diag "$(tail -n 5 "$T/install")"; box_done; exit 1; }
 cd "$T" || exit 1
 is "$(cd root/opt/boxlite && find . ! -type d ! -path './share/man/*' | sort | xargs)" "./bin/boxlite ./include/boxlite.h \
 ./lib/libboxlite.a ./lib/libboxlite.so ./lib/libboxlite.so.0 ./lib/libboxlite.so.0.1.0 ./lib/pkgconfig/boxlite.pc \
-./libexec/boxlite/boxlite-copy ./libexec/boxlite/boxlite-image ./libexec/boxlite/boxlite-shim ./libexec/boxlite/boxlite-vmm \
+./libexec/boxlite/boxlite-copy ./libexec/boxlite/boxlite-image ./libexec/boxlite/boxlite-net ./libexec/boxlite/boxlite-shim ./libexec/boxlite/boxlite-vmm \
 ./share/bash-completion/completions/boxlite ./share/boxlite/files ./share/boxlite/guest/initramfs \
 ./share/boxlite/guest/vmlinux ./share/fish/vendor_completions.d/boxlite.fish ./share/zsh/site-functions/_boxlite" \
   "what is installed, and where (and manual pages)"
