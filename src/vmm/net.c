@@ -40,6 +40,9 @@
  * Bounds. There is no buffer here. Frames that the guest has no room for stay in the socket, whose size stops the
  * peer; frames that the socket has no room for stay in tx.
  *
+ * The link's status is there to be read, but is no feature (VIRTIO_NET_F_STATUS): with it Linux takes each link for
+ * down at first, and tells its programs after up to a second that it is not.
+ *
  * When the peer goes, the link is down for good: rx rests, tx is dropped so that the driver gets its buffers back.
  */
 #include <endian.h>
@@ -457,8 +460,8 @@ static void net_start(struct virtio *v, uint64_t features)
 static uint64_t net_features(struct virtio *v)
 {
 	(void)v;
-	return F(VIRTIO_NET_F_MAC) | F(VIRTIO_NET_F_MTU) | F(VIRTIO_NET_F_STATUS) | F(VIRTIO_NET_F_MRG_RXBUF) |
-	       of_guest.csum | of_guest.tso4 | of_guest.tso6 | of_peer.csum | of_peer.tso4 | of_peer.tso6;
+	return F(VIRTIO_NET_F_MAC) | F(VIRTIO_NET_F_MTU) | F(VIRTIO_NET_F_MRG_RXBUF) | of_guest.csum |
+	       of_guest.tso4 | of_guest.tso6 | of_peer.csum | of_peer.tso4 | of_peer.tso6;
 }
 
 /* The fields that are not set belong to features that are not offered. */

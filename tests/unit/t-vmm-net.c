@@ -67,7 +67,7 @@ static void test_config(void)
 	const uint64_t offered = F(VIRTIO_NET_F_CSUM) | F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_NET_F_MTU) |
 				 F(VIRTIO_NET_F_MAC) | F(VIRTIO_NET_F_GUEST_TSO4) | F(VIRTIO_NET_F_GUEST_TSO6) |
 				 F(VIRTIO_NET_F_HOST_TSO4) | F(VIRTIO_NET_F_HOST_TSO6) |
-				 F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_STATUS);
+				 F(VIRTIO_NET_F_MRG_RXBUF);
 	uint8_t mac[6];
 	unsigned i;
 
