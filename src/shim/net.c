@@ -33,7 +33,8 @@
 #include "wire/netmsg.h"
 
 #define CONTROL_OUT_MAX (FRAME_HEADER + FRAME_PAYLOAD_MAX)
-#define DENIED_PER_SECOND 20 /* of events and lines in the log; the rest are counted only */
+#define DENIED_PER_SECOND 20 /* are told as events; the rest are counted only */
+#define DENIED_LOGGED 200 /* lines of the log, which nothing cuts; events are cut */
 #define DETAIL_MAX (NET_NAME_MAX + IP_TEXT_MAX + 96)
 
 struct net {
@@ -45,7 +46,7 @@ struct net {
 	char *resolv; /* owned; the text that it was told last */
 	struct {
 		uint64_t since_ns; /* the second that is counted */
-		unsigned said, unsaid;
+		unsigned said, logged;
 	} denied;
 };
 
@@ -190,23 +191,22 @@ static void describe(const struct net_denied *d, char out[DETAIL_MAX])
 	error_flatten(out);
 }
 
-/* A box that tries without end fills neither the log nor the home's events. */
-static bool may_say(struct net *n)
+/* A box that tries without end keeps neither the home's events nor its disk busy. */
+static void say_denied(struct shim *s, const char *detail)
 {
+	struct net *n = s->net;
 	uint64_t now = clock_ns();
 
 	if (now - n->denied.since_ns >= 1000000000U) {
-		if (n->denied.unsaid)
-			log_warn("the box was refused %u more connections", n->denied.unsaid);
 		n->denied.since_ns = now;
-		n->denied.said = n->denied.unsaid = 0;
+		n->denied.said = 0;
 	}
-	if (n->denied.said >= DENIED_PER_SECOND) {
-		n->denied.unsaid++;
-		return false;
-	}
-	n->denied.said++;
-	return true;
+	if (n->denied.said++ >= DENIED_PER_SECOND)
+		return;
+	events_action(s, "denied", detail);
+	if (n->denied.logged++ < DENIED_LOGGED)
+		log_info("refused: %s%s", detail,
+			 n->denied.logged == DENIED_LOGGED ? "; no more of these are logged" : "");
 }
 
 static void take_denied(struct shim *s, const struct frame *f)
@@ -217,10 +217,9 @@ static void take_denied(struct shim *s, const struct frame *f)
 
 	if (wire_get_net_denied(f, &d, &err) < 0) {
 		broken(s, "%s", err.text);
-	} else if (may_say(s->net)) {
+	} else {
 		describe(&d, detail);
-		log_info("refused: %s", detail);
-		events_action(s, "denied", detail);
+		say_denied(s, detail);
 	}
 }
 
