@@ -16,6 +16,19 @@ int sock_pair(int fds[2])
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0;
 }
 
+int sock_pair_packets(int fds[2], int bytes)
+{
+	int i;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	/* The first is for root, who has no limit. What is on its way is charged to who sends. */
+	for (i = 0; i < 2; i++)
+		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return 0;
+}
+
 /* sun_path holds 108 bytes; a home folder may be deeper. /proc/self/fd/N/name is short and
  * resolves to the same folder. */
 static int address_at(int dirfd, const char *name, struct sockaddr_un *sa)

@@ -9,6 +9,9 @@
 /* A connected pair of close-on-exec stream sockets: 0 or -errno. */
 int sock_pair(int fds[2]) MUST_CHECK;
 
+/* The same of seqpacket sockets, each of which holds `bytes` on their way if this system lets it, else what it lets. */
+int sock_pair_packets(int fds[2], int bytes) MUST_CHECK;
+
 /* Listens on a socket file `name` (mode 0600) in the folder dirfd; a stale file
  * of that name is replaced. No path is too deep: the name is bound through
  * /proc/self/fd. Returns the non-blocking, listening fd or -errno. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -350,8 +351,28 @@ static void test_named_newfile(int dir)
 	test_sweep(dir);
 }
 
+static void test_packets(void)
+{
+	int pair[2], size[2] = { 0 };
+	socklen_t n = sizeof(size[0]);
+	char got[8];
+
+	is_int(sock_pair_packets(pair, 256 * 1024), 0, "a pair for packets");
+	ok(send(pair[0], "one", 3, 0) == 3 && send(pair[0], "seven", 5, 0) == 5, "two are sent");
+	ok(recv(pair[1], got, sizeof(got), 0) == 3 && recv(pair[1], got, sizeof(got), 0) == 5, "and come one by one");
+	ok(getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size[0], &n) == 0 &&
+		   getsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size[1], &n) == 0 &&
+		   size[0] == size[1] && size[0] >= 128 * 1024,
+	   "there is room for many");
+	ok(fcntl(pair[0], F_GETFD) == FD_CLOEXEC && fcntl(pair[1], F_GETFD) == FD_CLOEXEC, "both go with an exec");
+	close(pair[0]);
+	is_int(recv(pair[1], got, sizeof(got), 0), 0, "the end is an empty one");
+	close(pair[1]);
+}
+
 int main(void)
 {
+	test_packets();
 	/* 200 bytes deep: longer than any sun_path. */
 	char path[512] = "/tmp/boxlite-test.XXXXXX";
 	size_t n;
