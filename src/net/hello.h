@@ -1,0 +1,24 @@
+/*
+ * The first message of a TLS client, ClientHello (RFC 8446, 4.1.2): for which name it comes, and what it wants to
+ * speak. It is a stranger's, and nothing in it is proved.
+ */
+#ifndef NET_HELLO_H
+#define NET_HELLO_H
+
+#include "base/base.h"
+#include "wire/netspec.h"
+
+#define HELLO_MAX (64 * KIB) /* with the headers of its records: who has read so much and no ClientHello, gets none */
+
+struct hello {
+	char name[NET_NAME_MAX + 1]; /* of SNI, lower case, without the last dot; "": it has none */
+	bool ech;                    /* there is an encrypted one in it, which may have another name (or is GREASE) */
+	bool h2, http1;              /* offered by ALPN */
+	const uint8_t *alpn;         /* borrowed from the bytes, if they hold it in one piece: what ALPN offers, as */
+	size_t alpn_len;             /* OpenSSL takes it (each with its length before it); NULL: nothing */
+};
+
+/* 0: *ret is filled; -EAGAIN: so far it is one, and more bytes are needed; -EBADMSG: it is none, or malformed. */
+int hello_parse(const uint8_t *p, size_t n, struct hello *ret) MUST_CHECK;
+
+#endif
