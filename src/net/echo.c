@@ -50,7 +50,7 @@ static struct flow *open_flow(struct net *n, const struct packet *p, const struc
 
 	if (n->flows.n >= FLOWS_MAX)
 		denied(n, NET_ICMP, &p->dst, 0, NULL, "limit");
-	if (n->flows.n >= FLOWS_MAX || !stack_may(n, NET_ICMP, &p->dst, 0, &to)) {
+	if (n->flows.n >= FLOWS_MAX || !stack_may(n, NET_ICMP, &p->dst, 0, &to, NULL)) {
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}

@@ -20,12 +20,14 @@
 
 #define PORT_DNS 53
 #define PORT_DNS_TLS 853
+#define PORT_QUIC 443
 
 struct policy {
 	const struct net_spec *spec;
 	struct names *names;
 	int route_fd;
 	bool allows; /* something, so that nothing else is */
+	bool has_names; /* in its rules */
 	struct ip_addr link_host[2]; /* NET_V4_HOST, NET_V6_HOST: what the guest sends to */
 	struct ip_addr loopback[2];  /* and what that stands for */
 };
@@ -37,6 +39,7 @@ struct subject {
 	bool to_host;
 	struct ip_addr addr;
 	struct ip_addr also; /* of to_host: the address by which the guest knows it */
+	const char *claim;   /* the name for which a connection says that it comes; NULL: none is known */
 	struct ip_addr embedded[CLASS_EMBEDDED_MAX];
 	size_t nembedded;
 	uint64_t now_ms;
@@ -65,8 +68,12 @@ struct policy *policy_new(const struct net_spec *spec, struct error *err)
 		policy_free(p);
 		return NULL;
 	}
-	for (i = 0; i < spec->nrules; i++)
-		p->allows |= spec->rules[i].allow;
+	for (i = 0; i < spec->nrules; i++) {
+		const struct net_rule *r = &spec->rules[i];
+
+		p->allows |= r->allow;
+		p->has_names |= r->target == TARGET_NAME || r->target == TARGET_SUBNAMES;
+	}
 	return p;
 }
 
@@ -167,8 +174,15 @@ static bool rule_matches(const struct policy *p, size_t i, const struct subject 
 		return rule_has_addr(r, s);
 	case TARGET_NAME:
 	case TARGET_SUBNAMES:
+		if (s->claim && !rule_has_name(r, s->claim))
+			return false;
+		if (s->claim && !r->allow)
+			return true;
 		if (s->to_host)
 			return rule_has_name(r, NET_HOST_NAME);
+		/* QUIC is encrypted, so nobody can see for whom it comes: only a rule for UDP means it. */
+		if (r->allow && s->proto == NET_UDP && r->proto == NET_ANY && s->port == PORT_QUIC)
+			return false;
 		known = names_find(p->names, (unsigned)i, &s->addr, s->now_ms);
 		if (known)
 			*name = known;
@@ -261,18 +275,16 @@ static const char *reason_of_none(const struct subject *s)
 	return ports && (s->port == PORT_DNS || s->port == PORT_DNS_TLS) ? "dns-server" : "not-allowed";
 }
 
-struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
-				  bool to_host)
+static struct policy_answer check(struct policy *p, struct subject *s)
 {
-	struct subject s = { .proto = proto, .port = port, .to_host = to_host, .addr = *addr, .now_ms = clock_ms() };
-	struct policy_answer answer = { .name = to_host ? NET_HOST_NAME : names_any(p->names, addr, s.now_ms) };
+	struct policy_answer answer = { .name = s->to_host ? NET_HOST_NAME : names_any(p->names, &s->addr, s->now_ms) };
 	enum net_class closed;
 	size_t i;
 
-	s.also = p->link_host[ip_is_v4(addr) ? 0 : 1];
-	s.nembedded = to_host ? 0 : class_embedded(addr, s.embedded);
-	closed = closed_class(p, &s);
-	i = first_match(p, &s, &answer.name);
+	s->also = p->link_host[ip_is_v4(&s->addr) ? 0 : 1];
+	s->nembedded = s->to_host ? 0 : class_embedded(&s->addr, s->embedded);
+	closed = closed_class(p, s);
+	i = first_match(p, s, &answer.name);
 	if (closed == CLASS_SPECIAL)
 		answer.reason = class_name(closed);
 	else if (i < p->spec->nrules && !p->spec->rules[i].allow)
@@ -280,8 +292,29 @@ struct policy_answer policy_check(struct policy *p, enum net_proto proto, const 
 	else if (closed != CLASS_PUBLIC)
 		answer.reason = class_name(closed);
 	else if (i == p->spec->nrules && p->allows)
-		answer.reason = reason_of_none(&s);
+		answer.reason = reason_of_none(s);
 	answer.allow = !answer.reason;
+	answer.by_name = p->has_names && (i == p->spec->nrules || p->spec->rules[i].target != TARGET_NET);
+	return answer;
+}
+
+struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
+				  bool to_host)
+{
+	struct subject s = { .proto = proto, .port = port, .to_host = to_host, .addr = *addr, .now_ms = clock_ms() };
+
+	return check(p, &s);
+}
+
+struct policy_answer policy_check_claim(struct policy *p, const struct ip_addr *addr, uint16_t port, bool to_host,
+					const char *name)
+{
+	struct subject s = { .proto = NET_TCP, .port = port, .to_host = to_host, .addr = *addr, .claim = name,
+			     .now_ms = clock_ms() };
+	struct policy_answer answer = check(p, &s);
+
+	if (!answer.allow)
+		answer = (struct policy_answer){ .reason = "claim", .name = name };
 	return answer;
 }
 

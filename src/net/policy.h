@@ -15,6 +15,7 @@ struct policy_answer {
 	bool allow;
 	const char *reason; /* static; of a denial: a reason of struct net_denied */
 	const char *name;   /* borrowed until the next call; the name that the address is known by, or NULL */
+	bool by_name;       /* names have a say in it: what a connection claims to come for is to be checked, too */
 };
 
 /* The spec is borrowed and must outlive it. NULL: no memory. */
@@ -25,6 +26,11 @@ void policy_free(struct policy *p);
  * guest has used the address of the host (NET_V4_HOST, NET_V6_HOST), and addr is the loopback that it stands for. */
 struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
 				  bool to_host);
+
+/* May a connection to this address go on, that says that it comes for this name? For answers that are by_name: a rule
+ * that allows a name does so at an address of that very name, one that denies it does so anywhere. */
+struct policy_answer policy_check_claim(struct policy *p, const struct ip_addr *addr, uint16_t port, bool to_host,
+					const char *name);
 
 /* May this name be asked for? Lower case, without the last dot. */
 struct policy_answer policy_check_name(struct policy *p, const char *name);

@@ -73,21 +73,37 @@ static bool is_ours(const struct ip_addr *a)
 	return ip_is_gateway(a) || is_host(a);
 }
 
-bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, struct ip_addr *ret)
+/* What the host's kernel would be asked for. */
+static struct ip_addr host_side(const struct ip_addr *dst)
 {
-	bool to_host = is_host(dst);
-	struct ip_addr addr = *dst;
-	struct policy_answer a;
+	if (!is_host(dst))
+		return *dst;
+	return ip_is_v4(dst) ? ip_v4(127, 0, 0, 1) : (struct ip_addr){ { [15] = 1 } };
+}
 
-	if (to_host && ip_is_v4(dst))
-		addr = ip_v4(127, 0, 0, 1);
-	else if (to_host)
-		addr = (struct ip_addr){ { [15] = 1 } };
-	a = policy_check(n->policy, proto, &addr, port, to_host);
-	if (!a.allow)
+bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, struct ip_addr *ret,
+	       bool *ret_by_name)
+{
+	struct ip_addr addr = host_side(dst);
+	struct policy_answer a = policy_check(n->policy, proto, &addr, port, is_host(dst));
+
+	if (!a.allow) {
 		denied(n, proto, dst, port, a.name, a.reason);
-	else
-		*ret = addr;
+		return false;
+	}
+	*ret = addr;
+	if (ret_by_name)
+		*ret_by_name = a.by_name;
+	return true;
+}
+
+bool stack_may_claim(struct net *n, const struct ip_addr *dst, uint16_t port, const char *name)
+{
+	struct ip_addr addr = host_side(dst);
+	struct policy_answer a = policy_check_claim(n->policy, &addr, port, is_host(dst), name);
+
+	if (!a.allow)
+		denied(n, NET_TCP, dst, port, a.name, a.reason);
 	return a.allow;
 }
 

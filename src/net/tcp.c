@@ -15,6 +15,9 @@
  * window promised; the window shrinks by as much, and a guest that sends into it all the same is not heard. An
  * acknowledgement waits a moment (ACK_MS) for data to travel with, unless a good part of the window is owed.
  *
+ * Names. Where the policy goes by names, the first bytes of the guest are held until they say for which it comes, or
+ * that they are of a protocol without names. Before that the host's end is connected, and hears nothing.
+ *
  * The end. Each direction ends by itself: FIN of the guest --> shutdown(2), end of file of the host --> FIN. When both
  * are over and acknowledged the flow is gone; there is no TIME-WAIT, because on this link nothing arrives late. A reset
  * or an error of one side resets the other.
@@ -35,6 +38,7 @@
 
 #include "base/clock.h"
 #include "net/bytes.h"
+#include "net/inspect.h"
 
 struct segment {
 	uint32_t seq, ack;
@@ -135,6 +139,8 @@ static bool end_if_over(struct tcp *t)
 /* What is held goes first. Once all is there, so does the end. False: the connection is broken, and gone. */
 static bool push_host(struct tcp *t)
 {
+	if (t->unchecked)
+		return true;
 	while (buf_len(&t->held)) {
 		ssize_t r = send(t->f.fd, buf_data(&t->held), buf_len(&t->held), MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -158,12 +164,33 @@ static bool push_host(struct tcp *t)
 	return true;
 }
 
+/* Of bytes that are all held: false, they may not go on, and the connection is gone. */
+static bool check_claim(struct tcp *t, bool ended)
+{
+	char name[NET_NAME_MAX + 1] = "";
+	enum inspect what = inspect_claim(buf_data(&t->held), buf_len(&t->held), name);
+
+	if (what == INSPECT_MORE && ended && buf_len(&t->held))
+		what = INSPECT_BAD;
+	if (what == INSPECT_MORE && !ended)
+		return true;
+	if (what == INSPECT_BAD)
+		denied(t->f.net, NET_TCP, &t->f.key.remote, t->f.key.remote_port, NULL, "claim");
+	if (what == INSPECT_BAD || (what == INSPECT_NAME && !stack_may_claim(t->f.net, &t->f.key.remote,
+									     t->f.key.remote_port, name))) {
+		tcp_reset(t);
+		return false;
+	}
+	t->unchecked = false;
+	return push_host(t);
+}
+
 /* How many of the next n bytes are taken: into the socket, or held. Negative: the connection is broken. */
 static ssize_t take(struct tcp *t, const uint8_t *data, size_t n)
 {
 	ssize_t r = 0;
 
-	if (!buf_len(&t->held)) {
+	if (!buf_len(&t->held) && !t->unchecked) {
 		do
 			r = send(t->f.fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		while (r < 0 && errno == EINTR);
@@ -229,9 +256,10 @@ static bool receive(struct tcp *t, struct segment *s)
 		t->rcv_nxt++;
 		t->guest_fin = true;
 		tcp_owe_ack(t, true);
-		return push_host(t);
 	}
-	return true;
+	if (t->unchecked)
+		return check_claim(t, t->guest_fin);
+	return !t->guest_fin || push_host(t);
 }
 
 /* --- acknowledgements of the guest --- */

@@ -58,6 +58,7 @@ struct tcp {
 	bool drained;         /* nothing more to read until epoll says so */
 	bool peeks_on;        /* SO_PEEK_OFF works */
 	bool starved;         /* there is something to read, and no window for it */
+	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
 	bool internal;        /* the host's end is a socket pair of this program */
 };
 

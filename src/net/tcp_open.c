@@ -104,7 +104,8 @@ static void take_syn(struct tcp *t, const struct packet *p)
 	t->rcv_nxt = t->acked = t->edge = get32(p->data + 4) + 1;
 }
 
-static void connect_out(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to)
+static void connect_out(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to,
+			bool by_name)
 {
 	struct host_addr a = host_addr_of(to, k->remote_port);
 	int fd = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
@@ -123,6 +124,7 @@ static void connect_out(struct net *n, const struct packet *p, const struct flow
 	}
 	take_syn(t, p);
 	set_options(t);
+	t->unchecked = by_name;
 	t->state = TCP_CONNECTING;
 	if (r == 0)
 		send_syn(t, TCP_ANSWERED);
@@ -156,6 +158,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 {
 	struct flow_key k = { p->dst, get16(p->data + 2), get16(p->data), IPPROTO_TCP };
 	struct ip_addr to;
+	bool by_name;
 
 	if (n->flows.n >= FLOWS_MAX) {
 		denied(n, NET_TCP, &p->dst, k.remote_port, NULL, "limit");
@@ -165,10 +168,10 @@ void tcp_open_out(struct net *n, const struct packet *p)
 			connect_resolver(n, p, &k);
 		else
 			tcp_send_rst(n, p);
-	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to)) {
+	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to, &by_name)) {
 		tcp_send_rst(n, p);
 	} else {
-		connect_out(n, p, &k, &to);
+		connect_out(n, p, &k, &to, by_name);
 	}
 }
 

@@ -65,7 +65,7 @@ static struct datagram *open_flow(struct net *n, const struct packet *p, const s
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}
-	if (!stack_may(n, NET_UDP, &p->dst, k->remote_port, &to)) {
+	if (!stack_may(n, NET_UDP, &p->dst, k->remote_port, &to, NULL)) {
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}

@@ -192,6 +192,78 @@ get_named '{"rules":["deny other.example"]}' good.example "$T"; is "$OUT" yes "a
 get_named '{"open":["host"]}' host.boxlite.internal "$LOOPBACK"; is "$OUT" yes "the host has a name"
 get_named '{}' host.boxlite.internal "$LOOPBACK"; is "$OUT" "no name" "if it is open"
 
+# Whom a connection comes for, which two names at one address have in common but this.
+cat > record.py <<'END'
+import socket, threading
+l = socket.socket(); l.bind(('203.0.113.10', 443)); l.listen(); open('recording', 'w')
+def one(s):
+    s.settimeout(3)
+    try:
+        d = s.recv(65536)
+        with open('recorded', 'ab') as f: f.write(d)
+        s.sendall(b'ok')
+    except OSError: pass
+    s.close()
+while True: threading.Thread(target=one, args=(l.accept()[0],)).start()
+END
+in_world python3 record.py &
+cat > claim.py <<'END'
+import socket, ssl, sys
+socket.getaddrinfo('good.example', 443)
+def send(*pieces):
+    s = socket.create_connection(('203.0.113.10', 443), timeout=5)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        for p in pieces: s.sendall(p)
+        return s.recv(9).decode() or 'end'
+    except ConnectionError: return 'reset'
+    except OSError as e: return str(e)
+def tls(name):
+    c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE
+    out = ssl.MemoryBIO(); t = c.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    try: t.do_handshake()
+    except ssl.SSLWantReadError: return out.read()
+h = tls(sys.argv[2] if len(sys.argv) > 2 else None) if sys.argv[1].startswith('tls') else b''
+http = lambda text: text.replace('\n', '\r\n').encode()
+print({
+    'tls': lambda: send(h),
+    'tls-bytes': lambda: send(*(h[i:i + 1] for i in range(len(h)))),
+    'tls-records': lambda: send(*(b'\x16\x03\x01\0\x40' + h[5:69], b'\x16\x03\x01' + (len(h) - 69).to_bytes(2) + h[69:])),
+    'http': lambda: send(http(sys.argv[2].replace('|', '\n'))),
+    'raw': lambda: send(sys.argv[2].encode()),
+}[sys.argv[1]]())
+END
+claim() { : > recorded; named '{"rules":["allow good.example"]}' python3 claim.py "$@"; }
+forged() { claim "${@:2}"; is "$OUT $(grep -c . recorded)" "reset 0" "$1"; }
+wait_for test -e recording
+claim tls good.example; is "$OUT" ok "TLS for the name that is allowed"
+claim tls-bytes good.example; is "$OUT" ok "byte for byte"
+claim tls-records good.example; is "$OUT" ok "in two records"
+forged "TLS for another name reaches nothing" tls evil.example
+like "$(cat said)" "denied tcp 203.0.113.10 443 evil.example claim 1" "which is told"
+forged "nor in bytes" tls-bytes evil.example
+forged "nor in records" tls-records evil.example
+forged "nor does one without a name" tls
+claim http 'GET / HTTP/1.1|Host: good.example||'; is "$OUT" ok "HTTP for the name that is allowed"
+claim http 'GET http://good.example/ HTTP/1.1|Host: good.example:443||'; is "$OUT" ok "spelled out"
+forged "HTTP for another" http 'GET / HTTP/1.1|Host: evil.example||'
+forged "of a method that nobody knows" http 'FROB / HTTP/1.1|Host: evil.example||'
+forged "after an empty line" http '|GET / HTTP/1.1|Host: evil.example||'
+forged "with two" http 'GET / HTTP/1.1|Host: good.example|Host: evil.example||'
+forged "with a target that says another" http 'GET http://evil.example/ HTTP/1.1|Host: good.example||'
+forged "with a space before the colon" http 'GET / HTTP/1.1|Host: good.example|Host : evil.example||'
+forged "folded" http 'GET / HTTP/1.1|Host:| evil.example||'
+forged "without any" http 'GET / HTTP/1.0||'
+forged "of version 0.9" http 'GET /|'
+forged "of version 2 in the clear" http 'PRI * HTTP/2.0||SM||'
+claim http 'GET / HTTP/1.1|Host: evil.example|X: 1'; is "$(grep -c . recorded)" 0 "nor does one without an end"
+claim raw $'SSH-2.0-x\r\n'; is "$OUT" ok "another protocol is not HTTP"
+: > recorded; named '{"rules":["deny evil.example"]}' python3 claim.py tls evil.example
+is "$OUT $(grep -c . recorded)" "reset 0" "a name that is denied is so at each address"
+named '{"rules":["deny evil.example"]}' python3 claim.py tls good.example; is "$OUT" ok "and others are not"
+named '{"rules":["allow 203.0.113.10","allow good.example"]}' python3 claim.py tls evil.example
+is "$OUT" ok "an address that is allowed by itself may have any name"
+
 # DNS that goes elsewhere, or carries something.
 cat > query.py <<'END'
 import socket, struct, sys

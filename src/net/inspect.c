@@ -1,0 +1,177 @@
+/*
+ * HTTP is recognised by its request line, which need not begin with a method that anybody knows. Whatever servers read
+ * in different ways is bad here: two Hosts, a Host that is folded or has a space before its colon, a bare line feed
+ * within a line; also HTTP/2 in the clear, whose names are compressed, and HTTP/0.9, which has none.
+ */
+#include "net/inspect.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#define TLS_HANDSHAKE 0x16
+
+struct text {
+	const char *p;
+	size_t n;
+};
+
+/* The first line of t, without its end, which is taken from t. False: its end is not there. */
+static bool next_line(struct text *t, struct text *ret)
+{
+	const char *end = t->n ? memchr(t->p, '\n', t->n) : NULL;
+	size_t len;
+
+	if (!end)
+		return false;
+	len = (size_t)(end - t->p);
+	*ret = (struct text){ t->p, len && t->p[len - 1] == '\r' ? len - 1 : len };
+	t->p += len + 1;
+	t->n -= len + 1;
+	return true;
+}
+
+/* A name, without port and last dot, in lower case. False: it is none. An IPv6 address in brackets is one, too: no rule
+ * is about it. */
+static bool take_name(struct text t, char name[NET_NAME_MAX + 1])
+{
+	const char *end = memchr(t.p, t.n && t.p[0] == '[' ? ']' : ':', t.n);
+	size_t i, n = end ? (size_t)(end - t.p) + (*end == ']') : t.n;
+
+	if (n && t.p[n - 1] == '.')
+		n--;
+	if (!n || n > NET_NAME_MAX)
+		return false;
+	for (i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)t.p[i];
+
+		if (!isalnum(c) && !strchr("-_.[]:", c))
+			return false;
+		name[i] = (char)tolower(c);
+	}
+	name[n] = 0;
+	return true;
+}
+
+/* Of "http://name/...": 1; of another target 0; of a bad one -1. */
+static int target_name(struct text target, char name[NET_NAME_MAX + 1])
+{
+	const char *slash;
+
+	if (target.n < 7 || strncasecmp(target.p, "http://", 7) != 0)
+		return target.n && target.p[0] == '/' ? 0 : target.n == 1 && target.p[0] == '*' ? 0 : -1;
+	target.p += 7;
+	target.n -= 7;
+	slash = memchr(target.p, '/', target.n);
+	target.n = slash ? (size_t)(slash - target.p) : target.n;
+	return !memchr(target.p, '@', target.n) && take_name(target, name) ? 1 : -1;
+}
+
+static bool is_token(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("-_!#$%&'*+.^`|~", c));
+}
+
+/* A token and a space: 1, something else: 0, not to be seen yet: -EAGAIN. Said before the line has its end, because a
+ * protocol that is not of lines would have to wait for one for ever. */
+static int begins_like_request(struct text t)
+{
+	size_t i;
+
+	for (i = 0; i < t.n && is_token(t.p[i]); i++)
+		;
+	return i == t.n ? -EAGAIN : i && t.p[i] == ' ';
+}
+
+/* METHOD SP TARGET SP HTTP/1.x: 1 with the target, 0 something else, -1 HTTP of a kind that is not taken. */
+static int request_line(struct text line, struct text *target)
+{
+	const char *first = memchr(line.p, ' ', line.n), *last = memrchr(line.p, ' ', line.n);
+	size_t version = (size_t)(line.p + line.n - last) - 1;
+
+	*target = (struct text){ first + 1, last > first ? (size_t)(last - first - 1) : 0 };
+	if (version >= 5 && strncasecmp(last + 1, "HTTP/", 5) == 0)
+		return version >= 7 && strncmp(last + 1, "HTTP/1.", 7) == 0 && last > first ? 1 : -1;
+	/* HTTP/0.9 has no more than this. */
+	return first + 1 < line.p + line.n && first[1] == '/' ? -1 : 0;
+}
+
+/* A header line: 1 with the name of a Host, 0 another one, -1 bad. */
+static int host_line(struct text line, char name[NET_NAME_MAX + 1])
+{
+	const char *colon = memchr(line.p, ':', line.n);
+	size_t len = colon ? (size_t)(colon - line.p) : 0;
+
+	if (!colon || isspace((unsigned char)line.p[0]) || isspace((unsigned char)line.p[len - (len > 0)]) ||
+	    memchr(line.p, '\r', line.n) || memchr(line.p, 0, line.n))
+		return -1;
+	if (len != 4 || strncasecmp(line.p, "Host", 4) != 0)
+		return 0;
+	line.p += len + 1;
+	line.n -= len + 1;
+	for (; line.n && (*line.p == ' ' || *line.p == '\t'); line.p++)
+		line.n--;
+	while (line.n && (line.p[line.n - 1] == ' ' || line.p[line.n - 1] == '\t'))
+		line.n--;
+	return take_name(line, name) ? 1 : -1;
+}
+
+static enum inspect http(struct text t, char name[NET_NAME_MAX + 1])
+{
+	char host[NET_NAME_MAX + 1], target_host[NET_NAME_MAX + 1];
+	struct text line, target = { 0 };
+	int r, has_target, hosts = 0;
+
+	/* Servers skip empty lines before a request (RFC 9112, 2.2). */
+	while (t.n && (*t.p == '\r' || *t.p == '\n')) {
+		t.p++;
+		t.n--;
+	}
+	r = begins_like_request(t);
+	if (r <= 0)
+		return r == 0 ? INSPECT_OTHER : INSPECT_MORE;
+	if (!next_line(&t, &line))
+		return INSPECT_MORE;
+	r = request_line(line, &target);
+	if (r <= 0)
+		return r < 0 ? INSPECT_BAD : INSPECT_OTHER;
+	has_target = target_name(target, target_host);
+	if (has_target < 0)
+		return INSPECT_BAD;
+	for (;;) {
+		if (!next_line(&t, &line))
+			return INSPECT_MORE;
+		if (!line.n)
+			break;
+		r = host_line(line, host);
+		hosts += r;
+		if (r < 0 || hosts > 1)
+			return INSPECT_BAD;
+	}
+	if (!hosts || (has_target && strcmp(host, target_host) != 0))
+		return INSPECT_BAD;
+	memcpy(name, host, sizeof(host));
+	return INSPECT_NAME;
+}
+
+enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 1])
+{
+	enum inspect what;
+	struct hello h;
+	int r;
+
+	if (!n)
+		return INSPECT_MORE;
+	if (p[0] == TLS_HANDSHAKE) {
+		r = hello_parse(p, n, &h);
+		if (r == -EAGAIN)
+			return n < INSPECT_MAX ? INSPECT_MORE : INSPECT_BAD;
+		if (r < 0 || !h.name[0])
+			return INSPECT_BAD;
+		memcpy(name, h.name, sizeof(h.name));
+		return INSPECT_NAME;
+	}
+	what = http((struct text){ (const char *)p, n }, name);
+	return what == INSPECT_MORE && n >= INSPECT_MAX ? INSPECT_BAD : what;
+}
