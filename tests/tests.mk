@@ -151,3 +151,13 @@ run:
 	@scripts/install-deps build
 	+$(MAKE) --no-print-directory -j$$(nproc) all
 	O=$O scripts/first-run
+
+# Static: it runs in boxes, too.
+$O/bench/net-load: bench/net-load.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -O2 $(WARN) -D_GNU_SOURCE -static $< -o $@
+
+bench-net: deps all $O/bench/net-load
+	O=$O bench/net
+.PHONY: bench-net

@@ -212,7 +212,7 @@ static uint32_t guest_room(const struct tcp *t)
 bool tcp_pull(struct tcp *t)
 {
 	while (t->state == TCP_OPEN && !t->fin_sent && !t->drained) {
-		uint32_t flying = t->snd_nxt - t->snd_una, room = guest_room(t);
+		uint32_t flying = t->snd_nxt - t->snd_una, room = guest_room(t), most;
 		ssize_t n;
 
 		t->starved = room == 0;
@@ -220,7 +220,8 @@ bool tcp_pull(struct tcp *t)
 			expect_ack(t);
 			return true;
 		}
-		n = peek(t, flying, MIN(room, sizeof(outbox)));
+		most = MIN(room, sizeof(outbox));
+		n = peek(t, flying, most);
 		if (n == -EAGAIN) {
 			t->drained = true;
 		} else if (n < 0) {
@@ -231,6 +232,8 @@ bool tcp_pull(struct tcp *t)
 			return true;
 		} else if (!send_seen(t, (uint32_t)n)) {
 			return true;
+		} else if ((uint32_t)n < most && !t->hup) {
+			t->drained = true; /* what comes from now on, epoll tells */
 		}
 	}
 	return true;
