@@ -48,9 +48,9 @@ static struct flow *open_flow(struct net *n, const struct packet *p, const struc
 	struct datagram *d;
 	auto_fd int fd = -1;
 
-	if (n->flows.n >= FLOWS_MAX)
+	if (flows_full(n))
 		denied(n, NET_ICMP, &p->dst, 0, NULL, "limit");
-	if (n->flows.n >= FLOWS_MAX || !stack_may(n, NET_ICMP, &p->dst, 0, &to, NULL)) {
+	if (flows_full(n) || !stack_may(n, NET_ICMP, &p->dst, 0, &to, NULL)) {
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}

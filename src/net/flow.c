@@ -24,7 +24,7 @@ static size_t hash(const struct flows *t, const struct flow_key *k)
 	h = (h ^ (h >> 29) ^ b) * 0xbf58476d1ce4e5b9U;
 	h ^= (uint64_t)k->remote_port << 32 | (uint64_t)k->guest_port << 8 | k->proto;
 	h = (h ^ (h >> 32)) * (t->seed | 1);
-	return (h >> 40) % FLOWS_MAX;
+	return (h >> 40) % NET_FLOWS_MAX;
 }
 
 static bool same(const struct flow_key *a, const struct flow_key *b)
@@ -42,11 +42,16 @@ struct flow *flow_find(const struct flows *t, const struct flow_key *k)
 	return f;
 }
 
+bool flows_full(const struct net *n)
+{
+	return n->flows.n >= (n->start.spec.flows ? n->start.spec.flows : NET_FLOWS_MAX);
+}
+
 bool flow_add(struct net *n, struct flow *f, const struct flow_ops *ops, const struct flow_key *k)
 {
 	struct flow **at = &n->flows.bucket[hash(&n->flows, k)];
 
-	if (n->flows.n >= FLOWS_MAX)
+	if (flows_full(n))
 		return false;
 	f->ops = ops;
 	f->net = n;
@@ -143,7 +148,7 @@ int flows_open(struct net *n, struct error *err)
 	TAILQ_INIT(&t->timed);
 	TAILQ_INIT(&t->stuck);
 	t->net = n;
-	t->bucket = calloc(FLOWS_MAX, sizeof(struct flow *));
+	t->bucket = calloc(NET_FLOWS_MAX, sizeof(struct flow *));
 	if (!t->bucket)
 		return error_nomem(err);
 	if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
@@ -159,7 +164,7 @@ void flows_close(struct net *n)
 	int tick = t->tick.fd;
 	size_t i;
 
-	for (i = 0; t->bucket && i < FLOWS_MAX; i++)
+	for (i = 0; t->bucket && i < NET_FLOWS_MAX; i++)
 		while (t->bucket[i])
 			flow_end(t->bucket[i]);
 	free(take_ptr(&t->bucket));

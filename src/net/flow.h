@@ -11,7 +11,6 @@
 #include "base/ip.h"
 #include "base/loop.h"
 
-#define FLOWS_MAX 4096
 #define FLOWS_TICK_MS 100
 
 struct net;
@@ -45,7 +44,7 @@ struct flow {
 TAILQ_HEAD(flow_list, flow);
 
 struct flows {
-	struct flow **bucket; /* owned; FLOWS_MAX */
+	struct flow **bucket; /* owned; NET_FLOWS_MAX */
 	uint64_t seed;        /* of the hash, so that the guest cannot fill one bucket */
 	unsigned n, ntimed;
 	struct flow_list timed, stuck;
@@ -57,6 +56,7 @@ struct flows {
 int flows_open(struct net *n, struct error *err) MUST_CHECK;
 void flows_close(struct net *n);
 
+bool flows_full(const struct net *n);
 struct flow *flow_find(const struct flows *t, const struct flow_key *k);
 
 /* Puts one into the table; f->fd and what the protocol needs are set. False: the table is full. */

@@ -2,6 +2,9 @@
  * Theory of operation. Receiving takes a batch of messages with one system call into buffers that are always there;
  * nothing of them is kept, who needs bytes for longer copies them. Sending keeps nothing either: a frame goes or it
  * does not, and who sends is told when there is room again. So whatever the guest does, this holds no memory for it.
+ *
+ * A limit of the rate is one more reason for there being no room, or for not receiving: the frames stay where they are,
+ * in the guest's own queue or in the sockets of the host, and the senders slow down by what their own protocols do.
  */
 #include "net/link.h"
 
@@ -12,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "net/checksum.h"
 
 #define FRAME_MAX 65550 /* virtio 1.2, 5.1.6.3 */
@@ -21,12 +25,94 @@
 
 static uint8_t inbox[BATCH][HEADER_BYTES + FRAME_MAX];
 
-static void on_room(struct link *l)
+/* --- rates ----------------------------------------------------------------------------------------- */
+
+#define MOMENT_MS 20 /* a rate's worth of this may go at once */
+#define MOMENT_MIN (128 * KIB)
+
+static int64_t moment(const struct meter *m)
 {
-	l->blocked = false;
-	loop_change(l->loop, &l->watch, EPOLLIN);
-	l->ops->room(l->ud);
+	return (int64_t)MAX(m->rate * MOMENT_MS / 1000, MOMENT_MIN);
 }
+
+/* 0: go on; else the ms until then. */
+static uint64_t meter_wait(struct meter *m)
+{
+	uint64_t now = clock_ns(), ns = now - m->at_ns, earned;
+
+	if (!m->rate)
+		return 0;
+	earned = (uint64_t)((double)ns * (double)m->rate / 1e9);
+	if (earned) {
+		m->tokens = MIN(m->tokens + (int64_t)MIN(earned, (uint64_t)INT64_MAX / 2), moment(m));
+		m->at_ns = now;
+	}
+	return m->tokens > 0 ? 0 : (uint64_t)(-m->tokens) * 1000 / m->rate + 1;
+}
+
+static void meter_take(struct meter *m, size_t bytes)
+{
+	if (m->rate)
+		m->tokens -= (int64_t)bytes;
+}
+
+/* For whichever may go on first. */
+static void arm(struct link *l)
+{
+	uint64_t in = l->slow_in ? meter_wait(&l->in) : UINT64_MAX;
+	uint64_t out = l->slow_out ? meter_wait(&l->out) : UINT64_MAX;
+
+	if (l->slow_in || l->slow_out)
+		loop_timer_set(l->timer.fd, MAX(MIN(in, out), 1));
+}
+
+static void watch_what_matters(struct link *l)
+{
+	loop_change(l->loop, &l->watch, (l->slow_in ? 0U : (uint32_t)EPOLLIN) | (l->full ? (uint32_t)EPOLLOUT : 0U));
+}
+
+static void unblock(struct link *l)
+{
+	l->blocked = l->full || l->slow_out;
+	watch_what_matters(l);
+	if (!l->blocked)
+		l->ops->room(l->ud);
+}
+
+static void on_timer(struct watch *w, uint32_t events)
+{
+	struct link *l = container_of(w, struct link, timer);
+	bool was_slow = l->slow_out;
+	uint64_t expired;
+
+	(void)events;
+	if (read(w->fd, &expired, sizeof(expired)) != sizeof(expired))
+		return;
+	l->slow_in = l->slow_in && meter_wait(&l->in);
+	l->slow_out = l->slow_out && meter_wait(&l->out);
+	arm(l);
+	if (was_slow && !l->slow_out)
+		unblock(l);
+	else
+		watch_what_matters(l);
+}
+
+int link_limit(struct link *l, uint64_t rate, struct error *err)
+{
+	int fd, r;
+
+	l->in = l->out = (struct meter){ .rate = rate, .at_ns = clock_ns() };
+	l->in.tokens = l->out.tokens = moment(&l->in);
+	if (!rate || l->timer.fd >= 0)
+		return 0;
+	fd = loop_timer_fd();
+	r = fd < 0 ? fd : loop_add(l->loop, &l->timer, fd, EPOLLIN, on_timer);
+	if (r < 0)
+		close_fd(&fd);
+	return r < 0 ? error_code(err, r, "cannot make a timer") : 0;
+}
+
+/* --- receiving ------------------------------------------------------------------------------------- */
 
 /* One batch: how many messages; 0 none now; negative: it is over. */
 static int receive(struct link *l, struct mmsghdr *m)
@@ -54,9 +140,19 @@ static void on_link(struct watch *w, uint32_t events)
 	struct mmsghdr m[BATCH];
 	int i, n;
 
-	if (events & EPOLLOUT)
-		on_room(l);
+	if (events & EPOLLOUT) {
+		l->full = false;
+		unblock(l);
+	}
+	if (meter_wait(&l->in)) {
+		l->slow_in = true;
+		watch_what_matters(l);
+		arm(l);
+		return;
+	}
 	n = receive(l, m);
+	for (i = 0; i < n; i++)
+		meter_take(&l->in, m[i].msg_len);
 	for (i = 0; i < n; i++)
 		if (m[i].msg_len > skip && !(m[i].msg_hdr.msg_flags & MSG_TRUNC))
 			l->ops->frame(l->ud, inbox[i] + skip, m[i].msg_len - skip);
@@ -72,7 +168,8 @@ int link_open(struct link *l, struct loop *loop, int link_fd, bool headers, cons
 	auto_fd int fd = link_fd;
 	int r;
 
-	*l = (struct link){ .loop = loop, .watch = WATCH_NONE, .fd = -1, .headers = headers, .ops = ops, .ud = ud };
+	*l = (struct link){ .loop = loop, .watch = WATCH_NONE, .timer = WATCH_NONE, .fd = -1, .headers = headers,
+			    .ops = ops, .ud = ud };
 	r = loop_add(loop, &l->watch, fd, EPOLLIN, on_link);
 	if (r < 0)
 		return error_code(err, r, "cannot watch the link to the guest");
@@ -82,6 +179,10 @@ int link_open(struct link *l, struct loop *loop, int link_fd, bool headers, cons
 
 void link_close(struct link *l)
 {
+	int timer = l->timer.fd;
+
+	loop_remove(l->loop, &l->timer);
+	close_fd(&timer);
 	loop_remove(l->loop, &l->watch);
 	close_fd(&l->fd);
 }
@@ -121,6 +222,11 @@ bool link_send(struct link *l, const struct iovec *v, unsigned n, const struct l
 
 	if (l->blocked || l->fd < 0)
 		return false;
+	if (meter_wait(&l->out)) {
+		l->blocked = l->slow_out = true;
+		arm(l);
+		return false;
+	}
 	memcpy(piece + 1, v, n * sizeof(*v));
 	if (sum && l->headers && pieces_bytes(v, n) > SUM_HERE_MAX) {
 		h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -132,9 +238,11 @@ bool link_send(struct link *l, const struct iovec *v, unsigned n, const struct l
 	do
 		r = sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
+	if (r > 0)
+		meter_take(&l->out, (size_t)r);
 	if (r >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM))
 		return true; /* a link that is gone is seen by receiving; its frames are lost as in a cable */
-	l->blocked = true;
-	loop_change(l->loop, &l->watch, EPOLLIN | EPOLLOUT);
+	l->blocked = l->full = true;
+	watch_what_matters(l);
 	return false;
 }

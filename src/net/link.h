@@ -25,11 +25,21 @@ struct link_ops {
 	void (*gone)(void *ud);
 };
 
+/* How much may go one way: bytes that accumulate with time, up to a moment's worth. */
+struct meter {
+	uint64_t rate;  /* bytes a second; 0: no limit */
+	int64_t tokens; /* below 0: more than allowed has gone */
+	uint64_t at_ns; /* when they were counted */
+};
+
 struct link {
 	struct loop *loop; /* borrowed */
-	struct watch watch;
+	struct watch watch, timer;
 	int fd; /* owned */
-	bool headers, blocked;
+	bool headers;
+	bool blocked; /* nothing can be sent now: the socket is full, or the meter says so */
+	bool full, slow_out, slow_in; /* which of them; and that nothing is received because of the other meter */
+	struct meter in, out; /* of the guest; to it */
 	const struct link_ops *ops;
 	void *ud;
 };
@@ -44,6 +54,9 @@ struct link_sum {
 int link_open(struct link *l, struct loop *loop, int fd, bool headers, const struct link_ops *ops, void *ud,
 	      struct error *err) MUST_CHECK;
 void link_close(struct link *l);
+
+/* At most so many bytes a second, each way; 0: no limit. */
+int link_limit(struct link *l, uint64_t rate, struct error *err) MUST_CHECK;
 
 /*
  * Sends a frame in pieces, at most LINK_PIECES_MAX; the checksum lies in the first one, which is written to. sum NULL:

@@ -9,8 +9,8 @@
  * The shim starts it with open files (enum net_fd), says on the control socket what network to be, and ends it by
  * closing that. It needs no privilege: the guest's connections are connections of this process.
  *
- * One thread, one loop; nothing here waits. What a guest can make it hold is bounded: FLOWS_MAX flows, TCP_HELD_ALL_MAX
- * bytes, and sockets of the host with the host's own bounds.
+ * One thread, one loop; nothing here waits. What a guest can make it hold is bounded: NET_FLOWS_MAX flows,
+ * TCP_HELD_ALL_MAX bytes, and sockets of the host with the host's own bounds.
  *
  * Trust. The guest is hostile, and so is whoever it talks to. Restriction, in stages:
  *
@@ -44,8 +44,9 @@ static int restrict_self(struct error *err)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	/* No cores: it is not dumpable, and who starts it has set a limit that no program for cores is given one by. */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0)
+	    setrlimit(RLIMIT_NPROC, &none) < 0)
 		return error_sys(err, "cannot restrict itself");
 	return 0;
 }
@@ -113,6 +114,8 @@ static int open_parts(struct net *n, struct error *err)
 		r = drop_rights(err);
 	if (r == 0)
 		r = link_open(&n->link, &n->loop, NET_FD_LINK, n->start.headers, &stack_link_ops, n, err);
+	if (r == 0)
+		r = link_limit(&n->link, n->start.spec.rate, err);
 	return r;
 }
 
@@ -157,7 +160,7 @@ int main(int argc, char **argv)
 {
 	static struct net n = {
 		.loop = { .epfd = -1 },
-		.link = { .watch = { .fd = -1 }, .fd = -1 },
+		.link = { .watch = { .fd = -1 }, .timer = { .fd = -1 }, .fd = -1 },
 		.flows = { .tick = { .fd = -1 } },
 		.control = { .fd = -1 },
 		.control_watch = { .fd = -1 },

@@ -160,7 +160,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 	struct ip_addr to;
 	bool by_name;
 
-	if (n->flows.n >= FLOWS_MAX) {
+	if (flows_full(n)) {
 		denied(n, NET_TCP, &p->dst, k.remote_port, NULL, "limit");
 		tcp_send_rst(n, p);
 	} else if (ip_is_gateway(&p->dst)) {

@@ -60,7 +60,7 @@ static struct datagram *open_flow(struct net *n, const struct packet *p, const s
 	struct datagram *d;
 	auto_fd int fd = -1;
 
-	if (n->flows.n >= FLOWS_MAX) {
+	if (flows_full(n)) {
 		denied(n, NET_UDP, &p->dst, k->remote_port, NULL, "limit");
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;

@@ -123,8 +123,8 @@ static json_t *open_to_json(unsigned open)
 
 json_t *net_spec_to_json(const struct net_spec *s)
 {
-	return json_pack("{s:b, s:o, s:o, s:o}", "none", s->none, "open", open_to_json(s->open), "rules",
-			 rules_to_json(s), "ports", ports_to_json(s));
+	return json_pack("{s:b, s:I, s:I, s:o, s:o, s:o}", "none", s->none, "rate", (json_int_t)s->rate, "flows",
+			 (json_int_t)s->flows, "open", open_to_json(s->open), "rules", rules_to_json(s), "ports", ports_to_json(s));
 }
 
 static int take_rule(struct net_spec *s, const char *text, struct error *err)
@@ -163,8 +163,13 @@ int net_spec_from_json(const json_t *j, struct net_spec *ret, struct error *err)
 {
 	struct net_spec s = { 0 };
 	bool bad = j && !json_is_object(j);
+	uint64_t flows;
 	int r;
 
+	s.rate = json_get_u64(j, "rate", 0, &bad);
+	flows = json_get_u64(j, "flows", 0, &bad);
+	bad |= (s.rate && s.rate < NET_RATE_MIN) || s.rate > NET_RATE_MAX || flows > NET_FLOWS_MAX;
+	s.flows = (uint32_t)flows;
 	s.none = json_get_bool(j, "none", false, &bad);
 	r = bad ? error_set(err, -EBADMSG, "malformed description of a network") : 0;
 	if (r == 0)

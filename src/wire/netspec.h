@@ -27,6 +27,9 @@ enum net_target { TARGET_ALL, TARGET_NAME, TARGET_SUBNAMES, TARGET_NET };
 #define NET_NAME_MAX 253 /* RFC 1035, 2.3.4, as text without the last dot */
 #define NET_RULES_MAX 1024
 #define NET_PORTS_MAX 256
+#define NET_FLOWS_MAX 4096
+#define NET_RATE_MIN (8 * KIB)
+#define NET_RATE_MAX (1024 * GIB)
 #define NET_RULE_TEXT_MAX 512
 
 struct net_rule {
@@ -60,6 +63,8 @@ struct net_spec {
 	struct net_rule *rules; /* owned */
 	struct net_port *ports; /* owned */
 	size_t nrules, nports;
+	uint64_t rate;  /* bytes a second, each way; 0: no limit */
+	uint32_t flows; /* connections and the like at once; 0: NET_FLOWS_MAX */
 };
 
 void net_spec_fini(struct net_spec *s);
@@ -75,7 +80,7 @@ int net_open_parse(const char *text, unsigned *open, struct error *err) MUST_CHE
 char *net_rule_format(const struct net_rule *r, char out[NET_RULE_TEXT_MAX]);
 char *net_port_format(const struct net_port *p, char out[NET_RULE_TEXT_MAX]);
 
-/* {none, open: ["host"...], rules: ["allow tcp:example.com:443"...], ports: ["127.0.0.1:8080:80/tcp"...]}. A missing
+/* {none, rate, flows, open: ["host"...], rules: ["allow tcp:example.com:443"...], ports: ["127.0.0.1:8080:80/tcp"...]}. A missing
  * member is empty; NULL for j is the default: internet, nothing else. */
 json_t *net_spec_to_json(const struct net_spec *s); /* new object, or NULL: no memory */
 int net_spec_from_json(const json_t *j, struct net_spec *ret, struct error *err) MUST_CHECK; /* -EBADMSG, -ENOMEM */

@@ -25,6 +25,16 @@ box '{}' -- "$PEER" unreachable 198.51.100.1 80
 ip route del default; ip route add unreachable default
 box '{}' -- "$PEER" unreachable 198.51.100.1 80; passes "no route of the host is no route, at once"
 
+# Limits.
+took() { python3 -c "import subprocess, sys, time; b = time.monotonic(); subprocess.run(sys.argv[1:], check=True); print(int(1000 * (time.monotonic() - b)))" "$@"; }
+box '{"rate":4000000}' -- sh -c "$(declare -f took)"'; took "$@"' - "$PEER" upload 203.0.113.10 "$A" 8000000
+[ "$OUT" -gt 1500 ] && [ "$OUT" -lt 6000 ]; ok $? "8 MB out at 4 MB/s take 2 s: $OUT ms" || diag "$OUT"
+box '{"rate":4000000}' -- sh -c "$(declare -f took)"'; took "$@"' - "$PEER" download 203.0.113.10 "$A" 8000000
+[ "$OUT" -gt 1500 ] && [ "$OUT" -lt 6000 ]; ok $? "and in: $OUT ms" || diag "$OUT"
+box '{"flows":5}' -- "$PEER" many 203.0.113.10 "$A" 5; passes "five connections are five"
+box '{"flows":5}' -- "$PEER" many 203.0.113.10 "$A" 6; is "$ST" 1 "and not six"
+like "$(cat said)" " limit 1" "which is told"
+
 # What 3000 connections cost. Private memory: what is not shared with the program's file.
 cat > many.sh <<END
 "$PEER" many 203.0.113.10 $A 3000 > state & P=\$!

@@ -150,11 +150,12 @@ static void test_open(void)
 
 static void test_json(void)
 {
-	static const char text[] = "{\"none\":false,\"open\":[\"private\"],\"rules\":[\"deny tcp:10.0.0.1\","
+	static const char text[] = "{\"none\":false,\"rate\":1000000,\"flows\":7,\"open\":[\"private\"],\"rules\":[\"deny tcp:10.0.0.1\","
 				   "\"allow *.example.com:443\"],\"ports\":[\"127.0.0.1:8080:80/tcp\"]}";
 	static const char *const no[] = { "[]", "{\"none\":1}", "{\"open\":[\"x\"]}", "{\"rules\":[\"permit *\"]}",
 					  "{\"rules\":[\"allow 127.1\"]}", "{\"rules\":\"x\"}", "{\"ports\":[80]}",
-					  "{\"none\":true,\"ports\":[\"1:1\"]}" };
+					  "{\"none\":true,\"ports\":[\"1:1\"]}", "{\"rate\":1}",
+					  "{\"flows\":4097}" };
 	struct net_spec s = { .open = 77 };
 	struct error err = { 0 };
 	json_t *j = json_parse(text, strlen(text), "x", &err), *back;
@@ -164,6 +165,7 @@ static void test_json(void)
 	ok(!s.none && !s.open && !s.nrules && !s.nports, "is the default");
 	is_int(net_spec_from_json(j, &s, &err), 0, "a description");
 	ok(s.nrules == 2 && !s.rules[0].allow && s.rules[1].allow && s.nports == 1 && s.open == NET_OPEN_PRIVATE, "is read");
+	ok(s.rate == 1000000 && s.flows == 7, "with its limits");
 	back = net_spec_to_json(&s);
 	ok(back && json_equal(j, back), "and written");
 	json_decref(j);
