@@ -174,6 +174,15 @@ static void set_timer(struct shim *s)
 		loop_timer_set(s->query_watch.fd, first > now ? (first - now) / 1000000 + 1 : 1);
 }
 
+/* With what there is. The guest may have answered, and boxlite-net not. */
+static void answer_late(struct client *c, enum query q)
+{
+	if (q == QUERY_METRICS && !c->shim->asked[q])
+		answer_metrics(c, &c->shim->guest);
+	else
+		answer_without_guest(c, q);
+}
+
 static void on_limit(struct watch *w, uint32_t events)
 {
 	struct shim *s = container_of(w, struct shim, query_watch);
@@ -188,7 +197,7 @@ static void on_limit(struct watch *w, uint32_t events)
 		next = c->next;
 		for (q = 0; q < QUERIES && !c->dropped; q++)
 			if (waits_for(c, q) && c->waits_until_ns[q] <= now)
-				answer_without_guest(c, q);
+				answer_late(c, q);
 	}
 	set_timer(s);
 }

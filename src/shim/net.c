@@ -431,4 +431,5 @@ void net_close(struct shim *s)
 	free(n);
 	s->net = NULL;
 	s->asked_net = false;
+	s->net_stats = (struct net_stats){ 0 };
 }

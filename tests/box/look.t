@@ -35,7 +35,7 @@ bl ps --format '{{.Nane}}'; fails 125 "column 4: there is no field 'Nane'; there
 bl ps --format '{{.ID'; fails 125 "column 6: an action without its }}" "a template that does not end"
 bl ps -f name=nobody --format '{{nofunc .ID}}'; fails 125 "no function is called 'nofunc'" "also when there is nothing to show"
 is "$("$B" ps -a --json | jq -c '[.[] | keys] | unique | .[]')" \
-  '["command","created_at","disk_used_bytes","exit_code","finished_at","health","id","image","name","started_at","status"]' "ps --json"
+  '["command","created_at","disk_used_bytes","exit_code","finished_at","health","id","image","name","ports","started_at","status"]' "ps --json"
 
 # --- inspect ---------------------------------------------------------------------------------------------------
 bl inspect made ended "${up:0:6}"; is "$ST $ERR" "0 " "inspect of three"
