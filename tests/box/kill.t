@@ -1,5 +1,5 @@
 #!/bin/bash
-# kill -9 of whoever makes, starts, stops and removes a box, and of the box's shim and its machine, at each step of that
+# kill -9 of whoever makes, starts, stops and removes a box, and of its shim, machine and network, at each step of that
 # (tests/lib/kill-at.c). Whatever is left is told as it is, can be started, with what it had written, and removed, and
 # nothing stays behind.
 #   KILL_EVERY   only each so many steps (6); 1: all of them, which takes some minutes
@@ -16,7 +16,7 @@ is "$? $(cat log)" "0 " "the killer is built"
 # The shim gets no environment from the library: it is read from a file, which is empty for all but the shim to be killed.
 programs=${BOXLITE_LIBEXEC:-$O/bin}
 mkdir killed
-ln -s "$programs"/boxlite-{image,vmm,copy} killed/
+ln -s "$programs"/boxlite-{image,vmm,net,copy} killed/
 : > shim-env
 cat > killed/boxlite-shim <<END
 #!/bin/sh
@@ -217,7 +217,7 @@ lives() {
 	[ -n "$(box_id k)" ] || bl create --name k bb sh -c '[ -e /kept ] || echo kept > /kept; sync; cat /kept' || wrong "create: $ERR"
 	dying "$@" start -a k
 	[ "$DST $DOUT$DERR" = "0 kept" ] ||
-	  { [ "$DST" = 125 ] && [[ $DERR =~ ^boxlite:\ the\ (box\'s\ shim|machine)\ was\ killed\ by\ signal\ 9[^$'\n']*$ ]]; } ||
+	  { [ "$DST" = 125 ] && [[ $DERR =~ ^boxlite:\ (the\ box\'s\ shim|the\ machine|boxlite-net)\ was\ killed\ by\ signal\ 9[^$'\n']*$ ]]; } ||
 	  wrong "it says $DST '$DOUT' '$DERR'"
 	gone
 	look
@@ -234,6 +234,7 @@ lives() {
 [ -z "$times" ] || times=$((2 * times))
 each_step boxlite-shim self lives "the shim dies"
 each_step boxlite-shim child lives "the machine dies"
+each_step boxlite-shim net lives "its network dies"
 
 # The first box of a home boots, is saved as a template, and goes on: that is most of its steps.
 lives_first() {
@@ -243,6 +244,7 @@ lives_first() {
 if [ "$BOXLITE_ENGINE" = qemu ]; then # the only one that has such templates
 	each_step boxlite-shim self lives_first "the shim of a home's first box dies" 60
 	each_step boxlite-shim child lives_first "its machine dies" 60
+	each_step boxlite-shim net lives_first "its network dies" 60
 fi
 
 [ -z "$times" ] || times=$((times / 2))

@@ -5,8 +5,8 @@
  *
  *	KILL_PROGRAM   the short name of the program; others are left alone
  *	KILL_AT        n; 0: none, only count
- *	KILL_WHOM      "self", or "child": the last program that it has started dies, and it goes on. Steps are then
- *	               those that it makes while there is one
+ *	KILL_WHOM      "self", or "child": the last program that it has started dies, and it goes on; without boxlite-net,
+ *	               which is "net". Steps are then those that it makes while there is one
  *	KILL_NOTE      a file: gets a line "total N" at the end, or "died N CALL" before the death
  *
  * Only what the program calls itself is seen, not what libc does inside; nor are lines of a log (standard error).
@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 static struct {
-	int active, of_child, note_fd;
+	int active, of_child, of_net, note_fd;
 	long at, count;
 	pid_t self, child;
 } k;
@@ -66,7 +66,8 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	k.self = getpid();
 	k.at = strtol(at, NULL, 10);
-	k.of_child = whom && strcmp(whom, "child") == 0;
+	k.of_net = whom && strcmp(whom, "net") == 0;
+	k.of_child = k.of_net || (whom && strcmp(whom, "child") == 0);
 	if (path) {
 		const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
 		int fd = (int)raw_syscall(SYS_open, (long)path, flags, 0600, 0, 0, 0);
@@ -212,12 +213,40 @@ long syscall(long nr, ...)
 	return -1;
 }
 
+/* What the kernel calls a process, with the line's end: its length. */
+static long read_name(pid_t pid, char *to, long size)
+{
+	char path[32];
+	long fd, n;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = raw_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0, 0);
+	n = fd < 0 ? fd : raw_syscall(SYS_read, fd, (long)to, size, 0, 0, 0);
+	if (fd >= 0)
+		raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	return n;
+}
+
+/* When clone returns the child has begun its exec, which gives it its own name a moment later. */
+static int is_net(pid_t pid)
+{
+	static const char wanted[] = "boxlite-net\n";
+	char ours[32], name[32];
+	long n = read_name(getpid(), ours, sizeof(ours)), m;
+	int tries = 100000;
+
+	while ((m = read_name(pid, name, sizeof(name))) == n && memcmp(ours, name, (size_t)n) == 0 && tries--)
+		sched_yield();
+	return m == (long)sizeof(wanted) - 1 && memcmp(name, wanted, (size_t)m) == 0;
+}
+
 /* The name by which base/spawn.c calls it. */
 int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	void *more[3];
 	va_list ap;
+	pid_t pid;
 	int i;
 
 	REAL(__clone);
@@ -226,8 +255,10 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		more[i] = va_arg(ap, void *);
 	va_end(ap);
 	step("clone");
-	k.child = real(fn, stack, flags, arg, more[0], more[1], more[2]);
-	return k.child;
+	pid = real(fn, stack, flags, arg, more[0], more[1], more[2]);
+	if (!k.of_child || is_net(pid) == k.of_net)
+		k.child = pid;
+	return pid;
 }
 
 /* What was waited for is nobody any more, and its number may be another's. */
