@@ -44,7 +44,7 @@ static int restrict_self(struct error *err)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	/* No cores: it is not dumpable, and who starts it has set a limit that no program for cores is given one by. */
+	/* Its limit of cores stays as spawn_start() sets it: with 0 a kernel would still feed a program with one. */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    setrlimit(RLIMIT_NPROC, &none) < 0)
 		return error_sys(err, "cannot restrict itself");
