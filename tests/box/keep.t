@@ -29,7 +29,7 @@ bl ps -a
 like "$OUT" $'^BOX ID +IMAGE +COMMAND +CREATED +STATUS +NAME\n'"$(box_id keep)"'  [^ ]*bb[^ ]* +sh -c .* exited \(3\) [a-z0-9 ]+ keep'$'\n$' "ps -a does"
 
 # Writes reach the disk without an end in order, if they were synced.
-"$B" run --name cut bb sh -c 'echo synced > /kept; sync; echo ready; sleep 1000' > cut 2> /dev/null &
+"$B" run --name cut bb sh -c 'test -e /kept || { echo synced > /kept; sync; }; echo ready; sleep 1000' > cut 2> /dev/null &
 wait_for test -s cut
 is "$(box_status cut)" "running null" "running"
 bl ps -q; result 0 "$(box_id cut)"$'\n' "ps -q lists what runs"
