@@ -501,6 +501,12 @@ struct boxlite_metrics {
 	uint64_t guest_read_bytes, guest_written_bytes; /* from and to disks, by the box's processes */
 	uint64_t guest_disk_bytes, guest_disk_used_bytes; /* of the writable disk's file system */
 	uint64_t guest_received_bytes, guest_sent_bytes; /* by network, without loopback; counted by the host */
+
+	/* the network, counted by the host; with the guest's figures, which are missing if it does not answer */
+	uint64_t net_received_packets, net_sent_packets; /* IP packets, to the guest and of it */
+	uint64_t net_connections; /* of TCP, both ways, all there were */
+	uint64_t net_flows;       /* of all protocols, now */
+	uint64_t net_denied;      /* what was refused */
 };
 
 /* What one box uses. Errors: -ENOTCONN it does not run, -EINVAL `out` says no size. Blocks, for a second if the guest

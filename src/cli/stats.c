@@ -182,15 +182,24 @@ static json_t *guest_json(const struct boxlite_metrics *m)
 			 number(m->guest_received_bytes), "sent_bytes", number(m->guest_sent_bytes));
 }
 
+static json_t *network_json(const struct boxlite_metrics *m)
+{
+	if (!m->guests)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "received_packets", number(m->net_received_packets), "sent_packets",
+			 number(m->net_sent_packets), "connections", number(m->net_connections), "flows",
+			 number(m->net_flows), "denied", number(m->net_denied));
+}
+
 static json_t *stats_json(const struct boxlite_box_info *i, const struct boxlite_metrics *m, double cpu)
 {
-	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "id",
+	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "id",
 			 json_text(i->id), "name", json_text(i->name), "running", m->boxes != 0, "cpu_percent",
 			 cpu >= 0 ? json_real(cpu) : json_null(), "memory_limit_bytes", number(i->memory_bytes),
 			 "uptime_ns", number(m->uptime_ns), "execs_started", number(m->execs_started), "execs_running",
 			 number(m->execs_running), "execs_failed", number(m->execs_failed), "input_bytes",
 			 number(m->input_bytes), "output_bytes", number(m->output_bytes), "host", host_json(m), "guest",
-			 guest_json(m), "boot", "setup_ns", number(m->boot_setup_ns), "machine_ns",
+			 guest_json(m), "network", network_json(m), "boot", "setup_ns", number(m->boot_setup_ns), "machine_ns",
 			 number(m->boot_machine_ns), "kernel_ns", number(m->boot_kernel_ns), "agent_ns",
 			 number(m->boot_agent_ns));
 }

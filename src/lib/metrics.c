@@ -55,6 +55,8 @@ static void fill(struct boxlite_metrics *out, const struct box_metrics *m)
 		.guest_read_bytes = g->read_bytes, .guest_written_bytes = g->written_bytes,
 		.guest_disk_bytes = g->disk_bytes, .guest_disk_used_bytes = g->disk_used_bytes,
 		.guest_received_bytes = g->received_bytes, .guest_sent_bytes = g->sent_bytes,
+		.net_received_packets = h->net_received_packets, .net_sent_packets = h->net_sent_packets,
+		.net_connections = h->net_connections, .net_flows = h->net_flows, .net_denied = h->net_denied,
 	};
 }
 
@@ -246,7 +248,8 @@ static const size_t summed[] = {
 	AT(boot_kernel_ns), AT(boot_agent_ns), AT(guest_memory_bytes), AT(guest_memory_available_bytes),
 	AT(guest_box_memory_bytes), AT(guest_cpu_user_ns), AT(guest_cpu_system_ns), AT(guest_processes),
 	AT(guest_read_bytes), AT(guest_written_bytes), AT(guest_disk_bytes), AT(guest_disk_used_bytes),
-	AT(guest_received_bytes), AT(guest_sent_bytes),
+	AT(guest_received_bytes), AT(guest_sent_bytes), AT(net_received_packets), AT(net_sent_packets),
+	AT(net_connections), AT(net_flows), AT(net_denied),
 #undef AT
 };
 

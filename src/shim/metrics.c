@@ -99,12 +99,17 @@ static bool waits_for(const struct client *c, enum query q)
 }
 
 /* What boxlite-net has counted is no claim of the guest's. */
-static void count_network(const struct shim *s, struct guest_metrics *m)
+static void count_network(const struct shim *s, struct box_metrics *m)
 {
 	if (!s->net)
 		return;
-	m->received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);
-	m->sent_bytes = MIN(s->net_stats.sent_bytes, (uint64_t)INT64_MAX);
+	m->guest.received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);
+	m->guest.sent_bytes = MIN(s->net_stats.sent_bytes, (uint64_t)INT64_MAX);
+	m->host.net_sent_packets = s->net_stats.sent_packets;
+	m->host.net_received_packets = s->net_stats.received_packets;
+	m->host.net_connections = s->net_stats.connections;
+	m->host.net_flows = s->net_stats.flows;
+	m->host.net_denied = s->net_stats.denied;
 }
 
 static void answer_metrics(struct client *c, const struct guest_metrics *guest)
@@ -127,7 +132,7 @@ static void answer_metrics(struct client *c, const struct guest_metrics *guest)
 		m.execs_running += st->agent_id != MAIN_STREAM && !st->ended && !st->copies && !st->is_health;
 	if (guest) {
 		m.guest = *guest;
-		count_network(s, &m.guest);
+		count_network(s, &m);
 	}
 	look_at_engine(s, &m.host);
 	if (wire_put_metrics(&c->conn.out, &m) < 0)

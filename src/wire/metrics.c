@@ -29,7 +29,9 @@ static const struct field host_fields[] = {
 	FIELD(host_metrics, cpu_system_ns),    FIELD(host_metrics, memory_bytes),
 	FIELD(host_metrics, memory_peak_bytes), FIELD(host_metrics, memory_private_bytes),
 	FIELD(host_metrics, threads),	       FIELD(host_metrics, read_bytes),
-	FIELD(host_metrics, written_bytes),
+	FIELD(host_metrics, written_bytes),    FIELD(host_metrics, net_sent_packets),
+	FIELD(host_metrics, net_received_packets), FIELD(host_metrics, net_connections),
+	FIELD(host_metrics, net_flows),	       FIELD(host_metrics, net_denied),
 };
 
 static const struct field box_fields[] = {

@@ -31,7 +31,7 @@ struct guest_metrics {
 	uint64_t received_bytes, sent_bytes; /* by network, without loopback */
 };
 
-/* The engine's process on the host. */
+/* The engine's process on the host; and of its network what boxlite-net has counted. */
 struct host_metrics {
 	uint64_t pid;
 	uint64_t cpu_user_ns, cpu_system_ns; /* the guest's time is part of the first */
@@ -39,6 +39,9 @@ struct host_metrics {
 	uint64_t memory_private_bytes;   /* of the first: without pages of files, which others may share */
 	uint64_t threads;
 	uint64_t read_bytes, written_bytes; /* from and to storage; 0 where the kernel does not tell us */
+	uint64_t net_sent_packets, net_received_packets; /* IP, of the guest and to it */
+	uint64_t net_connections, net_flows; /* TCP: all there were; of all protocols: now */
+	uint64_t net_denied;
 };
 
 struct box_metrics {

@@ -34,7 +34,10 @@ for what in "tcp 203.0.113.11:80 .*not-allowed" "icmp 203.0.113.11 .*not-allowed
 	"tcp 192.168.127.254:22 .*host" "tcp 169.254.169.254:80 .*metadata"; do
 	like "$OUT" "denied $(box_id shy | cut -c1-12) [^"$'\n'"]*$what" "told: $what"
 done
-bl rm shy
+bl start shy > /dev/null; bl exec shy nc -w 3 203.0.113.11 80; bl stats --no-stream --json shy
+ok "$(jq -es '[.] | flatten | .[0].network | .denied >= 1 and .sent_packets > 0 and .received_packets > 0' out > /dev/null; echo $?)" \
+  "and counted" || diag "$OUT$ERR"
+bl rm -f shy
 
 # The host's network goes and comes back, and its resolv.conf is another one: the box goes on by itself.
 bl run -d --name steady bb sleep 1000
