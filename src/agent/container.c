@@ -19,13 +19,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/root.h"
+#include "agent/trust.h"
 #include "base/clean.h"
 #include "base/io.h"
 
@@ -174,22 +177,60 @@ static int build(const int *trees, struct error *err)
 	return r;
 }
 
+/* A file of the agent, to be attached once this is in the box's root: fd or -1 with the reason. */
+static int clone_file(const char *name, struct error *err)
+{
+	int fd = open_tree(AT_FDCWD, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0)
+		error_sys(err, "cannot open %s for the box", name);
+	return fd;
+}
+
+/* The i-th bundle of certificates, or -1: see there. */
+static int clone_bundle(unsigned i, struct error *err)
+{
+	const char *file, *path;
+
+	return trust_bundle(i, &file, &path) ? clone_file(file, err) : -1;
+}
+
+static int attach_bundle(int tree, unsigned i, struct error *err)
+{
+	char folder[PATH_MAX];
+	const char *file, *path;
+
+	if (tree < 0 || !trust_bundle(i, &file, &path))
+		return 0;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+	if (access(folder, F_OK) < 0)
+		(void)!container_make_dirs(folder, 0755);
+	return attach_file(tree, path, err);
+}
+
 int container_build(struct error *err)
 {
-	int trees[ARRAY_SIZE(provided)], r = 0;
+	int trees[ARRAY_SIZE(provided)], bundles[TRUST_BUNDLES], r = 0;
+	unsigned i;
 	size_t n;
 
+	for (i = 0; i < TRUST_BUNDLES; i++)
+		bundles[i] = clone_bundle(i, err);
 	for (n = 0; n < ARRAY_SIZE(trees); n++) {
-		trees[n] = open_tree(AT_FDCWD, provided[n], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		trees[n] = clone_file(provided[n], err);
 		if (trees[n] < 0) {
-			r = error_sys(err, "cannot open %s for the box", provided[n]);
+			r = err->code;
 			break;
 		}
 	}
 	if (r == 0)
 		r = build(trees, err);
+	for (i = 0; r == 0 && i < TRUST_BUNDLES; i++)
+		r = attach_bundle(bundles[i], i, err);
 	while (n-- > 0)
 		close(trees[n]);
+	for (i = 0; i < TRUST_BUNDLES; i++)
+		close_fd(&bundles[i]);
 	return r;
 }
 

@@ -27,6 +27,7 @@
 #include "agent/copy.h"
 #include "agent/idle.h"
 #include "agent/path.h"
+#include "agent/trust.h"
 #include "agent/tty.h"
 #include "agent/user.h"
 #include "base/clean.h"
@@ -232,6 +233,8 @@ static int become_user(struct launch *l, struct error *err)
 		r = error_sys(err, "cannot enter the working folder %s", cwd);
 	if (r == 0 && !strv_get_env(&l->spec->env, "HOME") &&
 	    strv_addf(&l->spec->env, "HOME=%s", user.home) < 0)
+		r = error_nomem(err);
+	if (r == 0 && trust_env(&l->spec->env) < 0)
 		r = error_nomem(err);
 	return r;
 }

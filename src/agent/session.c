@@ -27,10 +27,19 @@
 #include "agent/park.h"
 #include "agent/root.h"
 #include "agent/top.h"
+#include "agent/trust.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/timing.h"
+
+static int on_trust(const struct frame *f, struct error *err)
+{
+	auto_free char *pem = NULL;
+	int r = wire_get_trust(f, &pem, err);
+
+	return r < 0 ? r : trust_set(pem, err);
+}
 
 static int on_boot(struct session *s, const struct frame *f, struct error *err)
 {
@@ -166,6 +175,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 			return error_set(err, -EBADMSG, "malformed SHUTDOWN");
 		stop(s, grace_ms);
 		return 0;
+	case FRAME_TRUST: return on_trust(f, err);
 	default: return error_set(err, -EPROTO, "unexpected %s from the host", frame_name(f->type));
 	}
 }

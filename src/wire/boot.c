@@ -45,3 +45,26 @@ int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *er
 	*ret = s;
 	return 0;
 }
+
+int wire_put_trust(struct buf *out, const char *pem)
+{
+	return message_put(out, FRAME_TRUST, 0, json_pack("{s:s}", "pem", pem));
+}
+
+int wire_get_trust(const struct frame *f, char **ret, struct error *err)
+{
+	auto_json json_t *j = message_get(f, err);
+	bool bad = false;
+	const char *pem = json_get_str(j, "pem", NULL, &bad);
+	char *copy;
+
+	if (!j)
+		return -EBADMSG;
+	if (bad || !pem || strlen(pem) > TRUST_PEM_MAX)
+		return error_set(err, -EBADMSG, "malformed TRUST message");
+	copy = strdup(pem);
+	if (!copy)
+		return error_nomem(err);
+	*ret = copy;
+	return 0;
+}

@@ -21,4 +21,9 @@ void boot_spec_fini(struct boot_spec *s);
 int wire_put_boot(struct buf *out, const struct boot_spec *s) MUST_CHECK;
 int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *err) MUST_CHECK;
 
+/* TRUST: a certificate as PEM, at most TRUST_PEM_MAX bytes; *ret is new. */
+#define TRUST_PEM_MAX (16 * KIB)
+int wire_put_trust(struct buf *out, const char *pem) MUST_CHECK;
+int wire_get_trust(const struct frame *f, char **ret, struct error *err) MUST_CHECK;
+
 #endif

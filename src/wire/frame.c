@@ -135,6 +135,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_METRICS: return "METRICS";
 	case FRAME_TOP: return "TOP";
 	case FRAME_RENAME: return "RENAME";
+	case FRAME_TRUST: return "TRUST";
 	}
 	return "unknown";
 }

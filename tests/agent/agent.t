@@ -346,6 +346,26 @@ def test_stop(tmp):
         ok(clean(box.disk), "with a clean disk")
 
 
+def test_trust(tmp):
+    bundle, see = "/etc/ssl/certs/ca-certificates.crt", "cat $SSL_CERT_FILE; echo $NODE_EXTRA_CA_CERTS"
+    box = Box(tmp, main=None)
+    with box as g:
+        g.put(drive.TRUST, 0, {"pem": "CERTIFICATE\n"})
+        g.started(g.spawn("sleep", "1000", main=True))
+        is_(g.sh(see), f"\nCERTIFICATE\n{bundle}", "a certificate, in an image that has none")
+        is_(g.sh("echo $SSL_CERT_FILE", env=[*drive.ENV, "SSL_CERT_FILE=/own"]), "/own", "a variable that is set stays")
+        g.shutdown()
+    with Box(tmp, disk=box.disk) as g:
+        is_(g.sh(f"cat {bundle}; echo =$SSL_CERT_FILE"), "=", "nothing of it is kept")
+        g.run("sh", "-c", f"echo own > {bundle}; ln -s certs/ca-certificates.crt /etc/ssl/cert.pem; sync")
+        g.shutdown()
+    with Box(tmp, disk=box.disk, main=None) as g:
+        g.put(drive.TRUST, 0, {"pem": "CERTIFICATE\n"})
+        g.started(g.spawn("sleep", "1000", main=True))
+        is_(g.sh(see), f"own\n\nCERTIFICATE\n{bundle}", "in an image that has some, it is one more")
+        ok("CERTIFICATE" in g.sh("cat /etc/ssl/cert.pem"), "by each name of it")
+
+
 def test_protocol(tmp):
     def dies(what, want, act, **how):
         with Box(tmp, **how) as g:
@@ -421,7 +441,7 @@ def main():
                 g.started(g.spawn("sleep", "1000", main=True))
                 for t in shared:
                     attempt(t, g)
-        for t in test_main, test_stop, test_protocol, test_park, test_disk:
+        for t in test_main, test_stop, test_trust, test_protocol, test_park, test_disk:
             if not want or t.__name__[5:] in want:
                 attempt(t, tmp)
     print(f"1..{count}")

@@ -22,7 +22,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from wire import (BOOT, BYE, CREDIT, DATA, EXIT, FAILED, HELLO, PARKED, READY, RESIZE, SHUTDOWN, SIGNAL, START, # noqa
-                  STARTED, frame, unpack)
+                  STARTED, TRUST, frame, unpack)
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 EOF = 0x80

@@ -3,7 +3,7 @@ they are. Messages are dicts, packed or JSON as their type wants it; bytes go as
 import json
 import struct
 
-HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED, TIMING, METRICS, TOP = range(1, 11)
+HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED, TIMING, METRICS, TOP, RENAME, TRUST = range(1, 13)
 START, STARTED, DATA, CREDIT, SIGNAL, RESIZE, EXIT = range(16, 23)
 ATTACH, CLOSE, COPY = 23, 24, 28
 GENERATION = 2
