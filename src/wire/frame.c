@@ -131,6 +131,8 @@ const char *frame_name(uint8_t type)
 	case FRAME_NET_DENIED: return "NET_DENIED";
 	case FRAME_NET_STATS: return "NET_STATS";
 	case FRAME_NET_RESOLV: return "NET_RESOLV";
+	case FRAME_NET_SECRETS: return "NET_SECRETS";
+	case FRAME_NET_CA: return "NET_CA";
 	case FRAME_TIMING: return "TIMING";
 	case FRAME_METRICS: return "METRICS";
 	case FRAME_TOP: return "TOP";

@@ -22,8 +22,11 @@ void net_spec_fini(struct net_spec *s)
 
 	for (i = 0; i < s->nrules; i++)
 		free(s->rules[i].name);
+	for (i = 0; i < s->nsecrets; i++)
+		secret_fini(&s->secrets[i]);
 	free(s->rules);
 	free(s->ports);
+	free(s->secrets);
 	*s = (struct net_spec){ 0 };
 }
 
@@ -61,6 +64,36 @@ int net_spec_add_port(struct net_spec *s, const char *text, struct error *err)
 	if (r == 0)
 		s->nports++;
 	return r;
+}
+
+/* Takes it. A name is a variable of the guest: there is one of each. */
+static int add_secret(struct net_spec *s, struct secret *new, struct error *err)
+{
+	int r = grow(&s->secrets, s->nsecrets, SECRETS_MAX, sizeof(*s->secrets), "secrets", err);
+	size_t i;
+
+	for (i = 0; r == 0 && i < s->nsecrets; i++)
+		if (str_eq(s->secrets[i].name, new->name))
+			r = error_set(err, -EINVAL, "two secrets are called %s", new->name);
+	if (r < 0)
+		secret_fini(new);
+	else
+		s->secrets[s->nsecrets++] = *new;
+	return r;
+}
+
+int net_spec_add_secret(struct net_spec *s, const char *text, struct error *err)
+{
+	struct secret new = { 0 };
+	int r = secret_parse(text, &new, err);
+
+	if (r == 0)
+		r = secret_make_placeholder(&new, err);
+	if (r < 0) {
+		secret_fini(&new);
+		return r;
+	}
+	return add_secret(s, &new, err);
 }
 
 int net_open_parse(const char *text, unsigned *open, struct error *err)
@@ -121,10 +154,41 @@ static json_t *open_to_json(unsigned open)
 	return list;
 }
 
+static json_t *secrets_to_json(const struct net_spec *s)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; list && i < s->nsecrets; i++)
+		if (json_array_append_new(list, secret_to_json(&s->secrets[i])) < 0) {
+			json_decref(list);
+			list = NULL;
+		}
+	return list;
+}
+
 json_t *net_spec_to_json(const struct net_spec *s)
 {
-	return json_pack("{s:b, s:I, s:I, s:o, s:o, s:o}", "none", s->none, "rate", (json_int_t)s->rate, "flows",
-			 (json_int_t)s->flows, "open", open_to_json(s->open), "rules", rules_to_json(s), "ports", ports_to_json(s));
+	return json_pack("{s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "none", s->none, "rate", (json_int_t)s->rate, "flows",
+			 (json_int_t)s->flows, "open", open_to_json(s->open), "rules", rules_to_json(s), "ports",
+			 ports_to_json(s), "secrets", secrets_to_json(s));
+}
+
+static int take_secrets(const json_t *j, struct net_spec *s, struct error *err)
+{
+	bool bad = false;
+	const json_t *list = json_get_list(j, "secrets", &bad);
+	size_t i;
+	int r = bad ? error_set(err, -EBADMSG, "network: 'secrets' is not a list") : 0;
+
+	for (i = 0; r == 0 && i < json_array_size(list); i++) {
+		struct secret new = { 0 };
+
+		r = secret_from_json(json_array_get(list, i), &new, err);
+		if (r == 0)
+			r = add_secret(s, &new, err);
+	}
+	return r;
 }
 
 static int take_rule(struct net_spec *s, const char *text, struct error *err)
@@ -178,8 +242,10 @@ int net_spec_from_json(const json_t *j, struct net_spec *ret, struct error *err)
 		r = take_list(j, "rules", NET_RULES_MAX, &s, take_rule, err);
 	if (r == 0)
 		r = take_list(j, "ports", NET_PORTS_MAX, &s, net_spec_add_port, err);
-	if (r == 0 && s.none && (s.open || s.nrules || s.nports))
-		r = error_set(err, -EBADMSG, "a box without network has rules, ports or something opened");
+	if (r == 0)
+		r = take_secrets(j, &s, err);
+	if (r == 0 && s.none && (s.open || s.nrules || s.nports || s.nsecrets))
+		r = error_set(err, -EBADMSG, "a box without network has rules, ports, secrets or something opened");
 	if (r == 0) {
 		*ret = s;
 		return 0;

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/ip.h"
 #include "base/json.h"
+#include "wire/secret.h"
 
 enum net_proto { NET_ANY = 0, NET_ICMP = 1, NET_TCP = 6, NET_UDP = 17 }; /* numbers of IANA; ICMPv6 is NET_ICMP, too */
 
@@ -62,7 +63,8 @@ struct net_spec {
 	unsigned open; /* NET_OPEN_*, or'ed */
 	struct net_rule *rules; /* owned */
 	struct net_port *ports; /* owned */
-	size_t nrules, nports;
+	struct secret *secrets; /* owned; without their values */
+	size_t nrules, nports, nsecrets;
 	uint64_t rate;  /* bytes a second, each way; 0: no limit */
 	uint32_t flows; /* connections and the like at once; 0: NET_FLOWS_MAX */
 };
@@ -74,14 +76,17 @@ int net_rule_parse(const char *text, bool allow, struct net_rule *ret, struct er
 int net_port_parse(const char *text, struct net_port *ret, struct error *err) MUST_CHECK;
 int net_spec_add_rule(struct net_spec *s, const char *text, bool allow, struct error *err) MUST_CHECK; /* and -E2BIG */
 int net_spec_add_port(struct net_spec *s, const char *text, struct error *err) MUST_CHECK;
+/* With a new placeholder. */
+int net_spec_add_secret(struct net_spec *s, const char *text, struct error *err) MUST_CHECK;
 int net_open_parse(const char *text, unsigned *open, struct error *err) MUST_CHECK; /* "host", "private", ...; ORs it in */
 
 /* Their canonical texts, which the functions above take: out is terminated; returns it. */
 char *net_rule_format(const struct net_rule *r, char out[NET_RULE_TEXT_MAX]);
 char *net_port_format(const struct net_port *p, char out[NET_RULE_TEXT_MAX]);
 
-/* {none, rate, flows, open: ["host"...], rules: ["allow tcp:example.com:443"...], ports: ["127.0.0.1:8080:80/tcp"...]}. A missing
- * member is empty; NULL for j is the default: internet, nothing else. */
+/* {none, rate, flows, open: ["host"...], rules: ["allow tcp:example.com:443"...], ports: ["127.0.0.1:8080:80/tcp"...],
+ * secrets: [{name, host, placeholder, from}...]}. A missing member is empty; NULL for j is the default: internet,
+ * nothing else. */
 json_t *net_spec_to_json(const struct net_spec *s); /* new object, or NULL: no memory */
 int net_spec_from_json(const json_t *j, struct net_spec *ret, struct error *err) MUST_CHECK; /* -EBADMSG, -ENOMEM */
 

@@ -150,8 +150,9 @@ static void test_open(void)
 
 static void test_json(void)
 {
-	static const char text[] = "{\"none\":false,\"rate\":1000000,\"flows\":7,\"open\":[\"private\"],\"rules\":[\"deny tcp:10.0.0.1\","
-				   "\"allow *.example.com:443\"],\"ports\":[\"127.0.0.1:8080:80/tcp\"]}";
+	static const char text[] = "{\"none\":false,\"rate\":1000000,\"flows\":7,\"open\":[\"private\"],\"rules\":["
+				   "\"deny tcp:10.0.0.1\",\"allow *.example.com:443\"],"
+				   "\"ports\":[\"127.0.0.1:8080:80/tcp\"],\"secrets\":[]}";
 	static const char *const no[] = { "[]", "{\"none\":1}", "{\"open\":[\"x\"]}", "{\"rules\":[\"permit *\"]}",
 					  "{\"rules\":[\"allow 127.1\"]}", "{\"rules\":\"x\"}", "{\"ports\":[80]}",
 					  "{\"none\":true,\"ports\":[\"1:1\"]}", "{\"rate\":1}",
