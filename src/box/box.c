@@ -110,6 +110,24 @@ static int check_limits(const struct box_spec *s, struct error *err)
 	return 0;
 }
 
+/* What a program of the box sees of its secrets; an option of the same name does not hide it. */
+static int add_placeholders(const struct net_spec *net, struct strv *env, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < net->nsecrets; i++) {
+		auto_free char *pair = NULL;
+
+		if (asprintf(&pair, "%s=%s", net->secrets[i].name, net->secrets[i].placeholder) < 0) {
+			pair = NULL;
+			return error_nomem(err);
+		}
+		if (strv_set_env(env, pair) < 0)
+			return error_nomem(err);
+	}
+	return 0;
+}
+
 /* Fills what only a box has, and what it runs. */
 static int describe(const struct box_request *q, const struct db_image *image, const char *id,
 		    struct error *err)
@@ -126,7 +144,9 @@ static int describe(const struct box_request *q, const struct db_image *image, c
 		return error_nomem(err);
 	m.hostname = s->hostname;
 	r = merge_health(image->config_json, q->no_health, &s->health, err);
-	return r < 0 ? r : merge_process(image->config_json, &m, &s->main, err);
+	if (r == 0)
+		r = merge_process(image->config_json, &m, &s->main, err);
+	return r < 0 ? r : add_placeholders(&s->net, &s->main.env, err);
 }
 
 static int add_row(struct home *h, const struct box_request *q, const struct db_image *image,

@@ -17,11 +17,12 @@
 #include "box/engine.h"
 #include "box/events.h"
 #include "box/lock.h"
+#include "box/secrets.h"
 #include "box/template.h"
 #include "wire/health.h"
 
 struct parts {
-	int box, lock, kernel, initrd, image, disk, template, kvm, log, events, etc;
+	int box, lock, kernel, initrd, image, disk, template, kvm, log, events, etc, secrets;
 };
 
 static void close_parts(struct parts *p)
@@ -37,6 +38,7 @@ static void close_parts(struct parts *p)
 	close_fd(&p->log);
 	close_fd(&p->events);
 	close_fd(&p->etc);
+	close_fd(&p->secrets);
 }
 
 static int lock_for_start(struct parts *p, const char *id, struct error *err)
@@ -149,7 +151,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	auto_free char *path = NULL;
 	/* No box in argv: a process list tells nothing. */
 	const char *const argv[] = { "boxlite-shim", NULL };
-	struct spawn_fd fds[12] = {
+	struct spawn_fd fds[13] = {
 		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
 		{ p->kernel, SHIM_FD_KERNEL }, { p->initrd, SHIM_FD_INITRD },
@@ -165,6 +167,8 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 		fds[s.nfds++] = (struct spawn_fd){ p->kvm, SHIM_FD_KVM };
 	if (p->etc >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ p->etc, SHIM_FD_ETC };
+	if (p->secrets >= 0)
+		fds[s.nfds++] = (struct spawn_fd){ p->secrets, SHIM_FD_SECRETS };
 	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
 		return error_nomem(err);
 	s.path = path;
@@ -174,7 +178,7 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
-	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
+	struct parts p = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	int pair[2] = { -1, -1 }, r;
@@ -184,6 +188,10 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)
 		r = open_parts(h, b, how, &p, err);
+	if (r == 0 && spec.net.nsecrets && !spec.no_main) {
+		p.secrets = secrets_open(&spec.net, err);
+		r = MIN(p.secrets, 0);
+	}
 	read_name(h, b, &spec);
 	if (r == 0)
 		r = template_choose(h, &spec, p.kernel, p.initrd, &p.template, err);

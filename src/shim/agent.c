@@ -210,7 +210,10 @@ void agent_start_main(struct shim *s)
 	int r = 0;
 
 	if (s->opening_sent && !s->main_sent && !net_is_awaited(s)) {
-		r = s->spec.no_main ? 0 : wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
+		if (net_certificate(s))
+			r = wire_put_trust(&s->agent.out, net_certificate(s));
+		if (r == 0 && !s->spec.no_main)
+			r = wire_put_start(&s->agent.out, MAIN_STREAM, &s->spec.main);
 		s->main_sent = true;
 	}
 	if (r < 0)

@@ -44,6 +44,7 @@ struct net {
 	struct conn conn;
 	bool ready;
 	char *resolv; /* owned; the text that it was told last */
+	char *ca;     /* owned; the certificate that the box is to trust, NULL: none */
 	struct {
 		uint64_t since_ns; /* the second that is counted */
 		unsigned said, logged;
@@ -158,6 +159,8 @@ static void take_ready(struct shim *s, const struct frame *f)
 
 	if (r < 0 || !are_published(&s->spec.net, &said)) {
 		broken(s, "%s", s->net->ready ? "NET_READY twice" : r < 0 ? err.text : "NET_READY with other ports");
+	} else if (s->spec.net.nsecrets && !s->net->ca) {
+		broken(s, "NET_READY without NET_CA");
 	} else if (said.nports && (r = write_ports(s, &said)) < 0) {
 		life_fail(s, "cannot write " SPEC_PORTS_FILE ": %s", strerror(-r));
 	} else {
@@ -248,6 +251,23 @@ static void take_stats(struct shim *s, const struct frame *f)
 		query_from_net(s, &stats);
 }
 
+/* --- the certificate that secrets need -------------------------------------------------------------- */
+
+static void take_ca(struct shim *s, const struct frame *f)
+{
+	struct error err = { 0 };
+
+	if (s->net->ca || s->net->ready || !s->spec.net.nsecrets)
+		broken(s, "NET_CA at a wrong time");
+	else if (wire_get_net_ca(f, &s->net->ca, &err) < 0)
+		broken(s, "%s", err.text);
+}
+
+const char *net_certificate(const struct shim *s)
+{
+	return s->net ? s->net->ca : NULL;
+}
+
 /* --- the control connection -------------------------------------------------------------------------- */
 
 /* What cannot be published now cannot be in a moment: a box that has never run is not started again for it. */
@@ -274,6 +294,7 @@ static void handle_frame(struct shim *s, const struct frame *f)
 	case FRAME_NET_DENIED: take_denied(s, f); break;
 	case FRAME_NET_RESOLV: answer_resolv(s); break;
 	case FRAME_NET_STATS: take_stats(s, f); break;
+	case FRAME_NET_CA: take_ca(s, f); break;
 	case FRAME_FAILED: take_failure(s, f); break;
 	default: broken(s, "unexpected %s", frame_name(f->type));
 	}
@@ -336,16 +357,18 @@ static int spawn(struct shim *s, int control, int link, struct error *err)
 {
 	static const char *const argv[] = { "boxlite-net", NULL };
 	auto_fd int complaints = console_open_net(s->console, s);
-	struct spawn_fd fds[] = {
+	struct spawn_fd fds[5] = {
 		{ control, NET_FD_CONTROL }, { link, NET_FD_LINK }, { s->lock_fd, NET_FD_LOCK },
 		{ complaints, STDERR_FILENO },
 	};
 	struct spawn spawn = {
-		.path = s->spec.net_program, .argv = argv, .fds = fds, .nfds = ARRAY_SIZE(fds), .die_with_parent = true,
+		.path = s->spec.net_program, .argv = argv, .fds = fds, .nfds = 4, .die_with_parent = true,
 	};
 
 	if (complaints < 0)
 		return error_code(err, complaints, "cannot open the log of boxlite-net");
+	if (s->spec.net.nsecrets)
+		fds[spawn.nfds++] = (struct spawn_fd){ SHIM_FD_SECRETS, NET_FD_SECRETS };
 	if (!s->spec.net_program)
 		return error_set(err, -EINVAL, "the box's description does not say where boxlite-net is");
 	return spawn_start(&spawn, &s->net->child, err);
@@ -428,6 +451,7 @@ void net_close(struct shim *s)
 	conn_fini(&n->conn);
 	unlinkat(s->box_fd, SPEC_PORTS_FILE, 0);
 	free(n->resolv);
+	free(n->ca);
 	free(n);
 	s->net = NULL;
 	s->asked_net = false;

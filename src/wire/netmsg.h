@@ -13,6 +13,7 @@ enum net_fd {
 	NET_FD_CONTROL = 3, /* stream socket to the shim */
 	NET_FD_LINK = 4,    /* seqpacket socket to the engine: one frame a message */
 	NET_FD_LOCK = 5,    /* the box's lock, held as by the engine */
+	NET_FD_SECRETS = 6, /* if there are any: a file in memory with one NET_SECRETS frame (wire/secret.h) */
 };
 
 #define NET_RESOLV_MAX (16 * KIB) /* of a resolv.conf */

@@ -22,6 +22,7 @@ enum shim_fd {
 	SHIM_FD_EVENTS = 12, /* the home's events.log, for appending; may be missing */
 	SHIM_FD_KVM = 11,    /* /dev/kvm, of engine kvm */
 	SHIM_FD_ETC = 13,    /* the folder /etc (O_PATH), for its resolv.conf, of a box with a network; may miss */
+	SHIM_FD_SECRETS = 14, /* values for boxlite-net, if the box has secrets (wire/secret.h); not read here */
 	SHIM_FD_TEMPLATE = 10, /* see box_spec.template_key and .from_template; closed before code of the box runs */
 };
 
