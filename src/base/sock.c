@@ -116,15 +116,13 @@ static int send_rest(int sock, const char *p, size_t n)
 	return 0;
 }
 
-int sock_send_fds(int sock, const void *p, size_t n, const int *fds, size_t nfds)
+static ssize_t send_once(int sock, const void *p, size_t n, const int *fds, size_t nfds, int flags)
 {
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 	union fd_control control;
 	ssize_t put;
 
-	if (n == 0 || nfds > SOCK_FDS_MAX)
-		return -EINVAL;
 	if (nfds) {
 		struct cmsghdr *c;
 
@@ -138,11 +136,24 @@ int sock_send_fds(int sock, const void *p, size_t n, const int *fds, size_t nfds
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 	}
 	do
-		put = sendmsg(sock, &m, MSG_NOSIGNAL);
+		put = sendmsg(sock, &m, MSG_NOSIGNAL | flags);
 	while (put < 0 && errno == EINTR);
-	if (put < 0)
-		return -errno;
-	return send_rest(sock, (const char *)p + put, n - (size_t)put);
+	return put < 0 ? -errno : put;
+}
+
+ssize_t sock_send_fd(int sock, const void *p, size_t n, int fd)
+{
+	return n ? send_once(sock, p, n, &fd, 1, MSG_DONTWAIT) : -EINVAL;
+}
+
+int sock_send_fds(int sock, const void *p, size_t n, const int *fds, size_t nfds)
+{
+	ssize_t put;
+
+	if (n == 0 || nfds > SOCK_FDS_MAX)
+		return -EINVAL;
+	put = send_once(sock, p, n, fds, nfds, 0);
+	return put < 0 ? (int)put : send_rest(sock, (const char *)p + put, n - (size_t)put);
 }
 
 /* Takes the fds of a received message; closes those beyond `most`. Returns how many came. */
@@ -168,6 +179,28 @@ static size_t collect_fds(struct msghdr *m, int *fds, size_t most)
 		}
 	}
 	return n;
+}
+
+ssize_t sock_recv_fd(int sock, void *p, size_t n, int *ret_fd)
+{
+	struct iovec iov = { .iov_base = p, .iov_len = n };
+	union fd_control control;
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(sizeof(int)),
+	};
+	ssize_t got;
+
+	*ret_fd = -1;
+	do
+		got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	(void)collect_fds(&m, ret_fd, 1);
+	return got;
 }
 
 ssize_t sock_recv_fds(int sock, void *p, size_t n, int *fds, size_t most, size_t *ret_nfds)

@@ -29,6 +29,14 @@ int sock_peer_uid(int fd, uid_t *ret_uid) MUST_CHECK;
  * 0 or -errno; a closed peer is -EPIPE without a signal. The fds stay the caller's. */
 int sock_send_fds(int sock, const void *p, size_t n, const int *fds, size_t nfds) MUST_CHECK;
 
+/* Sends what goes of n bytes (n > 0) without waiting, with an fd attached to the first: how many, or -errno (-EAGAIN:
+ * none, and the fd did not go either). The fd stays the caller's. */
+ssize_t sock_send_fd(int sock, const void *p, size_t n, int fd) MUST_CHECK;
+
+/* Receives up to n bytes, and an fd if one came with them, else *ret_fd is -1: also if this process can have no more
+ * files. The byte count, 0 at the end, -errno. */
+ssize_t sock_recv_fd(int sock, void *p, size_t n, int *ret_fd) MUST_CHECK;
+
 /* Receives up to n bytes and up to `most` fds, which become the caller's (close-on-exec).
  * Returns the byte count, 0 at the end, -errno; with more fds than `most`, all are closed and -EMSGSIZE. */
 ssize_t sock_recv_fds(int sock, void *p, size_t n, int *fds, size_t most, size_t *ret_nfds) MUST_CHECK;

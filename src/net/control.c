@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/clean.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/net.h"
 #include "wire/proc.h"
@@ -40,25 +41,22 @@ static int on_frame(struct net *n, const struct frame *f, struct error *err)
 		if (r == 0)
 			resolver_set_servers(n->resolver, resolv);
 		return r;
+	case FRAME_PUBLISH:
+	case FRAME_UNPUBLISH:
+	case FRAME_RULES:
+	case FRAME_DIAL:
+		return change_take(n, f, err);
 	default:
 		return error_set(err, -EBADMSG, "an unexpected message from the shim: %s", frame_name(f->type));
 	}
 }
 
-static void on_control(struct watch *w, uint32_t events)
+static int on_frames(struct net *n)
 {
-	struct net *n = container_of(w, struct net, control_watch);
 	struct error err = { 0 };
 	struct frame f;
-	ssize_t r = 1;
+	int r;
 
-	(void)events;
-	while (r > 0)
-		r = conn_read(&n->control);
-	if (r < 0) {
-		end(n);
-		return;
-	}
 	while ((r = conn_peek(&n->control, &f)) == 1) {
 		r = on_frame(n, &f, &err);
 		conn_next(&n->control, &f);
@@ -68,9 +66,31 @@ static void on_control(struct watch *w, uint32_t events)
 	if (r < 0) {
 		log_error("%s", err.code ? err.text : "the shim speaks another language");
 		end(n);
-		return;
 	}
-	flush(n);
+	return r;
+}
+
+static void on_control(struct watch *w, uint32_t events)
+{
+	struct net *n = container_of(w, struct net, control_watch);
+	ssize_t got = 1;
+	int fd;
+
+	(void)events;
+	n->now_ms = clock_ms();
+	/* After each read: so the fd that came is that of the first DIAL. */
+	while ((got = conn_read_fd(&n->control, &fd)) > 0) {
+		if (fd >= 0) {
+			close_fd(&n->dialler);
+			n->dialler = fd;
+		}
+		if (on_frames(n) < 0)
+			return;
+	}
+	if (got < 0)
+		end(n);
+	else
+		flush(n);
 }
 
 /* Reads until NET is complete. */
@@ -135,4 +155,5 @@ void control_close(struct net *n)
 {
 	loop_remove(&n->loop, &n->control_watch);
 	conn_fini(&n->control);
+	close_fd(&n->dialler);
 }

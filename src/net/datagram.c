@@ -6,6 +6,7 @@
 #include "net/datagram.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -55,12 +56,37 @@ static void on_tick(struct flow *f)
 		flow_end(f);
 }
 
+/* What came for a published port may be answered. */
+static void on_recheck(struct flow *f)
+{
+	enum net_proto proto = f->key.proto == IPPROTO_UDP ? NET_UDP : NET_ICMP;
+	struct ip_addr to;
+
+	if (!datagram_of(f)->peer.listener && !stack_may(f->net, proto, &f->key.remote, f->key.remote_port, &to, NULL))
+		flow_end(f);
+}
+
 static void on_end(struct flow *f)
 {
 	free(datagram_of(f));
 }
 
-static const struct flow_ops datagram_ops = { .tick = on_tick, .resume = on_resume, .end = on_end };
+static const struct flow_ops datagram_ops = {
+	.tick = on_tick, .resume = on_resume, .recheck = on_recheck, .end = on_end,
+};
+
+void datagrams_forget(struct net *n, const struct listener *l)
+{
+	struct flow *f, *next;
+	size_t i;
+
+	for (i = 0; i < NET_FLOWS_MAX; i++)
+		for (f = n->flows.bucket[i]; f; f = next) {
+			next = f->next;
+			if (f->ops == &datagram_ops && datagram_of(f)->peer.listener == l)
+				flow_end(f);
+		}
+}
 
 struct datagram *datagram_add(struct net *n, int sock, const struct flow_key *k, uint32_t idle_ms,
 			      void (*deliver)(struct datagram *d, uint8_t *data, size_t n))

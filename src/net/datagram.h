@@ -25,6 +25,8 @@ struct datagram *datagram_add(struct net *n, int fd, const struct flow_key *k, u
 			      void (*deliver)(struct datagram *d, uint8_t *data, size_t n));
 void datagram_used(struct datagram *d); /* it goes on living */
 
+void datagrams_forget(struct net *n, const struct listener *l); /* those that came by it */
+
 static inline struct datagram *datagram_of(struct flow *f)
 {
 	return container_of(f, struct datagram, f);

@@ -118,6 +118,18 @@ void flows_resume(struct net *n)
 	}
 }
 
+void flows_recheck(struct net *n)
+{
+	struct flow *f, *next;
+	size_t i;
+
+	for (i = 0; i < NET_FLOWS_MAX; i++)
+		for (f = n->flows.bucket[i]; f; f = next) {
+			next = f->next;
+			f->ops->recheck(f);
+		}
+}
+
 static void on_tick(struct watch *w, uint32_t events)
 {
 	struct flows *t = container_of(w, struct flows, tick);

@@ -27,6 +27,7 @@ struct flow_key {
 struct flow_ops {
 	void (*tick)(struct flow *f);   /* while it is timed, every FLOWS_TICK_MS; may end it */
 	void (*resume)(struct flow *f); /* the link has room again */
+	void (*recheck)(struct flow *f); /* the rules are others: ends it, if they do not allow it */
 	void (*end)(struct flow *f);    /* frees it; the table and the loop have forgotten it */
 };
 
@@ -66,5 +67,7 @@ void flow_end(struct flow *f);
 void flow_time(struct flow *f, bool on); /* ops->tick() */
 void flow_stick(struct flow *f);         /* until ops->resume() */
 void flows_resume(struct net *n);        /* all that are stuck, while there is room */
+
+void flows_recheck(struct net *n);       /* all, by the rules as they are now */
 
 #endif

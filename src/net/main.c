@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 		.link = { .watch = { .fd = -1 }, .timer = { .fd = -1 }, .fd = -1 },
 		.flows = { .tick = { .fd = -1 } },
 		.control = { .fd = -1 },
+		.dialler = -1,
 		.control_watch = { .fd = -1 },
 	};
 	struct error err = { 0 };

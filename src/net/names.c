@@ -131,10 +131,23 @@ static uint16_t least_wanted(const struct names *n, uint64_t now_ms)
 	return best;
 }
 
-void names_learn(struct names *n, unsigned rule, const char *name, const struct ip_addr *a, uint32_t ttl,
+uint64_t names_ttl_ms(uint32_t ttl)
+{
+	return 1000ULL * MAX(MIN(ttl, NAMES_TTL_MAX), NAMES_TTL_MIN);
+}
+
+void names_each(const struct names *n, uint64_t now_ms, names_fn *fn, void *ud)
+{
+	uint16_t i;
+
+	for (i = 0; i < n->n; i++)
+		if (n->v[i].until_ms > now_ms)
+			fn(ud, n->v[i].name, &n->v[i].addr, n->v[i].until_ms);
+}
+
+void names_learn(struct names *n, unsigned rule, const char *name, const struct ip_addr *a, uint64_t until_ms,
 		 uint64_t now_ms)
 {
-	uint64_t until_ms = now_ms + 1000ULL * MAX(MIN(ttl, NAMES_TTL_MAX), NAMES_TTL_MIN);
 	struct entry *e = lookup(n, rule, a);
 	char *copy = e && str_eq(e->name, name) ? NULL : strdup(name);
 	uint16_t *bucket;

@@ -18,9 +18,15 @@ struct names; /* opaque */
 struct names *names_new(void); /* NULL: no memory */
 void names_free(struct names *n);
 
-/* Known from now on, for ttl seconds in the bounds above. No memory: not known. */
-void names_learn(struct names *n, unsigned rule, const char *name, const struct ip_addr *a, uint32_t ttl,
+uint64_t names_ttl_ms(uint32_t ttl); /* how long an answer is known: its ttl, in the bounds above */
+
+/* Known from now on, until that moment. No memory: not known. */
+void names_learn(struct names *n, unsigned rule, const char *name, const struct ip_addr *a, uint64_t until_ms,
 		 uint64_t now_ms);
+
+/* Calls fn for all that is known, once for each of its rules. */
+typedef void names_fn(void *ud, const char *name, const struct ip_addr *a, uint64_t until_ms);
+void names_each(const struct names *n, uint64_t now_ms, names_fn *fn, void *ud);
 
 /* The name by which the address is known for this rule, until the next names_learn(); NULL: it is not. */
 const char *names_find(const struct names *n, unsigned rule, const struct ip_addr *a, uint64_t now_ms);

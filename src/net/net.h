@@ -9,6 +9,7 @@
 #include "net/policy.h"
 #include "net/resolver.h"
 #include "wire/conn.h"
+#include "wire/netchange.h"
 #include "wire/netmsg.h"
 
 struct listener; /* publish.c */
@@ -27,6 +28,7 @@ struct net {
 
 	struct conn control;
 	struct watch control_watch;
+	int dialler; /* owned; came with the control connection and waits for its DIAL; -1: none */
 	struct denials *denials; /* owned; denied.c */
 };
 
@@ -82,6 +84,8 @@ void tcp_batch(struct net *n); /* after packets: acknowledgements that wait */
 void tcp_room(void);           /* the link has room: those that found none */
 /* A connection that was accepted for a published port: the fd is taken. */
 void tcp_accepted(struct net *n, int fd, const struct ip_addr *from, uint16_t from_port, uint16_t guest_port);
+/* One of who dials, over a connection of this host, which is taken: then change_dialled(). False: there is no room. */
+bool tcp_dial(struct net *n, int fd, uint16_t guest_port);
 int tcp_open(struct net *n, struct error *err) MUST_CHECK;
 void tcp_close(struct net *n);
 
@@ -104,6 +108,8 @@ void echo_packet(struct net *n, const struct packet *p);
 
 int publish_open(struct net *n, struct error *err) MUST_CHECK; /* all ports of the spec, or none */
 void publish_close(struct net *n);
+int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, struct error *err) MUST_CHECK;
+int publish_remove(struct net *n, const struct net_pick *k, struct error *err) MUST_CHECK; /* -ENOENT */
 size_t publish_ports(const struct net *n, struct net_port *ret, size_t most); /* with their numbers */
 void publish_answer(const struct udp_peer *to, const void *data, size_t len);
 
@@ -116,6 +122,12 @@ void control_failed(struct net *n, const struct error *why); /* the last word */
 void control_close(struct net *n);
 void control_ask_resolv(struct net *n);
 void control_denied(struct net *n, const struct net_denied *d);
+
+/* --- change.c --- */
+
+/* PUBLISH, UNPUBLISH, RULES, DIAL; answers. Negative: the shim speaks another language. */
+int change_take(struct net *n, const struct frame *f, struct error *err) MUST_CHECK;
+void change_dialled(int dialler, uint16_t guest_port, int code); /* 0: what flows from now on is the box's */
 
 /* --- denied.c --- */
 

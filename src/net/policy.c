@@ -45,10 +45,22 @@ struct subject {
 	uint64_t now_ms;
 };
 
+static void sum_up(struct policy *p)
+{
+	size_t i;
+
+	p->allows = p->has_names = false;
+	for (i = 0; i < p->spec->nrules; i++) {
+		const struct net_rule *r = &p->spec->rules[i];
+
+		p->allows |= r->allow;
+		p->has_names |= r->target == TARGET_NAME || r->target == TARGET_SUBNAMES;
+	}
+}
+
 struct policy *policy_new(const struct net_spec *spec, struct error *err)
 {
 	struct policy *p = calloc(1, sizeof(*p));
-	size_t i;
 
 	if (!p) {
 		error_nomem(err);
@@ -68,12 +80,7 @@ struct policy *policy_new(const struct net_spec *spec, struct error *err)
 		policy_free(p);
 		return NULL;
 	}
-	for (i = 0; i < spec->nrules; i++) {
-		const struct net_rule *r = &spec->rules[i];
-
-		p->allows |= r->allow;
-		p->has_names |= r->target == TARGET_NAME || r->target == TARGET_SUBNAMES;
-	}
+	sum_up(p);
 	return p;
 }
 
@@ -102,19 +109,47 @@ static bool rule_has_name(const struct net_rule *r, const char *name)
 	return n > sub + 1 && name[n - sub - 1] == '.' && str_eq(name + n - sub, r->name);
 }
 
-void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl)
+static void learn(struct policy *p, const char *name, const struct ip_addr *addr, uint64_t until_ms, uint64_t now_ms)
 {
-	uint64_t now_ms = clock_ms();
 	bool known = false;
 	size_t i;
 
 	for (i = 0; i < p->spec->nrules; i++)
 		if (rule_has_name(&p->spec->rules[i], name)) {
-			names_learn(p->names, (unsigned)i, name, addr, ttl, now_ms);
+			names_learn(p->names, (unsigned)i, name, addr, until_ms, now_ms);
 			known = true;
 		}
 	if (!known)
-		names_learn(p->names, NAMES_NO_RULE, name, addr, ttl, now_ms);
+		names_learn(p->names, NAMES_NO_RULE, name, addr, until_ms, now_ms);
+}
+
+void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl)
+{
+	uint64_t now_ms = clock_ms();
+
+	learn(p, name, addr, now_ms + names_ttl_ms(ttl), now_ms);
+}
+
+static void learn_again(void *ud, const char *name, const struct ip_addr *addr, uint64_t until_ms)
+{
+	learn(ud, name, addr, until_ms, clock_ms());
+}
+
+/* What is known belongs to rules by their places, which are others now. */
+int policy_set_rules(struct policy *p, struct net_spec *spec, const struct net_spec *rules, struct error *err)
+{
+	struct names *old = p->names, *fresh = names_new();
+	int r = fresh ? net_spec_set_rules(spec, rules, err) : error_nomem(err);
+
+	if (r < 0) {
+		names_free(fresh);
+		return r;
+	}
+	sum_up(p);
+	p->names = fresh;
+	names_each(old, clock_ms(), learn_again, p);
+	names_free(old);
+	return 0;
 }
 
 struct policy_answer policy_check_name(struct policy *p, const char *name)

@@ -7,7 +7,7 @@
 #ifndef NET_POLICY_H
 #define NET_POLICY_H
 
-#include "wire/netspec.h"
+#include "wire/netchange.h"
 
 struct policy; /* opaque */
 
@@ -21,6 +21,14 @@ struct policy_answer {
 /* The spec is borrowed and must outlive it. NULL: no memory. */
 struct policy *policy_new(const struct net_spec *spec, struct error *err);
 void policy_free(struct policy *p);
+
+/*
+ * Gives `spec`, the one that it was made with, the rules and switches of another one, and asks by those from now on.
+ * What is known of names stays known, as far as it is remembered: of each address one name for each rule that was about
+ * it, and one if none was. All or nothing: -ENOMEM.
+ */
+int policy_set_rules(struct policy *p, struct net_spec *spec, const struct net_spec *rules,
+		     struct error *err) MUST_CHECK;
 
 /* May the guest send to this address, which is the one that the host's kernel would be asked to reach? `to_host`: the
  * guest has used the address of the host (NET_V4_HOST, NET_V6_HOST), and addr is the loopback that it stands for. */

@@ -10,6 +10,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/datagram.h"
 #include "net/hostsock.h"
 #include "net/net.h"
 
@@ -21,6 +22,7 @@ struct listener {
 	struct watch watch;
 	int fd;               /* owned */
 	struct net_port port; /* with the number that it has */
+	struct net_port asked;
 };
 
 static uint8_t inbox[65536];
@@ -114,7 +116,15 @@ static int listen_at(struct net_port *p)
 	return take_fd(&fd);
 }
 
-static int add(struct net *n, const struct net_port *p, struct error *err)
+/* Its right to low ports went with the others. */
+static const char *remedy(const struct net *n, const struct net_port *p, int code)
+{
+	return code == -EACCES && p->host_port < IPPORT_RESERVED && n->link.fd >= 0
+		       ? ": low ports can only be published by a start of the box, not later; take one above 1023"
+		       : "";
+}
+
+int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, struct error *err)
 {
 	struct listener *l = calloc(1, sizeof(*l)), **end = &n->listeners;
 	char text[NET_RULE_TEXT_MAX];
@@ -124,7 +134,7 @@ static int add(struct net *n, const struct net_port *p, struct error *err)
 		return error_nomem(err);
 	l->net = n;
 	l->watch = WATCH_NONE;
-	l->port = *p;
+	l->port = l->asked = *p;
 	l->fd = listen_at(&l->port);
 	r = l->fd;
 	if (r >= 0)
@@ -132,21 +142,50 @@ static int add(struct net *n, const struct net_port *p, struct error *err)
 	if (r < 0) {
 		close_fd(&l->fd);
 		free(l);
-		return error_code(err, r, "cannot publish %s", net_port_format(p, text));
+		return error_set(err, r, "cannot publish %s: %s%s", net_port_format(p, text), strerror(-r),
+				 remedy(n, p, r));
 	}
 	while (*end)
 		end = &(*end)->next;
 	*end = l;
+	*ret = l->port;
 	return 0;
+}
+
+static void drop(struct net *n, struct listener *l)
+{
+	loop_remove(&n->loop, &l->watch);
+	close_fd(&l->fd);
+	free(l);
+}
+
+/* Connections have sockets of their own, and go on; the answers to datagrams go by the listener's. */
+int publish_remove(struct net *n, const struct net_pick *k, struct error *err)
+{
+	struct listener **at = &n->listeners, *l;
+	bool found = false;
+
+	while ((l = *at)) {
+		if (!net_pick_matches(k, &l->asked, &l->port)) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		datagrams_forget(n, l);
+		drop(n, l);
+		found = true;
+	}
+	return found ? 0 : error_set(err, -ENOENT, "no port like that is published");
 }
 
 int publish_open(struct net *n, struct error *err)
 {
+	struct net_port real;
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r == 0 && i < n->start.spec.nports; i++)
-		r = add(n, &n->start.spec.ports[i], err);
+		r = publish_add(n, &n->start.spec.ports[i], &real, err);
 	if (r < 0)
 		publish_close(n);
 	return r;
@@ -158,9 +197,7 @@ void publish_close(struct net *n)
 
 	while ((l = n->listeners)) {
 		n->listeners = l->next;
-		loop_remove(&n->loop, &l->watch);
-		close_fd(&l->fd);
-		free(l);
+		drop(n, l);
 	}
 }
 

@@ -105,6 +105,7 @@ static void on_end(struct flow *f)
 	tcp_held -= buf_len(&t->held);
 	buf_fini(&t->held);
 	tcp_forget_ack(t);
+	free(t->claim);
 	free(t);
 }
 
@@ -118,6 +119,7 @@ static void abort_host(struct tcp *t)
 
 void tcp_reset(struct tcp *t)
 {
+	tcp_dialled(t, -ETIMEDOUT);
 	tcp_send(t, SEG_RST | SEG_ACK, t->snd_nxt);
 	abort_host(t);
 	flow_end(&t->f);
@@ -182,6 +184,9 @@ static bool check_claim(struct tcp *t, bool ended)
 		return false;
 	}
 	t->unchecked = false;
+	if (what == INSPECT_NAME)
+		t->claim = strdup(name);
+	t->inspected = what != INSPECT_NAME || t->claim;
 	return push_host(t);
 }
 
@@ -314,6 +319,7 @@ static void answer_to_syn(struct tcp *t, const struct segment *s, const uint8_t 
 	if (!(s->flags & SEG_ACK) || s->ack != t->snd_nxt)
 		return;
 	if (s->flags & SEG_RST) {
+		tcp_dialled(t, -ECONNREFUSED);
 		abort_host(t);
 		flow_end(&t->f);
 		return;
@@ -328,6 +334,7 @@ static void answer_to_syn(struct tcp *t, const struct segment *s, const uint8_t 
 	t->retries = 0;
 	flow_time(&t->f, false);
 	tcp_owe_ack(t, true);
+	tcp_dialled(t, 0);
 	tcp_pull(t);
 }
 
@@ -426,6 +433,10 @@ static void on_tick(struct flow *f)
 	struct tcp *t = tcp_of(f);
 	unsigned most = t->state == TCP_OPEN ? TCP_RETRIES : TCP_SYN_RETRIES;
 
+	if (t->dial_until_ms && f->net->now_ms >= t->dial_until_ms) {
+		tcp_reset(t);
+		return;
+	}
 	if (f->net->now_ms < t->resend_ms)
 		return;
 	if (++t->retries > most) {
@@ -445,4 +456,6 @@ static void on_tick(struct flow *f)
 		flow_time(f, false);
 }
 
-const struct flow_ops tcp_flow_ops = { .tick = on_tick, .resume = on_resume, .end = on_end };
+const struct flow_ops tcp_flow_ops = {
+	.tick = on_tick, .resume = on_resume, .recheck = tcp_recheck, .end = on_end,
+};

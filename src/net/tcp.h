@@ -59,7 +59,11 @@ struct tcp {
 	bool peeks_on;        /* SO_PEEK_OFF works */
 	bool starved;         /* there is something to read, and no window for it */
 	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
-	bool internal;        /* the host's end is a socket pair of this program */
+	bool internal;        /* the host's end is a socket pair, or a dialler's connection (change.c) */
+	bool inbound;         /* it began at the host: no rule is about it */
+	bool inspected;       /* it was seen for which name it comes: */
+	char *claim;          /* owned; NULL: its protocol has none */
+	uint64_t dial_until_ms; /* somebody dials and waits until then for the guest to accept; 0: not so */
 };
 
 static inline struct tcp *tcp_of(struct flow *f)
@@ -85,6 +89,8 @@ void tcp_reset(struct tcp *t); /* ends it, both ends with a RST */
 
 void tcp_open_out(struct net *n, const struct packet *p); /* a SYN for which there is no flow */
 void tcp_connected(struct tcp *t);                         /* connect(2) is over */
+void tcp_dialled(struct tcp *t, int code); /* what has come of it, to who waits for that, if anybody does */
+void tcp_recheck(struct flow *f);
 
 /* --- tcp_send.c --- */
 

@@ -190,18 +190,79 @@ static bool find_port(const struct net *n, struct flow_key *k)
 	return true;
 }
 
-void tcp_accepted(struct net *n, int sock, const struct ip_addr *from, uint16_t from_port, uint16_t guest_port)
+/* A connection of the host's begins. NULL: there is no room for it. */
+static struct tcp *open_in(struct net *n, int sock, const struct ip_addr *from, uint16_t from_port,
+			   uint16_t guest_port)
 {
 	struct flow_key k = { *from, from_port, guest_port, IPPROTO_TCP };
 	auto_fd int fd = sock;
 	struct tcp *t;
 
 	if (!find_port(n, &k))
-		return;
+		return NULL;
 	t = add(n, take_fd(&fd), &k);
 	if (!t)
-		return;
-	set_options(t);
+		return NULL;
 	t->scales = true;
+	t->inbound = true;
 	send_syn(t, TCP_ASKED);
+	return t;
+}
+
+void tcp_accepted(struct net *n, int sock, const struct ip_addr *from, uint16_t from_port, uint16_t guest_port)
+{
+	struct tcp *t = open_in(n, sock, from, from_port, guest_port);
+
+	if (t)
+		set_options(t);
+}
+
+bool tcp_dial(struct net *n, int sock, uint16_t guest_port)
+{
+	struct ip_addr gateway = stack_gateway(false);
+	struct tcp *t = open_in(n, sock, &gateway, FIRST_SPARE_PORT, guest_port);
+
+	if (!t)
+		return false;
+	t->internal = true;
+	t->dial_until_ms = n->now_ms + DIAL_WAIT_MS;
+	return true;
+}
+
+void tcp_dialled(struct tcp *t, int code)
+{
+	if (!t->dial_until_ms)
+		return;
+	t->dial_until_ms = 0;
+	change_dialled(t->f.fd, t->f.key.guest_port, code);
+}
+
+/* --- other rules --- */
+
+/*
+ * What was looked into is asked about once more; what has said nothing yet will be. For what is under way already, and
+ * was never looked into because no name mattered, nobody knows for which name it comes: where names matter now, it
+ * ends.
+ */
+void tcp_recheck(struct flow *f)
+{
+	struct tcp *t = tcp_of(f);
+	struct net *n = f->net;
+	struct ip_addr to;
+	bool by_name;
+
+	if (t->inbound || ip_is_gateway(&f->key.remote))
+		return;
+	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, &to, &by_name)) {
+		tcp_reset(t);
+	} else if (!by_name || t->unchecked) {
+		return;
+	} else if (t->state != TCP_OPEN) {
+		t->unchecked = true;
+	} else if (!t->inspected) {
+		denied(n, NET_TCP, &f->key.remote, f->key.remote_port, NULL, "claim");
+		tcp_reset(t);
+	} else if (t->claim && !stack_may_claim(n, &f->key.remote, f->key.remote_port, t->claim)) {
+		tcp_reset(t);
+	}
 }

@@ -33,6 +33,7 @@ void client_drop(struct client *c)
 	s->nclients--;
 	loop_remove(&s->loop, &c->watch);
 	stream_detach_all(c);
+	change_forget(c);
 	c->next = s->dropped_clients;
 	s->dropped_clients = c;
 	if (s->spec.no_main)
@@ -230,6 +231,12 @@ static int handle_frame(struct client *c, const struct frame *f)
 	case FRAME_METRICS:
 	case FRAME_TOP:
 		return query_from_client(c, f);
+	case FRAME_PUBLISH:
+	case FRAME_UNPUBLISH:
+	case FRAME_RULES:
+		return change_from_client(c, f);
+	case FRAME_DIAL:
+		return dial_from_client(c, f);
 	case FRAME_RENAME:
 		return rename_box(c->shim, f);
 	case FRAME_SHUTDOWN:

@@ -15,7 +15,7 @@
  * whatever breaks the protocol ends the box. The ports that it says it has published are the spec's, whatever it says:
  * only the numbers that it was to pick are taken from it.
  */
-#include "shim/shim.h"
+#include "shim/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,35 +30,18 @@
 #include "base/io.h"
 #include "base/newfile.h"
 #include "base/sock.h"
-#include "wire/netmsg.h"
 
 #define CONTROL_OUT_MAX (FRAME_HEADER + FRAME_PAYLOAD_MAX)
 #define DENIED_PER_SECOND 20 /* are told as events; the rest are counted only */
 #define DENIED_LOGGED 200 /* lines of the log, which nothing cuts; events are cut */
 #define DETAIL_MAX (NET_NAME_MAX + IP_TEXT_MAX + 96)
 
-struct net {
-	struct shim *shim;
-	struct child child;
-	struct watch child_watch, watch;
-	struct conn conn;
-	bool ready;
-	char *resolv; /* owned; the text that it was told last */
-	char *ca;     /* owned; the certificate that the box is to trust, NULL: none */
-	struct {
-		uint64_t since_ns; /* the second that is counted */
-		unsigned said, logged;
-	} denied;
-};
-
 bool net_is_awaited(const struct shim *s)
 {
 	return s->net && !s->net->ready;
 }
 
-static void broken(struct shim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void broken(struct shim *s, const char *fmt, ...)
+void net_broken(struct shim *s, const char *fmt, ...)
 {
 	char text[ERROR_TEXT_MAX];
 	va_list ap;
@@ -69,7 +52,7 @@ static void broken(struct shim *s, const char *fmt, ...)
 	life_fail(s, "boxlite-net broke the protocol: %s", text);
 }
 
-static void flush(struct shim *s)
+void net_flush(struct shim *s)
 {
 	struct net *n = s->net;
 
@@ -111,13 +94,13 @@ static void answer_resolv(struct shim *s)
 		log_warn("boxlite-net cannot be told of another resolv.conf");
 	free(n->resolv);
 	n->resolv = now;
-	flush(s);
+	net_flush(s);
 }
 
 /* --- published ports --------------------------------------------------------------------------------- */
 
 /* Not synced: it is of this run only. A reader sees it whole or not at all. */
-static int write_ports(const struct shim *s, const struct net_spec *ports)
+int net_write_ports(const struct shim *s, const struct net_spec *ports)
 {
 	auto_json json_t *j = net_spec_to_json(ports);
 	auto_free char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
@@ -133,7 +116,7 @@ static int write_ports(const struct shim *s, const struct net_spec *ports)
 	return r;
 }
 
-static bool is_published(const struct net_port *wanted, const struct net_port *said)
+bool net_is_published(const struct net_port *wanted, const struct net_port *said)
 {
 	return wanted->proto == said->proto && wanted->guest_port == said->guest_port &&
 	       ip_eq(&wanted->host, &said->host) && said->host_port != 0 &&
@@ -146,9 +129,20 @@ static bool are_published(const struct net_spec *wanted, const struct net_spec *
 
 	if (wanted->nports != said->nports)
 		return false;
-	for (i = 0; i < wanted->nports && is_published(&wanted->ports[i], &said->ports[i]); i++)
+	for (i = 0; i < wanted->nports && net_is_published(&wanted->ports[i], &said->ports[i]); i++)
 		;
 	return i == wanted->nports;
+}
+
+/* It reads the rest of what it is told from here on. */
+static void send_early(struct shim *s)
+{
+	struct net *n = s->net;
+
+	if (buf_append(&n->conn.out, buf_data(&n->early), buf_len(&n->early)) < 0)
+		life_fail(s, "boxlite-net cannot be told what has changed");
+	buf_fini(&n->early);
+	net_flush(s);
 }
 
 static void take_ready(struct shim *s, const struct frame *f)
@@ -158,14 +152,17 @@ static void take_ready(struct shim *s, const struct frame *f)
 	int r = s->net->ready ? -EBADMSG : wire_get_net_ready(f, &said, &err);
 
 	if (r < 0 || !are_published(&s->spec.net, &said)) {
-		broken(s, "%s", s->net->ready ? "NET_READY twice" : r < 0 ? err.text : "NET_READY with other ports");
+		net_broken(s, "%s", s->net->ready ? "NET_READY twice" : r < 0 ? err.text : "NET_READY with other ports");
 	} else if (s->spec.net.nsecrets && !s->net->ca) {
-		broken(s, "NET_READY without NET_CA");
-	} else if (said.nports && (r = write_ports(s, &said)) < 0) {
+		net_broken(s, "NET_READY without NET_CA");
+	} else if (said.nports && (r = net_write_ports(s, &said)) < 0) {
 		life_fail(s, "cannot write " SPEC_PORTS_FILE ": %s", strerror(-r));
 	} else {
 		log_debug("the network is ready");
 		s->net->ready = true;
+		s->net->ports = said;
+		said = (struct net_spec){ 0 };
+		send_early(s);
 		life_net_ready(s);
 	}
 	net_spec_fini(&said);
@@ -219,7 +216,7 @@ static void take_denied(struct shim *s, const struct frame *f)
 	struct net_denied d;
 
 	if (wire_get_net_denied(f, &d, &err) < 0) {
-		broken(s, "%s", err.text);
+		net_broken(s, "%s", err.text);
 	} else {
 		describe(&d, detail);
 		say_denied(s, detail);
@@ -236,7 +233,7 @@ int net_ask_stats(struct shim *s)
 		return -ENOTCONN;
 	r = wire_put_net_stats(&s->net->conn.out, NULL);
 	if (r == 0)
-		flush(s);
+		net_flush(s);
 	return r;
 }
 
@@ -246,7 +243,7 @@ static void take_stats(struct shim *s, const struct frame *f)
 	struct net_stats stats;
 
 	if (wire_get_net_stats(f, &stats, &err) < 0)
-		broken(s, "%s", err.text);
+		net_broken(s, "%s", err.text);
 	else
 		query_from_net(s, &stats);
 }
@@ -258,9 +255,9 @@ static void take_ca(struct shim *s, const struct frame *f)
 	struct error err = { 0 };
 
 	if (s->net->ca || s->net->ready || !s->spec.net.nsecrets)
-		broken(s, "NET_CA at a wrong time");
+		net_broken(s, "NET_CA at a wrong time");
 	else if (wire_get_net_ca(f, &s->net->ca, &err) < 0)
-		broken(s, "%s", err.text);
+		net_broken(s, "%s", err.text);
 }
 
 const char *net_certificate(const struct shim *s)
@@ -276,7 +273,7 @@ static void take_failure(struct shim *s, const struct frame *f)
 	char text[ERROR_TEXT_MAX];
 
 	if (wire_get_error(f, text) < 0) {
-		broken(s, "malformed FAILED");
+		net_broken(s, "malformed FAILED");
 		return;
 	}
 	s->net_refused = true;
@@ -286,7 +283,7 @@ static void take_failure(struct shim *s, const struct frame *f)
 static void handle_frame(struct shim *s, const struct frame *f)
 {
 	if (f->stream != 0) {
-		broken(s, "%s on stream %u", frame_name(f->type), f->stream);
+		net_broken(s, "%s on stream %u", frame_name(f->type), f->stream);
 		return;
 	}
 	switch ((enum frame_type)f->type) {
@@ -296,7 +293,10 @@ static void handle_frame(struct shim *s, const struct frame *f)
 	case FRAME_NET_STATS: take_stats(s, f); break;
 	case FRAME_NET_CA: take_ca(s, f); break;
 	case FRAME_FAILED: take_failure(s, f); break;
-	default: broken(s, "unexpected %s", frame_name(f->type));
+	case FRAME_PUBLISH:
+	case FRAME_UNPUBLISH:
+	case FRAME_RULES: change_answered(s, f); break;
+	default: net_broken(s, "unexpected %s", frame_name(f->type));
 	}
 }
 
@@ -309,7 +309,7 @@ static void handle_frames(struct net *n)
 
 	while (s->life < LIFE_ENDING && (r = conn_peek(&n->conn, &f)) != 0) {
 		if (r < 0) {
-			broken(s, "not a frame");
+			net_broken(s, "not a frame");
 			return;
 		}
 		handle_frame(s, &f);
@@ -328,7 +328,7 @@ static void on_control(struct watch *w, uint32_t events)
 	if (got < 0) /* that it has gone is seen by its process */
 		loop_remove(&n->shim->loop, &n->watch);
 	else
-		flush(n->shim);
+		net_flush(n->shim);
 }
 
 static void on_end(struct watch *w, uint32_t events)
@@ -398,7 +398,7 @@ static int open_control(struct shim *s, int fd, struct error *err)
 	if (r == 0)
 		r = put_start(s);
 	if (r == 0)
-		flush(s);
+		net_flush(s);
 	return r < 0 ? error_code(err, r, "cannot speak to boxlite-net") : 0;
 }
 
@@ -414,7 +414,9 @@ int net_start(struct shim *s, int link, struct error *err)
 		return error_nomem(err);
 	*s->net = (struct net){
 		.shim = s, .child = CHILD_NONE, .child_watch = WATCH_NONE, .watch = WATCH_NONE, .conn.fd = -1,
+		.early = BUF_INIT(NET_EARLY_MAX),
 	};
+	STAILQ_INIT(&s->net->asked);
 	r = sock_pair(pair);
 	if (r < 0)
 		return error_code(err, r, "cannot make a connection to boxlite-net");
@@ -447,8 +449,11 @@ void net_close(struct shim *s)
 	if (!n)
 		return;
 	net_stop(s);
+	change_end(s);
 	spawn_reap(&n->child);
 	conn_fini(&n->conn);
+	buf_fini(&n->early);
+	net_spec_fini(&n->ports);
 	unlinkat(s->box_fd, SPEC_PORTS_FILE, 0);
 	free(n->resolv);
 	free(n->ca);

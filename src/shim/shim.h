@@ -61,6 +61,7 @@ struct client {
 	bool expects; /* it has started a process and heard nothing yet, not even HELLO, */
 	size_t hello_len; /* which is so long and waits for company */
 	uint64_t waits_until_ns[QUERIES]; /* for an answer; 0: it does not */
+	bool changing; /* it has asked for a change of the network: netchange.c */
 };
 
 /* A client's part in a process. */
@@ -225,6 +226,11 @@ bool net_is_awaited(const struct shim *s);  /* it has not said NET_READY: nothin
 int net_ask_stats(struct shim *s);          /* then query_from_net(); -ENOTCONN: there is none */
 void net_stop(struct shim *s);              /* kills it: its end is awaited by */
 void net_close(struct shim *s);
+
+/* netchange.c: what clients ask of it while it runs; both: -EBADMSG, the client lies */
+int change_from_client(struct client *c, const struct frame *f);
+int dial_from_client(struct client *c, const struct frame *f);
+void change_forget(struct client *c); /* it has gone */
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);

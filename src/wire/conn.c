@@ -5,6 +5,7 @@
 
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/sock.h"
 
 /* One read takes a few DATA frames; larger ones gain nothing and cost memory per connection. Most connections only ever
  * have some messages to read: a chunk grows when a read has filled it. */
@@ -42,6 +43,30 @@ ssize_t conn_read(struct conn *c)
 	if (got == -EAGAIN)
 		return 0;
 	return got == 0 ? -EPIPE : got;
+}
+
+ssize_t conn_read_fd(struct conn *c, int *ret_fd)
+{
+	uint8_t *to = buf_reserve(&c->in, READ_FIRST);
+	ssize_t got;
+
+	*ret_fd = -1;
+	got = to ? sock_recv_fd(c->fd, to, READ_FIRST, ret_fd) : -ENOBUFS;
+	if (got > 0)
+		buf_commit(&c->in, (size_t)got);
+	if (got == -EAGAIN)
+		return 0;
+	return got == 0 ? -EPIPE : got;
+}
+
+int conn_put_fd(struct conn *c, const struct buf *message, int fd)
+{
+	ssize_t put;
+
+	if (conn_wants_write(c) || c->fd < 0)
+		return -EAGAIN;
+	put = sock_send_fd(c->fd, buf_data(message), buf_len(message), fd);
+	return put < 0 ? (int)put : buf_append(&c->out, buf_data(message) + put, buf_len(message) - (size_t)put);
 }
 
 int conn_write(struct conn *c)

@@ -25,6 +25,14 @@ static inline bool conn_wants_write(const struct conn *c)
 /* Reads once what is there: > 0 bytes, 0 nothing now, -EPIPE at the end, -errno. */
 ssize_t conn_read(struct conn *c);
 
+/* The same; an fd that came with these bytes is the caller's in *ret_fd, else that is -1. At most one comes with a
+ * read, and it belongs to the first frame that ends in them or after them. */
+ssize_t conn_read_fd(struct conn *c, int *ret_fd);
+
+/* Sends what `message` holds, with an fd, which stays the caller's. 0, or -EAGAIN: not now, something waits before it;
+ * -errno. What of the bytes does not go at once waits. */
+int conn_put_fd(struct conn *c, const struct buf *message, int fd) MUST_CHECK;
+
 /* Writes as much as goes without waiting: 0 (some may remain), or -errno. */
 int conn_write(struct conn *c);
 

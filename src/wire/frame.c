@@ -133,6 +133,10 @@ const char *frame_name(uint8_t type)
 	case FRAME_NET_RESOLV: return "NET_RESOLV";
 	case FRAME_NET_SECRETS: return "NET_SECRETS";
 	case FRAME_NET_CA: return "NET_CA";
+	case FRAME_PUBLISH: return "PUBLISH";
+	case FRAME_UNPUBLISH: return "UNPUBLISH";
+	case FRAME_RULES: return "RULES";
+	case FRAME_DIAL: return "DIAL";
 	case FRAME_TIMING: return "TIMING";
 	case FRAME_METRICS: return "METRICS";
 	case FRAME_TOP: return "TOP";

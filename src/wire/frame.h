@@ -89,8 +89,14 @@ enum frame_type {
 	FRAME_NET_DENIED = 36,
 	FRAME_NET_STATS = 37,
 	FRAME_NET_RESOLV = 38,
-	FRAME_NET_SECRETS = 39, /* packed, and FRAME_NET_CA: see wire/secret.h */
-	FRAME_NET_CA = 40,
+	FRAME_NET_SECRETS = 39, /* in a file, packed; and FRAME_NET_CA: see wire/secret.h */
+	FRAME_NET_CA = 44,
+
+	/* client -> shim -> boxlite-net, and back: see wire/netchange.h */
+	FRAME_PUBLISH = 40,
+	FRAME_UNPUBLISH = 41,
+	FRAME_RULES = 42,
+	FRAME_DIAL = 43,
 };
 
 enum frame_channel { CHANNEL_STDIN = 0, CHANNEL_STDOUT = 1, CHANNEL_STDERR = 2, CHANNELS = 3 };

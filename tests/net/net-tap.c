@@ -12,6 +12,9 @@
  * "ready PORT...", "denied PROTO ADDR PORT NAME REASON COUNT", "failed TEXT", at the end "stats ...". $RESOLV is the
  * text of resolv.conf; a line of the file ports is written when it is ready. Exit status: that of PROGRAM; 120: the
  * harness failed; 121: boxlite-net did.
+ *
+ * $COMMANDS: a fifo, whose lines change the network: "publish PORT", "unpublish PORT", "rules JSON", "dial PORT". Each
+ * is answered by a line "done WHAT CODE PORT|TEXT"; who has dialled says hello, and prints what comes back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +38,7 @@
 #include "base/sock.h"
 #include "base/spawn.h"
 #include "wire/conn.h"
+#include "wire/netchange.h"
 #include "wire/netmsg.h"
 #include "wire/proc.h"
 
@@ -237,6 +241,112 @@ static void say_stats(const struct frame *f)
 		" denied %" PRIu64 "\n", s.sent_bytes, s.received_bytes, s.connections, s.flows, s.denied);
 }
 
+/* --- changes --- */
+
+static void say_done(const struct frame *f)
+{
+	char text[NET_RULE_TEXT_MAX];
+	struct net_done d;
+
+	if (wire_get_net_done(f, &d, NULL) < 0)
+		die("an answer");
+	fprintf(stderr, "done %s %d %s\n", frame_name(f->type), d.code,
+		d.code ? d.error : d.ports.nports ? net_port_format(&d.ports.ports[0], text) : "-");
+	net_done_fini(&d);
+}
+
+/* In a process of its own: the answer is read to its last byte, as what follows is something else. */
+static void talk(int fd)
+{
+	struct buf in = BUF_INIT(1 * MIB);
+	struct frame f;
+	char text[4096];
+	ssize_t n;
+
+	while (frame_peek(&in, &f) == 0)
+		if (buf_read_fd(&in, fd, buf_len(&in) < FRAME_HEADER ? FRAME_HEADER - buf_len(&in) : 1) <= 0) {
+			fprintf(stderr, "done DIAL hung up\n");
+			_exit(1);
+		}
+	say_done(&f);
+	if (send(fd, "echo\nhello", 10, MSG_NOSIGNAL) < 0)
+		_exit(1);
+	shutdown(fd, SHUT_WR);
+	while ((n = read(fd, text, sizeof(text) - 1)) > 0) {
+		text[n] = 0;
+		fprintf(stderr, "heard %s\n", text);
+	}
+	_exit(0);
+}
+
+static void dial(const struct buf *message)
+{
+	int pair[2];
+
+	if (sock_pair(pair) < 0 || conn_put_fd(&control, message, pair[1]) < 0)
+		die("dial");
+	close(pair[1]);
+	if (fork() == 0)
+		talk(pair[0]);
+	close(pair[0]);
+}
+
+static int parse_command(const char *line, struct net_change *c)
+{
+	const char *what = strchr(line, ' ') ? strchr(line, ' ') + 1 : "";
+	json_t *j;
+	int r;
+
+	if (!strncmp(line, "publish ", 8)) {
+		c->type = FRAME_PUBLISH;
+		return net_port_parse(what, &c->port, NULL);
+	}
+	if (!strncmp(line, "unpublish ", 10)) {
+		c->type = FRAME_UNPUBLISH;
+		return net_pick_parse(what, &c->pick, NULL);
+	}
+	if (!strncmp(line, "dial ", 5)) {
+		c->type = FRAME_DIAL;
+		c->guest_port = (uint16_t)atoi(what);
+		return 0;
+	}
+	c->type = FRAME_RULES;
+	j = json_parse(what, strlen(what), "rules", NULL);
+	r = j ? net_spec_from_json(j, &c->rules, NULL) : -EINVAL;
+	json_decref(j);
+	return r;
+}
+
+static void on_command(int fd)
+{
+	static char line[65536];
+	static size_t n;
+	struct buf message = BUF_INIT(1 * MIB);
+	struct net_change c = { 0 };
+	char *end;
+	ssize_t got = read(fd, line + n, sizeof(line) - 1 - n);
+
+	n += got > 0 ? (size_t)got : 0;
+	line[n] = 0;
+	while ((end = strchr(line, '\n'))) {
+		*end = 0;
+		if (parse_command(line, &c) < 0 || wire_put_net_change(&message, &c) < 0) {
+			fprintf(stderr, "net-tap: command '%s'\n", line);
+			exit(120);
+		}
+		if (c.type == FRAME_DIAL)
+			dial(&message);
+		else if (buf_append(&control.out, buf_data(&message), buf_len(&message)) < 0 ||
+			 conn_write(&control) < 0)
+			die("command");
+		buf_consume(&message, buf_len(&message));
+		net_change_fini(&c);
+		n -= (size_t)(end + 1 - line);
+		memmove(line, end + 1, n + 1);
+	}
+	buf_fini(&message);
+}
+
 static void on_control(void)
 {
 	char why[ERROR_TEXT_MAX] = "?";
@@ -255,6 +365,8 @@ static void on_control(void)
 			say_stats(&f);
 		else if (f.type == FRAME_FAILED)
 			fprintf(stderr, "failed %s\n", wire_get_error(&f, why) < 0 ? "?" : why);
+		else
+			say_done(&f);
 		conn_next(&control, &f);
 	}
 	if (r < 0) {
@@ -313,17 +425,18 @@ static bool move(struct way *w, int from, int to, size_t skip_from, size_t skip_
 static void relay(pid_t pid, int tap, int link)
 {
 	size_t skip = headers ? 12 : 0;
-	int status, i;
+	int status, i, commands = getenv("COMMANDS") ? open(getenv("COMMANDS"), O_RDWR | O_NONBLOCK | O_CLOEXEC) : -1;
 
 	fcntl(link, F_SETFL, O_NONBLOCK);
 	for (;;) {
-		struct pollfd p[3] = {
+		struct pollfd p[4] = {
 			{ tap, (short)((out.n ? 0 : POLLIN) | (in.n ? POLLOUT : 0)), 0 },
 			{ link, (short)((in.n ? 0 : POLLIN) | (out.n ? POLLOUT : 0)), 0 },
 			{ control.fd, POLLIN, 0 },
+			{ ready ? commands : -1, POLLIN, 0 },
 		};
 
-		if (poll(p, 3, 100) < 0)
+		if (poll(p, 4, 100) < 0)
 			die("poll");
 		for (i = 0; i < 64 && move(&out, tap, link, 12, skip); i++)
 			;
@@ -331,6 +444,8 @@ static void relay(pid_t pid, int tap, int link)
 			;
 		if (p[2].revents)
 			on_control();
+		if (p[3].revents)
+			on_command(commands);
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			break;
 	}

@@ -38,8 +38,9 @@ V6=$(sed -n '2s/.*:\([0-9]*\):.*/\1/p' ports) NONE=$(sed -n '3s/.*:\([0-9]*\):.*
 python3 - "$NONE" "$V6" > got <<-'END'
 	import socket, sys
 	for family, host, port in (socket.AF_INET, '127.0.0.1', sys.argv[1]), (socket.AF_INET6, '::1', sys.argv[2]):
-	    s = socket.socket(family); s.settimeout(5); s.connect((host, int(port)))
-	    try: print('end' if s.recv(1) == b'' else 'data')
+	    s = socket.socket(family); s.settimeout(5)
+	    # The reset may be there before connect(2) has returned.
+	    try: s.connect((host, int(port))); print('end' if s.recv(1) == b'' else 'data')
 	    except ConnectionResetError: print('reset')
 END
 is "$(cat got)" $'reset\nreset' "a port that nobody in the box listens at resets at once"

@@ -310,11 +310,11 @@ static void test_memory(void)
 	struct ip_addr a = ip("203.0.113.1");
 	unsigned i, known = 0;
 
-	names_learn(n, 0, "good.example", &a, 100, 0);
+	names_learn(n, 0, "good.example", &a, 100000, 0);
 	for (i = 0; i < 3 * NAMES_MAX; i++) {
 		struct ip_addr b = number(i);
 
-		names_learn(n, 1, "flood.example", &b, 5000, 0);
+		names_learn(n, 1, "flood.example", &b, 5000000, 0);
 	}
 	is_str(names_find(n, 0, &a, 99999), "good.example", "a flood for one rule leaves another's addresses alone");
 	ok(!names_find(n, 1, &a, 0) && !names_find(n, 0, &a, 100000), "of that rule, for that time");
@@ -324,10 +324,10 @@ static void test_memory(void)
 		known += names_any(n, &b, 0) != NULL;
 	}
 	is_int(known, NAMES_MAX - 1, "and is bounded");
-	names_learn(n, 0, "other.example", &a, 200, 0);
+	names_learn(n, 0, "other.example", &a, 200000, 0);
 	is_str(names_find(n, 0, &a, 150000), "other.example", "the latest name, for the longest time");
 	a = ip("203.0.113.2");
-	names_learn(n, 2, "later.example", &a, 100, 300000);
+	names_learn(n, 2, "later.example", &a, 400000, 300000);
 	is_str(names_find(n, 2, &a, 300001), "later.example", "more");
 	a = ip("203.0.113.1");
 	ok(!names_any(n, &a, 0), "takes the place of what has expired");
