@@ -299,6 +299,8 @@ struct boxlite_box_options {
 	const char *const *ports;      /* NULL-terminated; "[IP:]HOST:GUEST[/tcp|/udp]": the host listens at IP
 					  (127.0.0.1) and HOST (0, empty: any) for the box's port GUEST */
 	unsigned net_open;             /* enum boxlite_net_open, or'ed */
+	uint64_t net_rate;             /* bytes a second, each way, at least 8 KiB; 0: no limit */
+	unsigned net_connections;      /* connections at once, and the like of other protocols; 0: 4096, the most */
 };
 
 /*
@@ -455,6 +457,8 @@ struct boxlite_box_info {
 	unsigned net_open;             /* enum boxlite_net_open, or'ed */
 	const char *const *net_rules;  /* NULL-terminated */
 	const char *const *ports;      /* NULL-terminated; of one that runs: where the host listens, once it does */
+	uint64_t net_rate;             /* 0: no limit */
+	unsigned net_connections;      /* 0: 4096 */
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */
@@ -797,6 +801,42 @@ int boxlite_box_copy_from_host(struct boxlite_box *box, const char *host_path, c
 			       const struct boxlite_copy_options *o, struct boxlite_error *err);
 int boxlite_box_copy_to_host(struct boxlite_box *box, const char *box_path, const char *host_path,
 			     const struct boxlite_copy_options *o, struct boxlite_error *err);
+
+/* --- the network of a box that is there -------------------------------------------------------- */
+
+/*
+ * Publishes one more port, as those of boxlite_box_options.ports: in the description of the box, and at once if it
+ * runs. Then 1 is returned, else 0. `actual` (may be NULL): gets the port, of a box that runs with the number that the
+ * system has picked if it was to; 64 bytes are enough.
+ * Errors: -EINVAL, -EEXIST it is published already, -EADDRINUSE, -EACCES (of a box that runs also for a port below 1024
+ * that its start might publish), -EOPNOTSUPP it has no network, -E2BIG, -EAGAIN it has just ended. Blocks for a moment.
+ * From any thread that uses the home of the box. Since 0.1.
+ */
+int boxlite_box_publish(struct boxlite_box *box, const char *port, char *actual, size_t n, struct boxlite_error *err);
+
+/*
+ * Publishes a port no more: "80", "53/udp", all that leads to that port of the box; or one in full, as published or as
+ * in the description. Connections that there are stay. 1: also of the box that runs; 0.
+ * Errors: -EINVAL, -ENOENT there is no such port, those of boxlite_box_publish(). Since 0.1.
+ */
+int boxlite_box_unpublish(struct boxlite_box *box, const char *port, struct boxlite_error *err);
+
+/*
+ * Replaces net_rules (NULL: none) and net_open of the description, and of the box that runs: then 1 is returned, else
+ * 0. Once it returns nothing goes on that the new ones do not allow: connections that they refuse are reset, and where
+ * rules with names matter from now on, also those for which nobody has seen the name. Ports are not concerned.
+ * Errors: -EINVAL, those of boxlite_box_publish(). Since 0.1.
+ */
+int boxlite_box_set_network_rules(struct boxlite_box *box, const char *const *rules, unsigned net_open,
+				  struct boxlite_error *err);
+
+/*
+ * Connects to a TCP port of the box that runs, of its address: it need not be published. *fd is the caller's, a stream
+ * socket, close-on-exec, that has nothing to do with the home or the handle any more; the end of the box is its end.
+ * Errors: -EINVAL, -ENOTCONN it does not run, -ECONNREFUSED nothing listens there, -ETIMEDOUT nobody has answered for
+ * 5 s, -EBUSY as many connections as it may have, -EOPNOTSUPP it has no network. Blocks so long. Since 0.1.
+ */
+int boxlite_box_dial(struct boxlite_box *box, unsigned port, int *fd, struct boxlite_error *err);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ int ask_start(struct home *h, const char *id, const struct buf *message, struct 
 
 	if (fd < 0)
 		return fd;
-	r = conn_init(&c, fd, 64 * KIB);
+	r = conn_init(&c, fd, 64 * KIB + buf_len(message));
 	if (r == 0)
 		r = wire_put_hello(&c.out, "client");
 	if (r == 0)

@@ -399,6 +399,20 @@ int db_box_rename(struct db *db, const char *id, const char *name, struct error 
 	return r == -EEXIST ? name_is_taken(name, err) : r;
 }
 
+int db_box_set_spec(struct db *db, const char *id, const char *before, const char *spec, struct error *err)
+{
+	sqlite3_stmt *st;
+	int r = prepare(db, "UPDATE boxes SET spec = ? WHERE id = ? AND spec = ?", &st, err);
+
+	if (r < 0)
+		return r;
+	bind_text(st, 1, spec);
+	bind_text(st, 2, id);
+	bind_text(st, 3, before);
+	r = run(db, st, err);
+	return r < 0 ? r : sqlite3_changes(db->sql) > 0;
+}
+
 int db_box_get(struct db *db, const char *id_or_name, struct db_box *ret, struct error *err)
 {
 	/* An id goes before a name, which may look like one; both before a prefix; of two prefixes neither is meant. */

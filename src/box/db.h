@@ -59,6 +59,8 @@ int db_box_get(struct db *db, const char *id_or_name, struct db_box *ret, struct
 int db_box_delete(struct db *db, const char *id, struct error *err) MUST_CHECK;
 /* -EEXIST: the name is taken. Without such an id nothing happens. */
 int db_box_rename(struct db *db, const char *id, const char *name, struct error *err) MUST_CHECK;
+/* Its spec, if that is still `before`: 1; 0: it is another, or there is no such box (any more). */
+int db_box_set_spec(struct db *db, const char *id, const char *before, const char *spec, struct error *err) MUST_CHECK;
 int db_box_each(struct db *db, db_box_fn *fn, void *ud, struct error *err);
 /* The same in no order and of each row only the id and auto_remove: quicker. */
 int db_box_each_id(struct db *db, db_box_fn *fn, void *ud, struct error *err);

@@ -136,14 +136,27 @@ static int read_spec(struct home *h, const struct db_box *b, const struct box_st
 	return 0;
 }
 
-/* What it is called now, for its events; b may be older. From here on, with the lock, box_rename() tells the shim. */
-static void read_name(struct home *h, const struct db_box *b, struct box_spec *ret)
+/* What it is called now, for its events, and what its network is to be; b may be older. From here on, with the lock,
+ * box_rename() and box_change_network() tell the shim. */
+static int read_again(struct home *h, const struct db_box *b, struct box_spec *ret, struct error *err)
 {
+	struct box_spec spec = BOX_SPEC_INIT;
+	struct net_spec net = ret->net;
 	struct db_box now = { 0 };
+	int r = 0;
 
-	if (db_box_get(h->db, b->id, &now, NULL) == 0 && str_eq(now.id, b->id) && now.name)
-		ret->name = strdup(now.name);
+	if (db_box_get(h->db, b->id, &now, NULL) == 0 && str_eq(now.id, b->id)) {
+		if (now.name)
+			ret->name = strdup(now.name);
+		r = str_eq(now.spec, b->spec) ? 0 : box_spec_parse(now.spec, &spec, err);
+		if (r == 0 && !str_eq(now.spec, b->spec)) {
+			ret->net = spec.net;
+			spec.net = net;
+		}
+	}
+	box_spec_fini(&spec);
 	db_box_fini(&now);
+	return r;
 }
 
 static int spawn_shim(struct home *h, const struct parts *p, int sock, struct child *ret, struct error *err)
@@ -188,11 +201,12 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 		r = engine_choose(h, &spec, &p.kvm, err);
 	if (r == 0)
 		r = open_parts(h, b, how, &p, err);
+	if (r == 0)
+		r = read_again(h, b, &spec, err);
 	if (r == 0 && spec.net.nsecrets && !spec.no_main) {
 		p.secrets = secrets_open(&spec.net, err);
 		r = MIN(p.secrets, 0);
 	}
-	read_name(h, b, &spec);
 	if (r == 0)
 		r = template_choose(h, &spec, p.kernel, p.initrd, &p.template, err);
 	if (r == 0) {

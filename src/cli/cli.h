@@ -45,6 +45,8 @@ int cmd_events(const struct global *g, int argc, char **argv);
 int cmd_exec(const struct global *g, int argc, char **argv);
 int cmd_cp(const struct global *g, int argc, char **argv);
 int cmd_port(const struct global *g, int argc, char **argv);
+int cmd_network(const struct global *g, int argc, char **argv);
+int cmd_dial(const struct global *g, int argc, char **argv);
 int cmd_ps(const struct global *g, int argc, char **argv);
 int cmd_rm(const struct global *g, int argc, char **argv);
 int cmd_pull(const struct global *g, int argc, char **argv);

@@ -65,6 +65,23 @@ static int add_rule(struct run_options *o, const char *what, const char *rule)
 	return strv_addf(&o->net_rules, "%s %s", what, rule) < 0 ? cli_usage(o->command, "too many rules") : 0;
 }
 
+static int set_rate(struct run_options *o, const char *text)
+{
+	if (str_parse_size(text, 1, &o->box.net_rate) < 0 || !o->box.net_rate)
+		return cli_usage(o->command, "'%s' is not a rate in bytes a second, such as 512k or 10m", text);
+	return 0;
+}
+
+static int set_connections(struct run_options *o, const char *text)
+{
+	uint64_t n;
+
+	if (str_parse_u64(text, UINT32_MAX, &n) < 0 || n == 0)
+		return cli_usage(o->command, "'%s' is not a number of connections", text);
+	o->box.net_connections = (unsigned)n;
+	return 0;
+}
+
 int net_take_option(struct run_options *o, int opt, const char *value)
 {
 	switch (opt) {
@@ -72,6 +89,8 @@ int net_take_option(struct run_options *o, int opt, const char *value)
 	case OPT_NET_OPEN: return add_open(o, value);
 	case OPT_ALLOW_NET: return add_rule(o, "allow", value);
 	case OPT_DENY_NET: return add_rule(o, "deny", value);
+	case OPT_NET_RATE: return set_rate(o, value);
+	case OPT_NET_CONNECTIONS: return set_connections(o, value);
 	default: return strv_add(&o->ports, value) < 0 ? cli_usage(o->command, "too many ports") : 0;
 	}
 }
@@ -95,8 +114,22 @@ json_t *net_json(const struct boxlite_box_info *i)
 	for (k = 0; open && k < ARRAY_SIZE(classes); k++)
 		if (i->net_open & classes[k].bit)
 			json_array_append_new(open, json_text(classes[k].name));
-	return json_pack("{s:s, s:o, s:o, s:o}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet", "open",
-			 open, "rules", net_list(i->net_rules), "ports", net_list(i->ports));
+	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet",
+			 "open", open, "rules", net_list(i->net_rules), "ports", net_list(i->ports), "rate",
+			 (json_int_t)i->net_rate, "connections", (json_int_t)i->net_connections);
+}
+
+void net_print(const struct boxlite_box_info *i)
+{
+	const char *const *rule;
+	size_t k;
+
+	printf("network %s\n", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet");
+	for (k = 0; k < ARRAY_SIZE(classes); k++)
+		if (i->net_open & classes[k].bit)
+			printf("open %s\n", classes[k].name);
+	for (rule = i->net_rules; *rule; rule++)
+		printf("%s\n", *rule);
 }
 
 /* "127.0.0.1:8080:80/tcp": its two halves. */
@@ -172,12 +205,57 @@ static int show_ports(struct boxlite *b, struct wanted *w)
 	return w->found || !*w->port ? 0 : cli_failf("box %s does not publish %s", w->box, w->port);
 }
 
+static int change_port(const struct global *g, bool add, const char *name, const char *port)
+{
+	struct boxlite_error err = { 0 };
+	struct boxlite_box *box;
+	char actual[64];
+	struct boxlite *b;
+	int r = cli_open(g, &b);
+
+	if (r)
+		return r;
+	r = boxlite_box_open(b, name, &box, &err);
+	if (r == 0) {
+		r = add ? boxlite_box_publish(box, port, actual, sizeof(actual), &err)
+			: boxlite_box_unpublish(box, port, &err);
+		boxlite_box_close(box);
+	}
+	boxlite_close(b);
+	if (r == 1 && add) {
+		int n;
+		const char *guest = guest_half(actual, &n);
+
+		printf("%s -> %.*s\n", guest, n, actual);
+	}
+	return r < 0 ? cli_fail(&err) : 0;
+}
+
+/* port add, port rm. A box may be called so: `port -- add`. -1: it is neither. */
+static int take_subcommand(const struct global *g, int argc, char **argv)
+{
+	bool add = optind < argc && str_eq(argv[optind], "add");
+
+	if (optind == argc || str_eq(argv[optind - 1], "--") || (!add && !str_eq(argv[optind], "rm")))
+		return -1;
+	if (argc - optind != 3)
+		return cli_usage("port", "%s wants a box and a port (of a box that is called so: boxlite port -- %s)",
+				 argv[optind], argv[optind]);
+	return change_port(g, add, argv[optind + 1], argv[optind + 2]);
+}
+
 int cmd_port(const struct global *g, int argc, char **argv)
 {
+	static const char help[] =
+		"Without GUEST: all that the box publishes.\n"
+		"add: PORT is [IP:]HOST:GUEST[/udp], as of run's -p; a box that runs listens at once.\n"
+		"rm: PORT is a port of the box, 80 or 53/udp, or one in full; connections that there are stay.\n";
 	struct wanted w = { 0 };
 	struct boxlite *b;
-	int r = cli_no_options("port", "Without GUEST: all that the box publishes.\n", argc, argv);
+	int r = cli_no_options("port", help, argc, argv);
 
+	if (r < 0)
+		r = take_subcommand(g, argc, argv);
 	if (r >= 0)
 		return r;
 	if (optind == argc)

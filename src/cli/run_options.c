@@ -41,6 +41,8 @@ static const char create_help[] =
 	"                           nothing else may be reached\n"
 	"  --deny-net RULE          the same, but it may not\n"
 	"  --net-open CLASS         host|private|link-local|metadata addresses may be reached, too; or several: host,private\n"
+	"  --net-rate SIZE          bytes a second, each way, such as 10m\n"
+	"  --net-connections N      so many at once, all protocols together (4096)\n"
 	"  -p, --publish [IP:]HOST:GUEST[/udp]  listen at a port of the host (at 127.0.0.1; 0: any port) for one of the box\n"
 	"  --cpus N                 virtual CPUs (1)\n"
 	"  -m, --memory SIZE        memory, such as 512m or 2g; a bare number is MiB (1g)\n"
@@ -216,6 +218,8 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_ALLOW_NET:
 	case OPT_DENY_NET:
 	case OPT_NET_OPEN:
+	case OPT_NET_RATE:
+	case OPT_NET_CONNECTIONS:
 	case OPT_PUBLISH: return net_take_option(o, opt, optarg);
 	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
 	default: return take_health(o, opt, argv);
@@ -254,6 +258,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 		{ "allow-net", required_argument, NULL, OPT_ALLOW_NET },
 		{ "deny-net", required_argument, NULL, OPT_DENY_NET },
 		{ "net-open", required_argument, NULL, OPT_NET_OPEN },
+		{ "net-rate", required_argument, NULL, OPT_NET_RATE },
+		{ "net-connections", required_argument, NULL, OPT_NET_CONNECTIONS },
 		{ "publish", required_argument, NULL, OPT_PUBLISH },
 		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },

@@ -73,6 +73,8 @@ static int wrap(struct boxlite *b, struct db_box *row, struct boxlite_box **out,
 /* Of a box without a network: nothing may be said about one. */
 static int check_no_network(const struct boxlite_box_options *o, struct error *err)
 {
+	if (o->net_rate || o->net_connections)
+		return error_set(err, -EINVAL, "a box without a network has nothing to limit");
 	if ((o->net_rules && *o->net_rules) || o->net_open)
 		return error_set(err, -EINVAL, "a box without a network has nothing to allow or deny");
 	if (o->ports && *o->ports)
@@ -80,35 +82,38 @@ static int check_no_network(const struct boxlite_box_options *o, struct error *e
 	return 0;
 }
 
-static int add_rules(const char *const *rules, struct net_spec *net, struct error *err)
+static int fill_limits(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)
 {
-	int r = 0;
-
-	for (; r == 0 && rules && *rules; rules++) {
-		bool allow = str_starts(*rules, "allow ");
-
-		if (!allow && !str_starts(*rules, "deny "))
-			return error_set(err, -EINVAL, "'%s' is not a rule: it begins with 'allow ' or 'deny '", *rules);
-		r = net_spec_add_rule(net, strchr(*rules, ' ') + 1, allow, err);
-	}
-	return r;
+	if (o->net_rate && (o->net_rate < NET_RATE_MIN || o->net_rate > NET_RATE_MAX))
+		return error_set(err, -EINVAL, "a network rate of %llu bytes a second is not between %llu and %llu",
+				 (unsigned long long)o->net_rate, (unsigned long long)NET_RATE_MIN,
+				 (unsigned long long)NET_RATE_MAX);
+	if (o->net_connections > NET_FLOWS_MAX)
+		return error_set(err, -EINVAL, "%u connections at once are more than %u", o->net_connections,
+				 NET_FLOWS_MAX);
+	net->rate = o->net_rate;
+	net->flows = o->net_connections;
+	return 0;
 }
 
 static int fill_network(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)
 {
-	const unsigned all = NET_OPEN_HOST | NET_OPEN_PRIVATE | NET_OPEN_LINK_LOCAL | NET_OPEN_METADATA;
 	const char *const *port;
-	int r;
+	int r = lib_check_open(o->net_open, err);
+
+	if (r < 0)
+		return r;
 
 	if (o->network != BOXLITE_NETWORK_INTERNET && o->network != BOXLITE_NETWORK_NONE)
 		return error_set(err, -EINVAL, "there is no network %d", o->network);
-	if (o->net_open & ~all)
-		return error_set(err, -EINVAL, "there is no class of addresses 0x%x", o->net_open & ~all);
 	net->none = o->network == BOXLITE_NETWORK_NONE;
 	if (net->none)
 		return check_no_network(o, err);
+	r = fill_limits(o, net, err);
+	if (r < 0)
+		return r;
 	net->open = o->net_open;
-	r = add_rules(o->net_rules, net, err);
+	r = lib_add_rules(o->net_rules, net, err);
 	for (port = o->ports; r == 0 && port && *port; port++)
 		r = net_spec_add_port(net, *port, err);
 	return r;

@@ -37,6 +37,10 @@ int lib_missing(struct error *err);
  * does not know is the default. -EINVAL when `from` is NULL or says no size. */
 int lib_copy_options(void *to, size_t to_size, const void *from, struct boxlite_error *err);
 
+/* "allow RULE" and "deny RULE", and enum boxlite_net_open: -EINVAL, -E2BIG. */
+int lib_add_rules(const char *const *rules, struct net_spec *net, struct error *err);
+int lib_check_open(unsigned net_open, struct error *err);
+
 void lib_exit(const struct proc_exit *e, struct boxlite_exit *out); /* out->error borrows from e */
 
 /* The stretches between the stages that were reached; the first one begins at start_ns. Sets no size and no parts. */

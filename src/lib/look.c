@@ -96,6 +96,8 @@ static int fill_network(struct boxlite_box_info *i, const struct net_spec *net, 
 			      net_rule_format(&net->rules[k], text));
 	i->network = net->none ? BOXLITE_NETWORK_NONE : BOXLITE_NETWORK_INTERNET;
 	i->net_open = net->open;
+	i->net_rate = net->rate;
+	i->net_connections = net->flows;
 	i->net_rules = list_of(&n->rules);
 	i->ports = list_of(&n->ports);
 	return r;

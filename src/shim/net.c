@@ -99,14 +99,17 @@ static void answer_resolv(struct shim *s)
 
 /* --- published ports --------------------------------------------------------------------------------- */
 
-/* Not synced: it is of this run only. A reader sees it whole or not at all. */
+/* The first is not synced: it is of this run only. A reader sees it whole or not at all. */
 int net_write_ports(const struct shim *s, const struct net_spec *ports)
 {
 	auto_json json_t *j = net_spec_to_json(ports);
 	auto_free char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	struct newfile f;
-	int r = text ? newfile_open(&f, s->box_fd, SPEC_PORTS_FILE) : -ENOMEM;
+	int r;
 
+	if (text && s->net->ready) /* it is there */
+		return newfile_write(s->box_fd, SPEC_PORTS_FILE, text, strlen(text));
+	r = text ? newfile_open(&f, s->box_fd, SPEC_PORTS_FILE) : -ENOMEM;
 	if (r < 0)
 		return r;
 	r = io_write_full(f.fd, text, strlen(text));

@@ -152,6 +152,8 @@ static int check(const struct shim *s, const struct net_change *c, struct error 
 	char text[NET_RULE_TEXT_MAX];
 	size_t i;
 
+	if (c->type == FRAME_UNPUBLISH && s->net->ready)
+		return net_spec_find_ports(net, &s->net->ports, &c->pick, err);
 	if (c->type != FRAME_PUBLISH)
 		return 0;
 	if (net->nports >= NET_PORTS_MAX)

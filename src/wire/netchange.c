@@ -69,19 +69,28 @@ int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct erro
 	return net_spec_add_port(s, net_port_format(p, text), err);
 }
 
+int net_spec_find_ports(const struct net_spec *s, const struct net_spec *real, const struct net_pick *k,
+			struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < s->nports; i++)
+		if (net_pick_matches(k, &s->ports[i], real ? &real->ports[i] : &s->ports[i]))
+			return 0;
+	return error_set(err, -ENOENT, "port %u/%s of the box is not published%s: 'boxlite port' lists those that are",
+			 k->port.guest_port, net_proto_name(k->port.proto), k->whole ? " like that" : "");
+}
+
 int net_spec_take_ports(struct net_spec *s, struct net_spec *real, const struct net_pick *k, struct net_spec *ret,
 			struct error *err)
 {
 	struct net_spec gone = { 0 };
 	size_t i, kept = 0;
-	int r = 0;
+	int r = net_spec_find_ports(s, real, k, err);
 
 	for (i = 0; r == 0 && i < s->nports; i++)
 		if (net_pick_matches(k, &s->ports[i], real ? &real->ports[i] : &s->ports[i]))
 			r = net_spec_push_port(&gone, &s->ports[i], err);
-	if (r == 0 && gone.nports == 0)
-		r = error_set(err, -ENOENT, "port %u/%s of the box is not published like that: 'boxlite port' lists those that are",
-			      k->port.guest_port, net_proto_name(k->port.proto));
 	if (r < 0) {
 		net_spec_fini(&gone);
 		return r;

@@ -50,6 +50,10 @@ bool net_pick_matches(const struct net_pick *k, const struct net_port *asked, co
 
 int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct error *err) MUST_CHECK;
 
+/* Is there one that matches? `real` (may be NULL): as below. 0, -ENOENT. */
+int net_spec_find_ports(const struct net_spec *s, const struct net_spec *real, const struct net_pick *k,
+			struct error *err) MUST_CHECK;
+
 /* Takes out of s what matches, and of `real`, which has the same ports in the same order. Of s, they are in *ret. 0:
  * how many; -ENOENT, -ENOMEM. */
 int net_spec_take_ports(struct net_spec *s, struct net_spec *real, const struct net_pick *k, struct net_spec *ret,
