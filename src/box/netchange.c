@@ -1,8 +1,8 @@
 /*
  * Theory of operation. The shim of a box that runs is asked first: what it refuses is refused. Then the description in
  * the database is brought in line, for the next start. Who starts the box meanwhile reads the description after it has
- * taken the lock (box_start()): so one that was not running when the description was changed is looked at once more, and
- * told if it runs by now.
+ * taken the lock (box_start()): so one that was not running when the description was changed is looked at once more,
+ * and told if it runs by now.
  *
  * Several processes may change one description: each reads it, changes it and writes it if it is still what was read.
  */
@@ -47,7 +47,8 @@ static int remove_ports(struct net_spec *net, const struct net_spec *gone)
 }
 
 /* gone: the ports that the running box has given up; NULL: it does not run, and c says all. */
-static int change_spec(struct box_spec *spec, const struct net_change *c, const struct net_spec *gone, struct error *err)
+static int change_spec(struct box_spec *spec, const struct net_change *c, const struct net_spec *gone,
+		       struct error *err)
 {
 	if (spec->net.none)
 		return error_set(err, -EOPNOTSUPP, "the box has no network (--network none)");

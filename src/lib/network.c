@@ -57,7 +57,8 @@ static int change(struct boxlite_box *box, struct net_change *c, struct net_spec
 	return r;
 }
 
-PUBLIC int boxlite_box_publish(struct boxlite_box *box, const char *port, char *actual, size_t n, struct boxlite_error *err)
+PUBLIC int boxlite_box_publish(struct boxlite_box *box, const char *port, char *actual, size_t n,
+			       struct boxlite_error *err)
 {
 	struct net_change c = { .type = FRAME_PUBLISH };
 	struct net_spec ports = { 0 };
