@@ -1,0 +1,39 @@
+/* Replacing byte strings in a stream: placeholders by values one way, values by placeholders the other. */
+#ifndef NET_SWAP_H
+#define NET_SWAP_H
+
+#include "base/base.h"
+#include "base/buf.h"
+
+#define SWAPS_MAX 256
+
+struct swap {
+	const uint8_t *from, *to; /* borrowed; from is not empty */
+	size_t from_len, to_len;
+};
+
+struct swaps {
+	struct swap v[SWAPS_MAX];
+	size_t n;
+	size_t longest; /* of what they put in */
+};
+
+void swaps_add(struct swaps *s, const void *from, size_t from_len, const void *to, size_t to_len); /* n < SWAPS_MAX */
+
+/* Nothing becomes longer or shorter. */
+bool swaps_keep_length(const struct swaps *s);
+
+/* How long the n bytes would be; -ERANGE: longer than `most`. */
+ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most);
+
+/* Appends n bytes, which are all there are. 0, -ENOBUFS, -ENOMEM. */
+int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out) MUST_CHECK;
+
+/*
+ * Moves bytes from in to out, at most `room` of them as they come out, and returns how many those are; or -ENOBUFS,
+ * -ENOMEM. Unless nothing follows (last), what may be the beginning of a string to be replaced stays in `in`. With a
+ * room of at least s->longest it moves something if it can.
+ */
+ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last);
+
+#endif
