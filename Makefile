@@ -110,7 +110,7 @@ $O/bin/boxlite-vmm: $(call objs,vmm wire base) $O/obj/vmm/main.o
 
 $O/bin/boxlite-net: $(call objs,net wire base) $O/obj/net/main.o
 	$(link)
-	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -ljansson
+	$(Q)$(CC) $(LDFLAGS_HOST) -pie $^ -o $@ -lssl -lcrypto -lnghttp2 -ljansson
 
 $O/bin/boxlite-copy: $(call objs,copy tar wire base) $O/obj/copy/main.o
 	$(link)

@@ -1,0 +1,81 @@
+/*
+ * A hostile guest and a hostile server: the input is records of a direction and a length (0: the guest's; 1: the
+ * server's; more: their end), whose bytes come in this order.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "fuzz.h"
+#include "net/http1.h"
+
+#define VALUE "qZvalueZq"
+
+static struct secret_set *make_set(void)
+{
+	struct net_secrets list = {
+		.n = 1, .v = { { "K", "a.example", "boxlite1", 443, (const uint8_t *)VALUE, strlen(VALUE) } },
+	};
+	static struct secrets *s; /* what the set borrows from */
+	struct buf b = BUF_INIT(64 * KIB);
+
+	if (wire_put_net_secrets(&b, &list) == 0)
+		s = secrets_new(buf_data(&b) + FRAME_HEADER, buf_len(&b) - FRAME_HEADER, NULL);
+	buf_fini(&b);
+	return s ? secrets_of(s, "a.example", 443) : NULL;
+}
+
+/* Everything that comes out is read at once. */
+static void drain(struct buf *out, struct buf *all)
+{
+	size_t n = MIN(buf_len(out), buf_room(all));
+
+	if (n && buf_append(all, buf_data(out), n) < 0)
+		abort();
+	if (buf_len(out))
+		buf_consume(out, buf_len(out));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct secret_set *set;
+	struct buf in[2] = { BUF_INIT(1 * MIB), BUF_INIT(1 * MIB) };
+	struct buf out[2] = { BUF_INIT(HTTP1_OUT_MAX), BUF_INIT(HTTP1_OUT_MAX) };
+	struct buf all[2] = { BUF_INIT(64 * KIB), BUF_INIT(64 * KIB) };
+	struct rd r = rd_over(data, size);
+	bool eof[2] = { false, false };
+	struct http1 *h;
+	int k = 0, turn;
+
+	if (!set)
+		set = make_set();
+	h = set ? http1_new(set, "a.example", 443) : NULL;
+	if (!h)
+		return 0;
+	while (k == 0 && rd_left(&r)) {
+		unsigned side = rd_u8(&r);
+		size_t n = rd_u16(&r);
+		const uint8_t *p;
+
+		n = MIN(n, rd_left(&r));
+		p = rd_bytes(&r, n);
+		if (side < 2 && n && buf_append(&in[side], p, n) < 0)
+			break;
+		if (side >= 2)
+			eof[side & 1] = true;
+		for (turn = 0; k == 0 && turn < 3; turn++) {
+			k = http1_request(h, &in[0], &out[1], eof[0]);
+			if (k == 0)
+				k = http1_answer(h, &in[1], &out[0], eof[1]);
+			drain(&out[0], &all[0]);
+			drain(&out[1], &all[1]);
+		}
+	}
+	for (turn = 0; turn < 2; turn++) {
+		buf_fini(&in[turn]);
+		buf_fini(&out[turn]);
+		buf_fini(&all[turn]);
+	}
+	http1_free(h);
+	return 0;
+}

@@ -1,0 +1,501 @@
+/*
+ * Two streams, each message by message: a head, and a body (http1_body.h).
+ *
+ *	READ_HEAD --> HOLD --> BODY --> READ_HEAD		request and answer alike
+ *	    |           (all of it is taken, then its new length is known)
+ *	    +--> WAIT --> RAW or READ_HEAD		a request with Upgrade: websocket, until it is answered
+ *
+ * Requests may come before earlier ones are answered; how each of them is to be answered is kept in a ring (RFC 9112,
+ * 9.3.2), and when that is full no more are read. Everything is bounded by the buffers: nothing is taken from one that
+ * does not fit into the other.
+ *
+ * Strictness. The guest is hostile, and so may be a program in it that lets others write parts of a request. What two
+ * readers could take differently is refused, and what goes out is written anew from what was understood: one framing,
+ * our own chunks. A request for another host is refused as well (field_is_authority()).
+ */
+#include "net/http1.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/field.h"
+
+#define PIPELINE_MAX 32
+
+enum stage { READ_HEAD, HOLD, BODY, WAIT, RAW, STOP };
+
+/* What is remembered of a request until it is answered. */
+struct asked {
+	bool head;    /* no body comes back */
+	bool upgrade; /* to websocket */
+	bool old;     /* HTTP/1.0: knows no chunks */
+};
+
+/* One of the two streams. */
+struct stream {
+	enum stage stage;
+	struct body body;
+	struct buf head; /* written, but for its length: while in HOLD */
+	bool upgrades;   /* WAIT comes next */
+};
+
+struct http1 {
+	const struct secret_set *set;
+	const char *name;
+	uint16_t port;
+	struct stream request, answer;
+	struct asked ring[PIPELINE_MAX];
+	unsigned first, n;
+	unsigned refuse; /* status of the answer of our own; 0: none */
+	const char *why;
+	bool over, closes; /* after this answer */
+	unsigned blind;
+};
+
+struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port)
+{
+	struct http1 *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	*h = (struct http1){ .set = set, .name = name, .port = port };
+	body_init(&h->request.body);
+	body_init(&h->answer.body);
+	h->request.head = h->answer.head = BUF_INIT(BODY_ROOM);
+	return h;
+}
+
+void http1_free(struct http1 *h)
+{
+	if (!h)
+		return;
+	body_fini(&h->request.body);
+	body_fini(&h->answer.body);
+	wipe(&h->request.head);
+	wipe(&h->answer.head);
+	free(h);
+}
+
+bool http1_over(const struct http1 *h)
+{
+	return h->over;
+}
+
+unsigned http1_blind(const struct http1 *h)
+{
+	return h->blind;
+}
+
+int http1_put_refusal(struct buf *guest, unsigned status, const char *why)
+{
+	return buf_printf(guest,
+			  "HTTP/1.1 %u boxlite\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+			  "Connection: close\r\n\r\nboxlite: %s\n",
+			  status, strlen(why) + strlen("boxlite: \n"), why);
+}
+
+static void refuse(struct http1 *h, unsigned status, const char *why)
+{
+	h->refuse = status;
+	h->why = why;
+	h->request.stage = STOP;
+}
+
+/* --- heads ------------------------------------------------------------------------------------------------ */
+
+static int put_text(struct buf *out, const char *text)
+{
+	return buf_append(out, text, strlen(text));
+}
+
+/* Ends a head with how its body is framed. */
+static int put_framing(struct buf *out, enum framing to, uint64_t length)
+{
+	if (to == FRAMING_LENGTH)
+		return buf_printf(out, "Content-Length: %llu\r\n\r\n", (unsigned long long)length);
+	return put_text(out, to == FRAMING_CHUNKED ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+}
+
+static bool is_framing(struct text name)
+{
+	return text_is(name, "content-length") || text_is(name, "transfer-encoding");
+}
+
+static int put_field_name(struct buf *out, struct text name)
+{
+	int r = buf_append(out, name.p, name.n);
+
+	return r < 0 ? r : put_text(out, ": ");
+}
+
+static int put_request_head(const struct http1 *h, const struct head *head, bool websocket, struct buf *out)
+{
+	int r = buf_append(out, head->method.p, head->method.n);
+	size_t i;
+
+	if (r == 0)
+		r = put_text(out, " ");
+	if (r == 0)
+		r = swap_put(&h->set->url, head->target.p, head->target.n, out);
+	if (r == 0)
+		r = put_text(out, head->minor ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
+	for (i = 0; r == 0 && i < head->n; i++) {
+		const struct head_field *f = &head->fields[i];
+
+		if (field_is_dropped(f->name) || (!websocket && text_is(f->name, "upgrade")))
+			continue;
+		r = put_field_name(out, f->name);
+		if (r == 0)
+			r = field_put(h->set, f->name, f->value, out);
+		if (r == 0)
+			r = put_text(out, "\r\n");
+	}
+	return r < 0 ? r : put_text(out, "Accept-Encoding: identity\r\n");
+}
+
+/* keep: how the body is framed is said as it was. */
+static int put_answer_head(const struct http1 *h, const struct head *head, bool keep, bool close, struct buf *out)
+{
+	const struct swaps *s = &h->set->scrub;
+	int r = put_text(out, "HTTP/1.1"); /* whatever it was: what it has is ours */
+	size_t i;
+
+	if (r == 0)
+		r = swap_put(s, head->status_line.p + 8, head->status_line.n - 8, out);
+	if (r == 0)
+		r = put_text(out, "\r\n");
+	for (i = 0; r == 0 && i < head->n; i++) {
+		const struct head_field *f = &head->fields[i];
+
+		if ((!keep && is_framing(f->name)) || (close && text_is(f->name, "connection")) ||
+		    text_is(f->name, "trailer"))
+			continue;
+		r = put_field_name(out, f->name);
+		if (r == 0)
+			r = swap_put(s, f->value.p, f->value.n, out);
+		if (r == 0)
+			r = put_text(out, "\r\n");
+	}
+	if (r == 0 && close)
+		r = put_text(out, "Connection: close\r\n");
+	return r;
+}
+
+static struct text value_of(const struct head *head, const char *name)
+{
+	const struct head_field *f = head_get(head, name);
+
+	return f ? f->value : (struct text){ "", 0 };
+}
+
+/* How a body leaves, and whether it is held before. */
+static void choose(struct body *b, enum framing from, const struct swaps *swaps, uint64_t length, bool chunks,
+			   bool may_hold, bool *hold)
+{
+	*hold = false;
+	body_begin(b, from, length, from, swaps);
+	if (from == FRAMING_NONE || (from == FRAMING_LENGTH && (!length || swaps_keep_length(swaps))))
+		return;
+	*hold = from == FRAMING_LENGTH && may_hold && body_hold(b);
+	if (!*hold)
+		b->to = chunks ? FRAMING_CHUNKED : FRAMING_CLOSE;
+}
+
+/* The head that was held goes out, with the length that is known now. */
+static int release_head(struct stream *s, struct buf *out)
+{
+	ssize_t length = body_length(&s->body);
+	int r = length < 0 ? -ENOBUFS : buf_append(out, buf_data(&s->head), buf_len(&s->head));
+
+	if (r == 0)
+		r = put_framing(out, FRAMING_LENGTH, (uint64_t)length);
+	wipe(&s->head);
+	s->stage = BODY;
+	return r;
+}
+
+/* Whether a head goes to `out` at once, or waits for its length. */
+static int put_head_end(struct stream *s, bool hold, uint64_t length)
+{
+	s->stage = hold ? HOLD : BODY;
+	return hold ? 0 : put_framing(&s->head, s->body.to, length);
+}
+
+static int flush_head(struct stream *s, struct buf *out)
+{
+	int r = s->stage == HOLD ? 0 : buf_append(out, buf_data(&s->head), buf_len(&s->head));
+
+	if (s->stage != HOLD)
+		wipe(&s->head);
+	return r;
+}
+
+/* --- requests --------------------------------------------------------------------------------------------- */
+
+/* What is wrong with it, or NULL. */
+static const char *judge(const struct http1 *h, const struct head *head, unsigned *status)
+{
+	const struct head_field *host = head_get(head, "host");
+	size_t i, hosts = 0;
+
+	for (i = 0; i < head->n; i++)
+		hosts += text_is(head->fields[i].name, "host");
+	*status = 400;
+	if (hosts != 1)
+		return "a request needs one Host";
+	if (*head->target.p != '/' && !(head->target.n == 1 && *head->target.p == '*'))
+		return "a request's target must be a path";
+	*status = 405;
+	if (text_is(head->method, "connect") || text_is(head->method, "trace"))
+		return "this method is not for a host with a secret";
+	*status = 421;
+	return field_is_authority(host->value, h->name, h->port) ? NULL :
+								   "this connection is for another host than the request";
+}
+
+static int begin_request(struct http1 *h, const struct head *head)
+{
+	struct asked *asked = &h->ring[(h->first + h->n) % PIPELINE_MAX];
+	bool websocket = text_is(value_of(head, "upgrade"), "websocket") && head->minor &&
+			 text_has(value_of(head, "connection"), "upgrade") && head->framing == FRAMING_NONE;
+	const struct swaps *swaps = field_body_swaps(h->set, value_of(head, "content-type"));
+	struct stream *s = &h->request;
+	bool hold;
+	int r;
+
+	/* Who waits to be told to go on must be answered by the server, who needs the head for that. */
+	choose(&s->body, head->framing, swaps, head->length, head->minor, !head_get(head, "expect"), &hold);
+	if (s->body.to == FRAMING_CLOSE) {
+		refuse(h, 413, "a body that long needs HTTP/1.1");
+		return 0;
+	}
+	*asked = (struct asked){ text_is(head->method, "head"), websocket, head->minor == 0 };
+	h->n++;
+	s->upgrades = websocket;
+	r = put_request_head(h, head, websocket, &s->head);
+	if (r == 0)
+		r = put_head_end(s, hold, head->length);
+	if (r == -ENOBUFS) {
+		h->n--;
+		refuse(h, 431, "a request's head is too long");
+		return 0;
+	}
+	return r;
+}
+
+/* > 0: it went on. */
+static int read_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof)
+{
+	struct head head;
+	const char *wrong = "a malformed request";
+	unsigned status = 400;
+	ssize_t n;
+	int r;
+
+	if (h->n == PIPELINE_MAX || buf_room(server) < BODY_ROOM)
+		return 0;
+	n = head_find(buf_data(guest), buf_len(guest));
+	if (n == 0 && eof)
+		h->request.stage = STOP;
+	if (n == 0)
+		return 0;
+	if (n > 0 && head_parse(buf_data(guest), (size_t)n, true, &head) == 0)
+		wrong = judge(h, &head, &status);
+	if (wrong) {
+		refuse(h, status, wrong);
+		return 0;
+	}
+	r = begin_request(h, &head);
+	buf_consume(guest, (size_t)n);
+	if (r == 0 && h->request.stage != STOP)
+		r = flush_head(&h->request, server);
+	return r < 0 ? r : 1;
+}
+
+static int move_raw(struct http1 *h, struct buf *in, struct buf *out, bool eof)
+{
+	size_t n = MIN(buf_len(in), buf_room(out));
+	int r = buf_append(out, buf_data(in), n);
+
+	if (r == 0 && n)
+		buf_consume(in, n);
+	h->over |= eof && !buf_len(in); /* either side ends a websocket */
+	return r;
+}
+
+/* The body of either stream: > 0 it is over, or its head has gone; 0: more is needed. */
+static int move_body(struct stream *s, struct buf *in, struct buf *out, bool eof)
+{
+	int r = body_take(&s->body, in, eof);
+
+	if (r < 0)
+		return r;
+	if (s->stage == HOLD) {
+		if (!s->body.taken || buf_room(out) < BODY_ROOM)
+			return 0;
+		r = release_head(s, out);
+		return r < 0 ? r : 1;
+	}
+	r = body_put(&s->body, out);
+	return r < 0 ? r : s->body.over;
+}
+
+int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof)
+{
+	struct stream *s = &h->request;
+	int r = 1;
+
+	while (r > 0) {
+		switch (s->stage) {
+		case READ_HEAD:
+			r = read_request(h, guest, server, eof);
+			break;
+		case HOLD:
+		case BODY:
+			r = move_body(s, guest, server, eof);
+			if (r > 0 && s->body.over)
+				s->stage = s->upgrades ? WAIT : READ_HEAD;
+			break;
+		case RAW:
+			return move_raw(h, guest, server, eof);
+		default:
+			return 0;
+		}
+	}
+	return r;
+}
+
+/* --- answers ---------------------------------------------------------------------------------------------- */
+
+static bool has_body(const struct asked *asked, unsigned status)
+{
+	return !asked->head && status >= 200 && status != 204 && status != 304;
+}
+
+static bool server_closes(const struct head *head)
+{
+	struct text t = value_of(head, "connection");
+
+	return text_has(t, "close") || (head->minor == 0 && !text_has(t, "keep-alive"));
+}
+
+/* 100, 103: the answer itself is still to come. */
+static int pass_interim(struct http1 *h, const struct head *head)
+{
+	struct stream *s = &h->answer;
+	int r = put_answer_head(h, head, true, false, &s->head);
+
+	body_begin(&s->body, FRAMING_NONE, 0, FRAMING_NONE, &h->set->scrub);
+	if (r == 0)
+		r = put_text(&s->head, "\r\n");
+	s->stage = READ_HEAD;
+	return r;
+}
+
+static int switch_protocols(struct http1 *h, const struct head *head)
+{
+	int r = put_answer_head(h, head, true, false, &h->answer.head);
+
+	if (r == 0)
+		r = put_text(&h->answer.head, "\r\n");
+	h->request.stage = h->answer.stage = RAW;
+	h->n = 0;
+	return r;
+}
+
+static int begin_answer(struct http1 *h, const struct head *head)
+{
+	static const struct swaps none;
+	const struct asked *asked = &h->ring[h->first];
+	const struct swaps *swaps = &h->set->scrub;
+	enum framing from = has_body(asked, head->status) ? head->framing : FRAMING_NONE;
+	struct stream *s = &h->answer;
+	bool hold;
+	int r;
+
+	if (head->status == 101)
+		return asked->upgrade && h->n == 1 ? switch_protocols(h, head) : -EBADMSG;
+	if (head->status < 200)
+		return pass_interim(h, head);
+	if (from != FRAMING_NONE && !field_is_identity(value_of(head, "content-encoding"))) {
+		swaps = &none;
+		h->blind++;
+	}
+	choose(&s->body, from, swaps, head->length, !asked->old, true, &hold);
+	h->closes = s->body.to == FRAMING_CLOSE || from == FRAMING_CLOSE || server_closes(head);
+	r = put_answer_head(h, head, from == FRAMING_NONE, h->closes, &s->head);
+	return r < 0 ? r : put_head_end(s, hold, head->length);
+}
+
+/* The server has said its last: so have we, and what was refused is told now. */
+static int end_answers(struct http1 *h, struct buf *guest)
+{
+	int r = h->refuse && !h->n ? http1_put_refusal(guest, h->refuse, h->why) : 0;
+
+	h->over = true;
+	h->answer.stage = STOP;
+	return r;
+}
+
+static int read_answer(struct http1 *h, struct buf *server, struct buf *guest, bool eof)
+{
+	struct head head;
+	ssize_t n;
+	int r;
+
+	if (buf_room(guest) < BODY_ROOM)
+		return 0;
+	if (h->n == 0 && h->request.stage == STOP)
+		return end_answers(h, guest);
+	n = head_find(buf_data(server), buf_len(server));
+	if (n == 0)
+		return eof ? end_answers(h, guest) : 0;
+	if (n < 0 || h->n == 0 || head_parse(buf_data(server), (size_t)n, false, &head) < 0)
+		return -EBADMSG;
+	r = begin_answer(h, &head);
+	buf_consume(server, (size_t)n);
+	if (r == 0)
+		r = flush_head(&h->answer, guest);
+	return r < 0 ? r : 1;
+}
+
+/* An answer is complete. */
+static void next_answer(struct http1 *h)
+{
+	if (h->ring[h->first].upgrade && h->request.stage == WAIT) /* it was not wanted */
+		h->request.stage = READ_HEAD;
+	h->first = (h->first + 1) % PIPELINE_MAX;
+	h->n--;
+	h->answer.stage = READ_HEAD;
+	if (h->closes) {
+		h->over = true;
+		h->request.stage = h->answer.stage = STOP;
+	}
+}
+
+int http1_answer(struct http1 *h, struct buf *server, struct buf *guest, bool eof)
+{
+	struct stream *s = &h->answer;
+	int r = 1;
+
+	while (r > 0) {
+		switch (s->stage) {
+		case READ_HEAD:
+			r = read_answer(h, server, guest, eof);
+			break;
+		case HOLD:
+		case BODY:
+			r = move_body(s, server, guest, eof);
+			if (r > 0 && s->body.over)
+				next_answer(h);
+			break;
+		case RAW:
+			return move_raw(h, server, guest, eof);
+		default:
+			return 0;
+		}
+	}
+	return r;
+}

@@ -1,0 +1,29 @@
+/* HTTP/1.1 of a connection to a secret's host: values go into requests, and come out of answers. No I/O. */
+#ifndef NET_HTTP1_H
+#define NET_HTTP1_H
+
+#include "net/http1_body.h"
+#include "net/secrets.h"
+
+#define HTTP1_OUT_MAX (512 * KIB) /* of the buffers that are filled here; BODY_ROOM of it is kept for a head */
+
+struct http1; /* opaque */
+
+/* `name`, `port`: what the connection is to; all is borrowed. NULL: no memory. */
+struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port);
+void http1_free(struct http1 *h);
+
+/*
+ * Each moves what it can of what is there. `eof`: that side sends no more. 0; -EBADMSG, -ENOBUFS, -ENOMEM: the
+ * connection is beyond help. A request that is refused gets its answer with the answers.
+ */
+int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof) MUST_CHECK;
+int http1_answer(struct http1 *h, struct buf *server, struct buf *guest, bool eof) MUST_CHECK;
+
+bool http1_over(const struct http1 *h);    /* nothing more comes: once all is sent, it may be closed */
+unsigned http1_blind(const struct http1 *h); /* answers that could not be read, and so not be scrubbed */
+
+/* An answer of our own, after which the connection ends. */
+int http1_put_refusal(struct buf *guest, unsigned status, const char *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,333 @@
+/* HTTP/1.1 on its way through: values in, values out, and requests that two readers would take differently. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/tap.h"
+#include "net/http1.h"
+
+#define P "boxlite-secret-1"
+#define V "v/1+2"
+#define HOST "Host: api.example\r\n"
+#define NO_CODING "Accept-Encoding: identity\r\n"
+
+static struct secrets *secrets;
+static struct secret_set *set;
+
+struct both {
+	struct http1 *h;
+	struct buf guest_in, guest_out, server_in, server_out;
+	bool guest_eof, server_eof;
+	int r;
+};
+
+static void begin(struct both *b)
+{
+	*b = (struct both){ .h = http1_new(set, "api.example", 443) };
+	b->guest_in = b->server_in = BUF_INIT(4 * MIB);
+	b->guest_out = b->server_out = BUF_INIT(HTTP1_OUT_MAX);
+}
+
+static void end(struct both *b)
+{
+	http1_free(b->h);
+	buf_fini(&b->guest_in);
+	buf_fini(&b->guest_out);
+	buf_fini(&b->server_in);
+	buf_fini(&b->server_out);
+}
+
+static void step(struct both *b)
+{
+	if (b->r == 0)
+		b->r = http1_request(b->h, &b->guest_in, &b->server_out, b->guest_eof);
+	if (b->r == 0)
+		b->r = http1_answer(b->h, &b->server_in, &b->guest_out, b->server_eof);
+}
+
+/* Bytes of one side, in pieces. */
+static void feed(struct both *b, struct buf *in, const char *text, size_t n, size_t piece)
+{
+	size_t at, len;
+
+	for (at = 0; at < n; at += len) {
+		len = MIN(piece, n - at);
+		if (buf_append(in, text + at, len) < 0)
+			b->r = -ENOBUFS;
+		step(b);
+	}
+	step(b);
+}
+
+static const char *text_of(struct buf *b)
+{
+	const char *s = buf_str(b);
+
+	return s ? s : "";
+}
+
+/* What is in chunks of ours: where one ends is nobody's business. */
+static const char *plain(const struct buf *b)
+{
+	static char out[65536];
+	const char *s = (const char *)buf_data(b), *end = s + buf_len(b);
+	size_t n = 0;
+
+	while (s < end && n < sizeof(out) - 1) {
+		if (end - s >= 10 && !memcmp(s + 8, "\r\n", 2) && strspn(s, "0123456789abcdef") == 8) {
+			size_t len = (size_t)strtoul(s, NULL, 16);
+
+			memcpy(out + n, s + 10, len);
+			n += len;
+			s += 10 + len + 2;
+			continue;
+		}
+		out[n++] = *s++;
+	}
+	out[n] = 0;
+	return out;
+}
+
+static void asks(const char *request, const char *want, const char *what)
+{
+	static const size_t pieces[] = { 1, 2, 7, 100000 };
+	struct both b;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(pieces); i++) {
+		begin(&b);
+		feed(&b, &b.guest_in, request, strlen(request), pieces[i]);
+		is_int(b.r, 0, what);
+		if (strstr(want, "chunked"))
+			ok(strlen(plain(&b.server_out)) > 0, "in chunks");
+		else
+			is_str(text_of(&b.server_out), want, "in pieces");
+		end(&b);
+	}
+}
+
+static void test_requests(void)
+{
+	asks("GET /a?key=" P " HTTP/1.1\r\n" HOST "X-Key: a " P " b\r\nAccept-Encoding: gzip\r\n\r\n",
+	     "GET /a?key=v%2F1%2B2 HTTP/1.1\r\n" HOST "X-Key: a " V " b\r\n" NO_CODING "\r\n", "in target and field");
+	asks("GET / HTTP/1.1\r\n" HOST "Authorization: Basic dXNlcjpib3hsaXRlLXNlY3JldC0x\r\n\r\n",
+	     "GET / HTTP/1.1\r\n" HOST "Authorization: Basic dXNlcjp2LzErMg==\r\n" NO_CODING "\r\n", "in Basic");
+	asks("GET / HTTP/1.1\r\n" HOST "Authorization: Basic x" P "\r\n\r\n",
+	     "GET / HTTP/1.1\r\n" HOST "Authorization: Basic x" V "\r\n" NO_CODING "\r\n", "in what is no Base64");
+	asks("POST / HTTP/1.1\r\n" HOST "Content-Length: 20\r\n\r\n[" P "].." "GET / HTTP/1.1\r\n" HOST "\r\n",
+	     "POST / HTTP/1.1\r\n" HOST NO_CODING "Content-Length: 9\r\n\r\n[" V "].."
+	     "GET / HTTP/1.1\r\n" HOST NO_CODING "\r\n", "in a body, with the next behind it");
+	asks("POST / HTTP/1.1\r\n" HOST "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 18\r\n\r\n"
+	     "k=" P, "POST / HTTP/1.1\r\n" HOST "Content-Type: application/x-www-form-urlencoded\r\n" NO_CODING
+	     "Content-Length: 11\r\n\r\nk=v%2F1%2B2", "in a form");
+	asks("POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n",
+	     "POST / HTTP/1.1\r\n" HOST NO_CODING "Content-Length: 0\r\n\r\n", "an empty body");
+	asks("GET / HTTP/1.1\r\nHost: api.example:443\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+	     "GET / HTTP/1.1\r\nHost: api.example:443\r\nConnection: upgrade\r\n" NO_CODING "\r\n", "an upgrade to h2c");
+}
+
+static void test_chunks(void)
+{
+	static const char head[] = "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n";
+	static const char want[] = "POST / HTTP/1.1\r\n" HOST NO_CODING "Transfer-Encoding: chunked\r\n\r\n";
+	struct both b;
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s7;x=y\r\n012boxl\r\n00c\r\nite-secret-1\r\n0\r\nTrailer: x\r\n\r\n", head);
+	begin(&b);
+	feed(&b, &b.guest_in, text, strlen(text), 3);
+	ok(b.r == 0 && !strncmp(text_of(&b.server_out), want, strlen(want)), "chunks stay chunks");
+	ok(strstr(plain(&b.server_out), V) && !strstr(plain(&b.server_out), "boxl"), "a placeholder over two is found");
+	ok(buf_len(&b.server_out) > 5 && !memcmp(b.server_out.mem + b.server_out.tail - 5, "0\r\n\r\n", 5), "they end");
+	end(&b);
+}
+
+static void test_long(void)
+{
+	static char text[3 * MIB];
+	size_t n = (size_t)snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\n" HOST "Content-Length: 2097152\r\n\r\n"), head = n;
+	static char got[3 * MIB];
+	size_t have = 0;
+	struct both b;
+
+	memset(text + n, 'x', 2 * MIB);
+	memcpy(text + n + 1000000, P, strlen(P));
+	memcpy(text + n + 2 * MIB - strlen(P), P, strlen(P));
+	n += 2 * MIB;
+	begin(&b);
+	if (buf_append(&b.guest_in, text, n) < 0)
+		b.r = -1;
+	do {
+		step(&b);
+		memcpy(got + have, buf_data(&b.server_out), buf_len(&b.server_out));
+		have += buf_len(&b.server_out);
+		if (buf_len(&b.server_out))
+			buf_consume(&b.server_out, buf_len(&b.server_out));
+		else
+			break;
+	} while (b.r == 0);
+	ok(b.r == 0 && memmem(got, have, "chunked", 7), "a long body goes in chunks");
+	ok(!memmem(got, have, P, strlen(P)) && memmem(got + 900000, 200000, V, strlen(V)) && have > 2 * MIB - 100,
+	   "with its values (%zu bytes of %zu)", have, n - head);
+	ok(!memcmp(got + have - 5, "0\r\n\r\n", 5) && !buf_len(&b.guest_in), "to its end");
+	end(&b);
+}
+
+static void refused(const char *request, const char *status, const char *what)
+{
+	struct both b;
+
+	begin(&b);
+	feed(&b, &b.guest_in, request, strlen(request), 100000);
+	ok(b.r == 0 && !strncmp(text_of(&b.guest_out), status, strlen(status)) && !buf_len(&b.server_out) &&
+	   http1_over(b.h), "refused: %s: %.12s", what, text_of(&b.guest_out));
+	end(&b);
+}
+
+static void test_refused(void)
+{
+	static char many[HEAD_MAX + 100];
+
+	refused("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400", "no host");
+	refused("GET / HTTP/1.1\r\n" HOST HOST "\r\n", "HTTP/1.1 400", "two hosts");
+	refused("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n", "HTTP/1.1 421", "another host");
+	refused("GET / HTTP/1.1\r\nHost: api.example:8443\r\n\r\n", "HTTP/1.1 421", "another port");
+	refused("GET https://api.example/ HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "a target that is a URL");
+	refused("TRACE / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 405", "TRACE");
+	refused("CONNECT a:443 HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "CONNECT");
+	refused("POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 400",
+		"a length and chunks");
+	refused("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 400",
+		"chunks and a length");
+	refused("POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 400", "two lengths");
+	refused("POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n", "HTTP/1.1 400", "a list of lengths");
+	refused("POST / HTTP/1.1\r\n" HOST "Content-Length: +1\r\n\r\n", "HTTP/1.1 400", "a sign");
+	refused("POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", "HTTP/1.1 400", "a huge length");
+	refused("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", "HTTP/1.1 400", "another coding");
+	refused("POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 400", "chunks of HTTP/1.0");
+	refused("GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", "HTTP/1.1 400", "a folded line");
+	refused("GET / HTTP/1.1\r\n" HOST "X : a\r\n\r\n", "HTTP/1.1 400", "a space before the colon");
+	refused("GET / HTTP/1.1\r\n" HOST "X: a\nY: b\r\n\r\n", "HTTP/1.1 400", "a bare LF");
+	refused("GET / HTTP/1.1\r\n" HOST "X: a\rY: b\r\n\r\n", "HTTP/1.1 400", "a bare CR");
+	refused("GET  / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "two spaces");
+	refused("GET / HTTP/2.0\r\n" HOST "\r\n", "HTTP/1.1 400", "another version");
+	refused("\r\nGET / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "an empty line before");
+	memset(many, 'a', sizeof(many) - 1);
+	refused(many, "HTTP/1.1 400", "a head without end");
+}
+
+static void answers(const char *request, const char *answer, bool eof, const char *want, bool over, const char *what)
+{
+	static const size_t pieces[] = { 1, 5, 100000 };
+	struct both b;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(pieces); i++) {
+		begin(&b);
+		feed(&b, &b.guest_in, request, strlen(request), 100000);
+		feed(&b, &b.server_in, answer, strlen(answer), pieces[i]);
+		b.server_eof = eof;
+		step(&b);
+		is_int(b.r, 0, what);
+		is_str(plain(&b.guest_out), want, "in pieces");
+		is_int(http1_over(b.h), over, "and whether it is over");
+		end(&b);
+	}
+}
+
+#define GET "GET / HTTP/1.1\r\n" HOST "\r\n"
+
+static void test_answers(void)
+{
+	answers(GET, "HTTP/1.1 200 OK\r\nX: " V "\r\nContent-Length: 7\r\n\r\n<" V ">", false,
+		"HTTP/1.1 200 OK\r\nX: " P "\r\nContent-Length: 18\r\n\r\n<" P ">", false, "with a length");
+	answers(GET, "HTTP/1.0 200 OK\r\n\r\n<" V ">", true,
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n<" P ">0\r\n\r\n", true,
+		"to the end of the connection");
+	answers("GET / HTTP/1.0\r\n" HOST "\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" V "\r\n0\r\n\r\n",
+		false, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" P, true, "in chunks to who knows none");
+	answers("HEAD / HTTP/1.1\r\n" HOST "\r\n" GET,
+		"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", false,
+		"without bodies");
+	answers(GET, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", false,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", false, "behind an interim one");
+	answers(GET, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n" V, false,
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n" V, false, "that cannot be read");
+	answers(GET, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", false,
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", true, "and the end");
+	answers(GET "BAD\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 400 boxlite\r\nContent-Type: text/plain\r\n"
+		"Content-Length: 29\r\nConnection: close\r\n\r\nboxlite: a malformed request\n", true,
+		"before what is refused");
+}
+
+static void test_websocket(void)
+{
+	static const char ask[] = "GET /" P " HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+	static const char yes[] = "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" V;
+	struct both b;
+
+	begin(&b);
+	feed(&b, &b.guest_in, ask, strlen(ask), 100000);
+	ok(strstr(text_of(&b.server_out), "Upgrade: websocket\r\n") && strstr(text_of(&b.server_out), "v%2F1"), "an upgrade");
+	buf_consume(&b.server_out, buf_len(&b.server_out));
+	feed(&b, &b.guest_in, P, strlen(P), 100000);
+	ok(b.r == 0 && !buf_len(&b.server_out), "what comes behind it waits");
+	feed(&b, &b.server_in, yes, strlen(yes), 3);
+	is_str(text_of(&b.guest_out), yes, "the answer, and what is behind it as it is");
+	step(&b);
+	is_str(text_of(&b.server_out), P, "and so the other way");
+	end(&b);
+	begin(&b);
+	feed(&b, &b.guest_in, ask, strlen(ask), 100000);
+	feed(&b, &b.guest_in, GET, strlen(GET), 100000);
+	buf_consume(&b.server_out, buf_len(&b.server_out));
+	feed(&b, &b.server_in, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38, 100000);
+	step(&b);
+	ok(b.r == 0 && !strncmp(text_of(&b.server_out), "GET / ", 6), "if it is not wanted, HTTP goes on");
+	end(&b);
+}
+
+static void test_bad_answers(void)
+{
+	static const char *const bad[] = {
+		"HTTP/1.1 101 Yes\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "nothing\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0123456789abcdef0\r\n",
+	};
+	struct both b;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		begin(&b);
+		feed(&b, &b.guest_in, GET, strlen(GET), 100000);
+		feed(&b, &b.server_in, bad[i], strlen(bad[i]), 100000);
+		ok(b.r == -EBADMSG, "a malformed answer, %zu", i);
+		end(&b);
+	}
+}
+
+int main(void)
+{
+	struct net_secrets list = { .n = 1, .v = { { "K", "api.example", P, 443, (const uint8_t *)V, strlen(V) } } };
+	struct buf b = BUF_INIT(64 * KIB);
+
+	if (wire_put_net_secrets(&b, &list) == 0)
+		secrets = secrets_new(buf_data(&b) + FRAME_HEADER, buf_len(&b) - FRAME_HEADER, NULL);
+	set = secrets ? secrets_of(secrets, "api.example", 443) : NULL;
+	buf_fini(&b);
+	if (!set)
+		return 1;
+	test_requests();
+	test_chunks();
+	test_long();
+	test_refused();
+	test_answers();
+	test_websocket();
+	test_bad_answers();
+	free(set);
+	secrets_free(secrets);
+	return tap_done();
+}
