@@ -1,8 +1,9 @@
 /*
- * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's end.
- * What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
+ * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's
+ * end. What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
@@ -93,24 +94,51 @@ static void on_control(struct watch *w, uint32_t events)
 		flush(n);
 }
 
-/* Reads until NET is complete. */
-int control_open(struct net *n, struct error *err)
+/* The next frame, waited for. */
+static int read_frame(struct buf *in, struct frame *f, struct error *err)
 {
-	struct buf *in = &n->control.in;
-	struct frame f;
 	int r;
 
-	*in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
-	while ((r = frame_peek(in, &f)) == 0) {
+	while ((r = frame_peek(in, f)) == 0) {
 		ssize_t got = buf_read_fd(in, NET_FD_CONTROL, 64 * KIB);
 
 		if (got <= 0)
 			return error_code(err, got < 0 ? (int)got : -EPIPE, "no description of the network");
 	}
-	if (r < 0 || f.type != FRAME_NET)
+	return r < 0 ? error_set(err, -EBADMSG, "no description of the network") : 0;
+}
+
+static int take_start(struct net *n, struct buf *in, struct error *err)
+{
+	struct frame f;
+	int r = read_frame(in, &f, err);
+
+	if (r == 0 && f.type == FRAME_NET_SECRETS) {
+		n->secrets = secrets_new(f.payload, f.len, err);
+		explicit_bzero((void *)f.payload, f.len);
+		if (!n->secrets)
+			return -EINVAL;
+		buf_consume(in, frame_size(&f));
+		r = read_frame(in, &f, err);
+	}
+	if (r < 0)
+		return r;
+	if (f.type != FRAME_NET)
 		return error_set(err, -EBADMSG, "no description of the network");
 	r = wire_get_net(&f, &n->start, err);
-	buf_fini(in);
+	if (r == 0 && n->start.spec.nsecrets && !n->secrets)
+		r = error_set(err, -EBADMSG, "secrets without their values");
+	return r;
+}
+
+/* Reads until NET is complete. */
+int control_open(struct net *n, struct error *err)
+{
+	struct buf in = BUF_INIT(2 * (FRAME_HEADER + FRAME_PAYLOAD_MAX));
+	/* Once: what was in a smaller one would stay behind. */
+	int r = buf_reserve(&in, in.max) ? take_start(n, &in, err) : error_nomem(err);
+
+	buf_fini(&in);
 	return r;
 }
 
@@ -127,6 +155,8 @@ void control_ready(struct net *n)
 {
 	struct net_port ports[NET_PORTS_MAX];
 
+	if (n->proxies && wire_put_net_ca(&n->control.out, proxies_ca(n->proxies)) < 0)
+		end(n);
 	if (wire_put_net_ready(&n->control.out, ports, publish_ports(n, ports, NET_PORTS_MAX)) < 0)
 		end(n);
 	flush(n);

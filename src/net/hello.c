@@ -65,6 +65,7 @@ static bool take_alpn(struct rd r, struct hello *h)
 		return false;
 	h->alpn = r.p;
 	h->alpn_len = n;
+	h->offers = true;
 	while (rd_left(&r)) {
 		size_t len = rd_u8(&r);
 		const uint8_t *at = rd_bytes(&r, len);

@@ -14,6 +14,7 @@ struct hello {
 	char name[NET_NAME_MAX + 1]; /* of SNI, lower case, without the last dot; "": it has none */
 	bool ech;                    /* there is an encrypted one in it, which may have another name (or is GREASE) */
 	bool h2, http1;              /* offered by ALPN */
+	bool offers;                 /* something by ALPN */
 	const uint8_t *alpn;         /* borrowed from the bytes, if they hold it in one piece: what ALPN offers, as */
 	size_t alpn_len;             /* OpenSSL takes it (each with its length before it); NULL: nothing */
 };

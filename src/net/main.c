@@ -4,6 +4,7 @@
  *	guest --frames--> link --> stack --> tcp, udp, echo --> sockets of the host
  *	                             |  asks policy: may it?  no: denied --> event
  *	                             +--> resolver: DNS at the gateway; what it answers, policy remembers
+ *	                             +--> proxy: TLS to hosts that have a secret; the value is put in here
  *	published ports: sockets of the host that listen --> the guest
  *
  * The shim starts it with open files (enum net_fd), says on the control socket what network to be, and ends it by
@@ -109,6 +110,8 @@ static int open_parts(struct net *n, struct error *err)
 	if (r == 0)
 		r = tcp_open(n, err);
 	if (r == 0)
+		r = proxy_start(n, err);
+	if (r == 0)
 		r = publish_open(n, err);
 	if (r == 0)
 		r = drop_rights(err);
@@ -123,6 +126,7 @@ static void close_parts(struct net *n)
 {
 	flows_close(n);
 	tcp_close(n);
+	proxy_stop(n);
 	publish_close(n);
 	link_close(&n->link);
 	resolver_free(n->resolver);

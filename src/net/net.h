@@ -7,6 +7,7 @@
 #include "net/flow.h"
 #include "net/link.h"
 #include "net/policy.h"
+#include "net/proxy.h"
 #include "net/resolver.h"
 #include "wire/conn.h"
 #include "wire/netchange.h"
@@ -21,6 +22,8 @@ struct net {
 	bool link_gone;
 	struct policy *policy;     /* owned */
 	struct resolver *resolver; /* owned */
+	struct secrets *secrets;   /* owned; NULL: the box has none */
+	struct proxies *proxies;   /* owned; likewise */
 	struct flows flows;
 	struct listener *listeners; /* owned */
 	struct net_stats stats;
@@ -50,8 +53,8 @@ extern const struct link_ops stack_link_ops; /* with a struct net */
 #define HEADERS_MAX (14 + 40 + 60)
 
 /*
- * Begins a frame for the guest: Ethernet and IP headers for a packet of l4_len bytes behind them. Returns how long they
- * are, with *sum of TCP and UDP (the field still to be set to it) and ICMPv6; of ICMP it is 0.
+ * Begins a frame for the guest: Ethernet and IP headers for a packet of l4_len bytes behind them. Returns how long
+ * they are, with *sum of TCP and UDP (the field still to be set to it) and ICMPv6; of ICMP it is 0.
  */
 size_t stack_headers(uint8_t at[HEADERS_MAX], const struct ip_addr *src, uint8_t proto, size_t l4_len, uint16_t *sum);
 
@@ -88,6 +91,13 @@ void tcp_accepted(struct net *n, int fd, const struct ip_addr *from, uint16_t fr
 bool tcp_dial(struct net *n, int fd, uint16_t guest_port);
 int tcp_open(struct net *n, struct error *err) MUST_CHECK;
 void tcp_close(struct net *n);
+
+/* --- proxy_open.c: connections to hosts that have a secret --- */
+
+int proxy_start(struct net *n, struct error *err) MUST_CHECK; /* while there is a file system */
+void proxy_stop(struct net *n);
+/* A SYN that is allowed to this address: true if it is the proxy's. */
+bool proxy_open(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to);
 
 void udp_packet(struct net *n, const struct packet *p);
 /* A datagram of the gateway's own. */

@@ -1,7 +1,7 @@
 /*
- * Two questions are asked of each address. Do the rules allow it: the first that matches decides, and what none matches
- * is allowed if no rule allows anything. And is its class open: by a switch, or by a rule that allows an address or a
- * network within the class. Both must be so.
+ * Two questions are asked of each address. Do the rules allow it: the first that matches decides, and what none
+ * matches is allowed if no rule allows anything. And is its class open: by a switch, or by a rule that allows an
+ * address or a network within the class. Both must be so.
  *
  * A rule with a name matches an address that the resolver has answered for such a name, while that answer is valid
  * (names.h). It never opens a class: who controls a name can let it point anywhere.
@@ -25,6 +25,7 @@
 struct policy {
 	const struct net_spec *spec;
 	struct names *names;
+	struct names *secrets; /* of hosts with a secret, by its place in the spec */
 	int route_fd;
 	bool allows; /* something, so that nothing else is */
 	bool has_names; /* in its rules */
@@ -74,8 +75,10 @@ struct policy *policy_new(const struct net_spec *spec, struct error *err)
 		return NULL;
 	}
 	p->names = names_new();
-	if (!p->names || ip_parse(NET_V4_HOST, &p->link_host[0]) < 0 || ip_parse(NET_V6_HOST, &p->link_host[1]) < 0 ||
-	    ip_parse("127.0.0.1", &p->loopback[0]) < 0 || ip_parse("::1", &p->loopback[1]) < 0) {
+	p->secrets = names_new();
+	if (!p->names || !p->secrets || ip_parse(NET_V4_HOST, &p->link_host[0]) < 0 ||
+	    ip_parse(NET_V6_HOST, &p->link_host[1]) < 0 || ip_parse("127.0.0.1", &p->loopback[0]) < 0 ||
+	    ip_parse("::1", &p->loopback[1]) < 0) {
 		error_nomem(err);
 		policy_free(p);
 		return NULL;
@@ -90,6 +93,7 @@ void policy_free(struct policy *p)
 		return;
 	close_fd(&p->route_fd);
 	names_free(p->names);
+	names_free(p->secrets);
 	free(p);
 }
 
@@ -109,6 +113,27 @@ static bool rule_has_name(const struct net_rule *r, const char *name)
 	return n > sub + 1 && name[n - sub - 1] == '.' && str_eq(name + n - sub, r->name);
 }
 
+static bool secret_has_name(const struct secret *s, const char *name)
+{
+	size_t n, sub;
+
+	if (!str_starts(s->host, "*."))
+		return str_eq(s->host, name);
+	n = strlen(name);
+	sub = strlen(s->host) - 1; /* with its dot */
+	return n > sub && str_eq(name + n - sub, s->host + 1);
+}
+
+bool policy_has_secret(struct policy *p, const struct ip_addr *addr, uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < p->spec->nsecrets; i++)
+		if (p->spec->secrets[i].port == port && names_find(p->secrets, (unsigned)i, addr, clock_ms()))
+			return true;
+	return false;
+}
+
 static void learn(struct policy *p, const char *name, const struct ip_addr *addr, uint64_t until_ms, uint64_t now_ms)
 {
 	bool known = false;
@@ -121,6 +146,9 @@ static void learn(struct policy *p, const char *name, const struct ip_addr *addr
 		}
 	if (!known)
 		names_learn(p->names, NAMES_NO_RULE, name, addr, until_ms, now_ms);
+	for (i = 0; i < p->spec->nsecrets; i++)
+		if (secret_has_name(&p->spec->secrets[i], name))
+			names_learn(p->secrets, (unsigned)i, name, addr, until_ms, now_ms);
 }
 
 void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl)

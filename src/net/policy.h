@@ -1,8 +1,8 @@
 /*
  * What the guest may reach: one question, one answer, for TCP, UDP, ICMP and DNS alike.
  *
- * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for which
- * name, and an address is allowed for a name while such an answer is valid.
+ * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for
+ * which name, and an address is allowed for a name while such an answer is valid.
  */
 #ifndef NET_POLICY_H
 #define NET_POLICY_H
@@ -45,6 +45,9 @@ struct policy_answer policy_check_name(struct policy *p, const char *name);
 
 /* The resolver has given this answer for a name: valid for so many seconds. */
 void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl);
+
+/* Is the address known by the name of a host that has a secret, at this port? */
+bool policy_has_secret(struct policy *p, const struct ip_addr *addr, uint16_t port);
 
 /* The answer for NET_HOST_NAME: whether the host may be reached at all. */
 bool policy_host_open(const struct policy *p);

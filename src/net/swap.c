@@ -1,7 +1,8 @@
 /*
- * Each string is looked for by itself (memmem(3), which is quick for any length), and where it comes next is remembered
- * until the stream has passed it. Of strings that overlap the one that begins first wins, and of those the longest:
- * so that of a value that begins like another one nothing is left over. What is put in is not looked at again.
+ * Each string is looked for by itself (memmem(3), which is quick for any length), and where it comes next is
+ * remembered until the stream has passed it. Of strings that overlap the one that begins first wins, and of those the
+ * longest: so that of a value that begins like another one nothing is left over. What is put in is not looked at
+ * again.
  */
 #include "net/swap.h"
 

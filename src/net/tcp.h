@@ -91,6 +91,8 @@ void tcp_open_out(struct net *n, const struct packet *p); /* a SYN for which the
 void tcp_connected(struct tcp *t);                         /* connect(2) is over */
 void tcp_dialled(struct tcp *t, int code); /* what has come of it, to who waits for that, if anybody does */
 void tcp_recheck(struct flow *f);
+/* A SYN whose other end is in this program: the fd of a stream socket, or -errno, and the guest was refused. */
+int tcp_open_internal(struct net *n, const struct packet *p, const struct flow_key *k);
 
 /* --- tcp_send.c --- */
 

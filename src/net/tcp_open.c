@@ -132,26 +132,35 @@ static void connect_out(struct net *n, const struct packet *p, const struct flow
 		refuse(t, r);
 }
 
-/* The gateway's own DNS. */
-static void connect_resolver(struct net *n, const struct packet *p, const struct flow_key *k)
+int tcp_open_internal(struct net *n, const struct packet *p, const struct flow_key *k)
 {
+	int pair[2], zero = 0, r = sock_pair(pair);
 	struct tcp *t;
-	int pair[2];
 
-	if (sock_pair(pair) < 0) {
+	if (r < 0) {
 		tcp_send_rst(n, p);
-		return;
+		return r;
 	}
 	t = add(n, pair[0], k);
 	if (!t) {
 		close_fd(&pair[1]);
 		tcp_send_rst(n, p);
-		return;
+		return -ENOMEM;
 	}
 	t->internal = true;
-	resolver_serve(n->resolver, pair[1]);
+	t->peeks_on = setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == 0;
 	take_syn(t, p);
 	send_syn(t, TCP_ANSWERED);
+	return pair[1];
+}
+
+/* The gateway's own DNS. */
+static void connect_resolver(struct net *n, const struct packet *p, const struct flow_key *k)
+{
+	int fd = tcp_open_internal(n, p, k);
+
+	if (fd >= 0)
+		resolver_serve(n->resolver, fd);
 }
 
 void tcp_open_out(struct net *n, const struct packet *p)
@@ -170,7 +179,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 			tcp_send_rst(n, p);
 	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to, &by_name)) {
 		tcp_send_rst(n, p);
-	} else {
+	} else if (!proxy_open(n, p, &k, &to)) {
 		connect_out(n, p, &k, &to, by_name);
 	}
 }

@@ -10,7 +10,8 @@
  *
  * Works as any user who may make a user namespace. What boxlite-net says is printed to standard error, a line each:
  * "ready PORT...", "denied PROTO ADDR PORT NAME REASON COUNT", "failed TEXT", at the end "stats ...". $RESOLV is the
- * text of resolv.conf; a line of the file ports is written when it is ready. Exit status: that of PROGRAM; 120: the
+ * text of resolv.conf; a line of the file ports is written when it is ready. The value of a secret NAME in the spec is
+ * $SECRET_NAME; the file ca.pem is what the guest is to trust then. Exit status: that of PROGRAM; 120: the
  * harness failed; 121: boxlite-net did.
  *
  * $COMMANDS: a fifo, whose lines change the network: "publish PORT", "unpublish PORT", "rules JSON", "dial PORT". Each
@@ -160,6 +161,31 @@ static struct child net;
 static struct conn control;
 static bool ready;
 
+/* Their values, which are not passed on in the environment. */
+static void put_secrets(const struct net_spec *spec, struct buf *out)
+{
+	struct net_secrets s = { .n = spec->nsecrets };
+	char *values[SECRETS_MAX];
+	size_t i;
+
+	for (i = 0; i < s.n; i++) {
+		const struct secret *from = &spec->secrets[i];
+		char name[300];
+
+		snprintf(name, sizeof(name), "SECRET_%s", from->name);
+		values[i] = getenv(name) ? strdup(getenv(name)) : NULL;
+		if (!values[i])
+			die(name);
+		unsetenv(name);
+		s.v[i] = (struct net_secret){ from->name, from->host, from->placeholder, from->port,
+					      (const uint8_t *)values[i], strlen(values[i]) };
+	}
+	if (s.n && wire_put_net_secrets(out, &s) < 0)
+		die("secrets");
+	for (i = 0; i < s.n; i++)
+		free(values[i]);
+}
+
 static void start_net(const char *spec_file, int *ret_link)
 {
 	struct buf text = BUF_INIT(1 * MIB);
@@ -170,6 +196,7 @@ static void start_net(const char *spec_file, int *ret_link)
 	struct spawn_fd fds[2];
 	struct spawn s = { .path = path, .argv = argv, .fds = fds, .nfds = 2, .die_with_parent = true,
 			   .envp = (const char *const *)environ };
+	struct buf secrets;
 	struct error err = { 0 };
 	json_t *j;
 	int i;
@@ -181,6 +208,8 @@ static void start_net(const char *spec_file, int *ret_link)
 		fprintf(stderr, "net-tap: %s\n", err.text);
 		exit(120);
 	}
+	secrets = BUF_INIT(4 * MIB);
+	put_secrets(&start.spec, &secrets);
 	if (sock_pair(pair) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
 		die("socketpair");
 	for (i = 0; i < 2; i++)
@@ -195,9 +224,11 @@ static void start_net(const char *spec_file, int *ret_link)
 	}
 	close(pair[1]);
 	close(link[1]);
-	if (conn_init(&control, pair[0], 4 * MIB) < 0 || wire_put_net(&control.out, &start) < 0 ||
-	    conn_write(&control) < 0)
+	if (conn_init(&control, pair[0], 4 * MIB) < 0 ||
+	    buf_append(&control.out, buf_data(&secrets), buf_len(&secrets)) < 0 ||
+	    wire_put_net(&control.out, &start) < 0 || conn_write(&control) < 0)
 		die("control");
+	buf_fini(&secrets);
 	net_spec_fini(&start.spec);
 	*ret_link = link[0];
 }
@@ -218,6 +249,18 @@ static void say_ready(const struct frame *f)
 	ready = true;
 	if (write(100, "g", 1) != 1)
 		die("go");
+}
+
+static void save_ca(const struct frame *f)
+{
+	FILE *to = fopen("ca.pem", "we");
+	char *pem;
+
+	if (!to || wire_get_net_ca(f, &pem, NULL) < 0)
+		die("NET_CA");
+	fputs(pem, to);
+	fclose(to);
+	free(pem);
 }
 
 static void say_denied(const struct frame *f)
@@ -359,6 +402,8 @@ static void on_control(void)
 	while (conn_peek(&control, &f) == 1) {
 		if (f.type == FRAME_NET_READY)
 			say_ready(&f);
+		else if (f.type == FRAME_NET_CA)
+			save_ca(&f);
 		else if (f.type == FRAME_NET_DENIED)
 			say_denied(&f);
 		else if (f.type == FRAME_NET_STATS)

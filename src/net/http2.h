@@ -1,0 +1,22 @@
+/* HTTP/2 of a connection to a secret's host: values go into requests, and come out of answers. No I/O. */
+#ifndef NET_HTTP2_H
+#define NET_HTTP2_H
+
+#include "base/buf.h"
+#include "net/secrets.h"
+
+struct http2; /* opaque */
+
+/* `name`, `port`: what the connection is to; all is borrowed. NULL: no memory. */
+struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port);
+void http2_free(struct http2 *h); /* also NULL */
+
+/* Takes what the guest and the server have sent, and gives what they are to get; the last two say that one of them
+ * sends no more. 0, or negative: the connection is beyond help. */
+int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, struct buf *server_in,
+	       struct buf *server_out, bool guest_eof, bool server_eof) MUST_CHECK;
+
+bool http2_over(const struct http2 *h); /* nothing more comes: once all is sent, it may be closed */
+unsigned http2_blind(const struct http2 *h); /* answers that could not be read, and so not be scrubbed */
+
+#endif

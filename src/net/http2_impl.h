@@ -1,0 +1,73 @@
+/* What the files of HTTP/2 share. Theory of operation: http2.c. */
+#ifndef NET_HTTP2_IMPL_H
+#define NET_HTTP2_IMPL_H
+
+#include <nghttp2/nghttp2.h>
+#include <sys/queue.h>
+
+#include "net/field.h"
+#include "net/http1_body.h"
+#include "net/http2.h"
+
+#define STREAMS_MAX 100      /* of the guest at once */
+#define STREAMS_ALL_MAX 256  /* with those that one side has given up already */
+#define STREAM_WINDOW (256 * KIB)
+#define SESSION_WINDOW (1 * MIB) /* what one side may have sent, of all streams, that the other one has not taken */
+
+/* A body on its way from one session to the other. */
+struct half {
+	struct stream *stream;
+	nghttp2_session *from, *to;    /* borrowed */
+	const struct swaps *swaps;
+	struct buf work, out;          /* received; changed */
+	struct buf trailers;           /* packed fields; empty: none */
+	bool over;                     /* the last byte was received */
+	bool waits;                    /* the session that sends is to be told when there is more */
+};
+
+/* Fields as they come: each is its two lengths (u32) and its two texts. */
+struct fields {
+	struct buf b;
+	size_t n;
+};
+
+struct stream {
+	LIST_ENTRY(stream) link;
+	struct http2 *h;
+	int32_t guest_id, server_id; /* server_id -1: not asked yet */
+	bool guest_closed, server_closed;
+	bool refused;                /* it has had an answer of ours: its body goes nowhere */
+	bool answered;               /* the answer's head has gone: what comes now are trailers */
+	struct fields from_guest, from_server; /* of the head that is being received */
+	struct half up, down;
+};
+
+struct http2 {
+	const struct secret_set *set;
+	const char *name;
+	uint16_t port;
+	nghttp2_session *guest, *server; /* owned; of the guest we are the server */
+	LIST_HEAD(, stream) streams;
+	unsigned n, blind;
+	bool guest_gone, server_gone, leaving;
+};
+
+/* --- http2_head.c --- */
+
+int fields_add(struct fields *f, const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len);
+void fields_clear(struct fields *f);
+int head_to_server(struct stream *s, bool last);  /* what from_guest has; 0 or an error of nghttp2 */
+int head_to_guest(struct stream *s, bool last);
+
+/* --- http2_body.c --- */
+
+void half_init(struct half *f, struct stream *s, nghttp2_session *from, nghttp2_session *to);
+void half_fini(struct half *f);
+int half_receive(struct half *f, const uint8_t *p, size_t n);
+void half_end(struct half *f); /* no more comes */
+nghttp2_data_provider half_source(struct half *f);
+
+/* Sends trailers that were kept in f->trailers. */
+int trailers_send(struct half *f, int32_t id);
+
+#endif

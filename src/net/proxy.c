@@ -1,0 +1,532 @@
+/*
+ * Theory of operation. One connection has two ends: the guest's is a socket pair with tcp.c, the server's a socket of
+ * the host. Which way it goes is known from the guest's first message, which is looked at and left where it is
+ * (MSG_PEEK).
+ *
+ *	LISTEN --a host of a secret--> CONNECT --> SERVER --> GUEST --> PASS --> CLOSE
+ *	   |         connect(2)    its handshake    ours    |  HTTP       what was sent is waited for
+ *	   |                            +--not verified---> REFUSE -----> CLOSE   (502, of our own)
+ *	   +--another name, no TLS--> SPLICE                              bytes as they are
+ *
+ * The server's handshake comes first: only what it chooses by ALPN is offered to the guest, so that both sides speak
+ * the same. Its certificate is verified against the host's trust and the name in the guest's ClientHello; nothing but
+ * a handshake has gone to it before that. The address is not trusted: whoever answers there must prove the name.
+ *
+ * Values. What goes to the server has values in it, and so has what comes back before it is scrubbed: the buffers are
+ * wiped. See secrets.c for the rest. A guest can make a server say a value in other ways than those that are looked
+ * for (compressed against our wish, in pieces, encoded): whoever gives a secret for a host trusts that host with it.
+ *
+ * Bounds. PROXIES_MAX connections, each with its buffers; SHAKE_MS until both handshakes are over; then the guest's
+ * end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves at most ROUNDS times what
+ * the buffers hold, and then lets others have their turn.
+ */
+#include "net/proxy.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "net/ca.h"
+#include "net/hostsock.h"
+#include "net/http1.h"
+#include "net/http2.h"
+#include "net/tls.h"
+
+#define PROXIES_MAX 256
+#define IN_MAX (4 * TLS_PIECE)
+#define SHAKE_MS 30000
+#define CLOSE_MS 5000
+#define TICK_MS 1000
+#define ROUNDS 16
+
+enum state { LISTEN, CONNECT, SERVER, GUEST, PASS, REFUSE, CLOSE, SPLICE };
+
+struct proxy {
+	LIST_ENTRY(proxy) link;
+	struct proxies *all;
+	enum state state;
+	struct end guest, server;
+	struct ip_addr to;
+	uint16_t port;
+	struct hello hello; /* its ALPN is not kept */
+	bool h2;            /* what the server has chosen */
+	bool alpn;          /* it has chosen something */
+	uint64_t until_ms;  /* 0: no limit */
+	struct secret_set *set; /* owned */
+	struct http1 *http1;
+	struct http2 *http2;
+	char why[160]; /* of REFUSE */
+};
+
+struct proxies {
+	struct loop *loop;
+	const struct secrets *secrets;
+	struct proxy_ops ops;
+	void *ud;
+	struct tls tls;
+	struct ca *ca;
+	LIST_HEAD(, proxy) list;
+	unsigned n;
+	struct watch tick;
+	bool ticking;
+};
+
+static void on_guest(struct watch *w, uint32_t events);
+static void on_server(struct watch *w, uint32_t events);
+
+/* --- their life ------------------------------------------------------------------------------------------- */
+
+static void proxy_free(struct proxy *p)
+{
+	LIST_REMOVE(p, link);
+	p->all->n--;
+	end_fini(&p->guest, p->all->loop);
+	end_fini(&p->server, p->all->loop);
+	http1_free(p->http1);
+	http2_free(p->http2);
+	free(p->set);
+	free(p);
+}
+
+static void set_limit(struct proxy *p, uint64_t ms)
+{
+	p->until_ms = ms ? clock_ms() + ms : 0;
+	if (ms && !p->all->ticking)
+		loop_timer_set(p->all->tick.fd, TICK_MS);
+	p->all->ticking |= ms > 0;
+}
+
+static void on_tick(struct watch *w, uint32_t events)
+{
+	struct proxies *all = container_of(w, struct proxies, tick);
+	uint64_t expired, now = clock_ms();
+	struct proxy *p, *next;
+
+	(void)events;
+	if (read(w->fd, &expired, sizeof(expired)) != sizeof(expired))
+		return;
+	all->ticking = false;
+	for (p = LIST_FIRST(&all->list); p; p = next) {
+		next = LIST_NEXT(p, link);
+		if (p->until_ms && p->until_ms <= now)
+			proxy_free(p);
+		else
+			all->ticking |= p->until_ms > 0;
+	}
+	if (all->ticking)
+		loop_timer_set(w->fd, TICK_MS);
+}
+
+/* ALPN of the guest's side: what the server has chosen, or nothing. */
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+		       unsigned int in_len, void *arg)
+{
+	static const unsigned char h2[] = "\x02h2", http1[] = "\x08http/1.1";
+	const struct proxy *p = SSL_get_app_data(ssl);
+	unsigned char *chosen = NULL;
+
+	(void)arg;
+	if (!p->alpn)
+		return SSL_TLSEXT_ERR_NOACK;
+	if (SSL_select_next_proto(&chosen, out_len, p->h2 ? h2 : http1, p->h2 ? 3 : 9, in, in_len) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struct proxy_ops *ops, void *ud,
+			    struct error *err)
+{
+	struct proxies *p = calloc(1, sizeof(*p));
+	int fd = loop_timer_fd(), r;
+
+	if (!p) {
+		close_fd(&fd);
+		error_nomem(err);
+		return NULL;
+	}
+	*p = (struct proxies){ .loop = l, .secrets = s, .ops = *ops, .ud = ud, .tick = WATCH_NONE };
+	r = fd < 0 ? fd : loop_add(l, &p->tick, fd, EPOLLIN, on_tick);
+	if (r < 0) {
+		close_fd(&fd);
+		error_code(err, r, "cannot make a timer");
+	}
+	if (r == 0)
+		r = tls_open(&p->tls, err);
+	if (r == 0) {
+		SSL_CTX_set_alpn_select_cb(p->tls.guest, select_alpn, NULL);
+		p->ca = ca_new(err);
+		r = p->ca ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		return p;
+	proxies_free(p);
+	return NULL;
+}
+
+void proxies_free(struct proxies *p)
+{
+	int fd;
+
+	if (!p)
+		return;
+	while (!LIST_EMPTY(&p->list))
+		proxy_free(LIST_FIRST(&p->list));
+	fd = p->tick.fd;
+	loop_remove(p->loop, &p->tick);
+	close_fd(&fd);
+	ca_free(p->ca);
+	tls_close(&p->tls);
+	free(p);
+}
+
+const char *proxies_ca(const struct proxies *p)
+{
+	return ca_pem(p->ca);
+}
+
+/* --- the way to PASS -------------------------------------------------------------------------------------- */
+
+/* The guest gets its answer, if it speaks what such an answer can be written in. */
+static void refuse(struct proxy *p, const char *why)
+{
+	int fd = p->server.watch.fd;
+
+	log_debug("a connection to %s is refused: %s", p->hello.name, why);
+	loop_remove(p->all->loop, &p->server.watch);
+	close_fd(&fd);
+	snprintf(p->why, sizeof(p->why), "%s", why);
+	p->alpn = p->hello.http1;
+	p->h2 = false;
+	p->state = REFUSE;
+}
+
+/* Begins to connect. False: there is no memory or file for it. */
+static bool dial(struct proxy *p)
+{
+	struct host_addr a = host_addr_of(&p->to, p->port);
+	int fd = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, r;
+
+	if (fd < 0)
+		return false;
+	r = connect(fd, &a.sa, a.len) == 0 || errno == EINPROGRESS ? 0 : -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (end_watch(&p->server, p->all->loop, fd, on_server) < 0)
+		return false;
+	if (r < 0 && p->state == SPLICE)
+		return false;
+	if (r < 0)
+		refuse(p, strerror(-r));
+	return true;
+}
+
+/* True: it is connected. */
+static bool connected(struct proxy *p)
+{
+	socklen_t n = sizeof(int);
+	int error = 0;
+
+	if (!p->server.writable)
+		return false;
+	if (getsockopt(p->server.watch.fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		error = errno;
+	if (error)
+		refuse(p, strerror(error));
+	return error == 0;
+}
+
+static bool begin_server(struct proxy *p)
+{
+	static const uint8_t both[] = "\x02h2\x08http/1.1";
+	size_t from = p->hello.h2 ? 0 : 3, n = (p->hello.h2 ? 3 : 0) + (p->hello.http1 ? 9 : 0);
+	SSL *s = p->server.ssl = SSL_new(p->all->tls.host);
+
+	if (!s || SSL_set_fd(s, p->server.watch.fd) != 1 || SSL_set_tlsext_host_name(s, p->hello.name) != 1 ||
+	    SSL_set1_host(s, p->hello.name) != 1 || (n && SSL_set_alpn_protos(s, both + from, (unsigned)n) != 0))
+		return false;
+	SSL_set_hostflags(s, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	SSL_set_connect_state(s);
+	p->state = SERVER;
+	return true;
+}
+
+static bool begin_guest(struct proxy *p)
+{
+	SSL *s = p->guest.ssl = SSL_new(p->all->tls.guest);
+
+	if (!s || SSL_set_fd(s, p->guest.watch.fd) != 1 || ca_give(p->all->ca, p->hello.name, s) < 0)
+		return false;
+	SSL_set_app_data(s, p);
+	SSL_set_accept_state(s);
+	return true;
+}
+
+/* What the server's handshake has come to, if it has failed. */
+static void explain(struct proxy *p)
+{
+	long verdict = SSL_get_verify_result(p->server.ssl);
+	char text[sizeof(p->why)];
+
+	if (verdict == X509_V_OK) {
+		snprintf(text, sizeof(text), "no TLS with %.100s", p->hello.name);
+	} else {
+		snprintf(text, sizeof(text), "the certificate of %.60s is not trusted: %.60s", p->hello.name,
+			 X509_verify_cert_error_string(verdict));
+		p->all->ops.denied(p->all->ud, &p->to, p->port, p->hello.name, "tls-verify");
+	}
+	refuse(p, text);
+}
+
+/* Both sides speak: HTTP of one kind. */
+static bool begin_pass(struct proxy *p)
+{
+	p->set = secrets_of(p->all->secrets, p->hello.name, p->port);
+	if (p->set && p->h2)
+		p->http2 = http2_new(p->set, p->hello.name, p->port);
+	else if (p->set)
+		p->http1 = http1_new(p->set, p->hello.name, p->port);
+	p->state = PASS;
+	set_limit(p, 0);
+	return p->http1 || p->http2;
+}
+
+static void close_soon(struct proxy *p)
+{
+	p->state = CLOSE;
+	set_limit(p, CLOSE_MS);
+}
+
+/* Looks at what the guest says first. False: it is over. */
+static bool listen_to(struct proxy *p)
+{
+	uint8_t first[HELLO_MAX];
+	ssize_t n = recv(p->guest.watch.fd, first, sizeof(first), MSG_PEEK);
+	int r;
+
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN;
+	r = hello_parse(first, (size_t)n, &p->hello);
+	p->hello.alpn = NULL;
+	if (r == -EAGAIN && !p->guest.eof)
+		return true;
+	if (r == 0 && secrets_has(p->all->secrets, p->hello.name, p->port)) {
+		/* What is neither is no HTTP, and without ALPN it is the older one. */
+		bool known = p->hello.h2 || p->hello.http1 || !p->hello.offers;
+
+		p->state = CONNECT;
+		return known && dial(p);
+	}
+	p->state = SPLICE;
+	set_limit(p, 0);
+	return p->all->ops.passthrough(p->all->ud, &p->to, p->port, r == 0 ? &p->hello : NULL) && dial(p);
+}
+
+static bool shake_server(struct proxy *p)
+{
+	const unsigned char *chosen;
+	unsigned n = 0;
+	int r = end_shake(&p->server);
+
+	if (r == 0)
+		return true;
+	if (r < 0) {
+		explain(p);
+		return true;
+	}
+	SSL_get0_alpn_selected(p->server.ssl, &chosen, &n);
+	p->alpn = n > 0;
+	p->h2 = n == 2;
+	p->state = GUEST;
+	return begin_guest(p);
+}
+
+/* --- moving ----------------------------------------------------------------------------------------------- */
+
+/* What one end has read to what the other one writes. */
+static bool copy(struct end *from, struct end *to)
+{
+	size_t n = MIN(buf_len(&from->in), buf_room(&to->out));
+
+	if (n && buf_append(&to->out, buf_data(&from->in), n) < 0)
+		return false;
+	if (n)
+		buf_consume(&from->in, n);
+	if (from->eof && !buf_len(&from->in) && !buf_len(&to->out))
+		end_shut(to);
+	return true;
+}
+
+/* False: it cannot go on. */
+static bool translate(struct proxy *p)
+{
+	struct end *g = &p->guest, *s = &p->server;
+	int r;
+
+	if (p->state == SPLICE)
+		return copy(g, s) && copy(s, g);
+	if (p->http2) {
+		r = http2_move(p->http2, &g->in, &g->out, &s->in, &s->out, g->eof, s->eof);
+	} else {
+		r = http1_request(p->http1, &g->in, &s->out, g->eof);
+		if (r == 0)
+			r = http1_answer(p->http1, &s->in, &g->out, s->eof);
+	}
+	return r == 0;
+}
+
+static bool is_over(const struct proxy *p)
+{
+	if (p->state == SPLICE)
+		return p->guest.shut && p->server.shut;
+	return p->http2 ? http2_over(p->http2) : http1_over(p->http1);
+}
+
+/* Others have their turn; then it goes on, as a change makes epoll say again what is so. */
+static void yield(struct proxy *p)
+{
+	loop_change(p->all->loop, &p->guest.watch, p->guest.watch.events ^ EPOLLPRI);
+	loop_change(p->all->loop, &p->server.watch, p->server.watch.events ^ EPOLLPRI);
+}
+
+static bool pass(struct proxy *p)
+{
+	unsigned round;
+	bool moved = true;
+
+	for (round = 0; moved && round < ROUNDS; round++) {
+		moved = end_fill(&p->guest);
+		moved |= end_fill(&p->server);
+		if (!translate(p))
+			return false;
+		moved |= end_flush(&p->server);
+		moved |= end_flush(&p->guest);
+		if (p->guest.broken || (p->server.broken && !buf_len(&p->guest.out)))
+			return false;
+	}
+	if (is_over(p) && p->state == PASS)
+		close_soon(p);
+	else if (moved)
+		yield(p);
+	return !(p->state == SPLICE && is_over(p));
+}
+
+/* Answers with a refusal, once the guest listens. */
+static bool say_refusal(struct proxy *p)
+{
+	int r;
+
+	if (!p->guest.ssl && !begin_guest(p))
+		return false;
+	r = end_shake(&p->guest);
+	if (r <= 0)
+		return r == 0;
+	if (http1_put_refusal(&p->guest.out, 502, p->why) < 0)
+		return false;
+	close_soon(p);
+	return true;
+}
+
+/* What waits for the guest is sent, and what it still says is not heard. */
+static bool close_down(struct proxy *p)
+{
+	struct end *g = &p->guest;
+
+	if (end_flush(g))
+		set_limit(p, CLOSE_MS);
+	if (!buf_len(&g->out))
+		end_shut(g);
+	do
+		buf_consume(&g->in, buf_len(&g->in));
+	while (end_fill(g) && !g->eof);
+	return !g->broken && !(g->eof && g->shut);
+}
+
+static bool shake_guest(struct proxy *p)
+{
+	int r = end_shake(&p->guest);
+
+	return r == 0 || (r > 0 && begin_pass(p));
+}
+
+static bool step(struct proxy *p)
+{
+	switch (p->state) {
+	case LISTEN: return listen_to(p);
+	case CONNECT: return !connected(p) || begin_server(p);
+	case SERVER: return shake_server(p);
+	case GUEST: return shake_guest(p);
+	case REFUSE: return say_refusal(p);
+	case PASS:
+	case SPLICE: return pass(p);
+	case CLOSE: return close_down(p);
+	}
+	return false;
+}
+
+/* As far as it goes now. */
+static void go_on(struct proxy *p)
+{
+	enum state before;
+
+	do {
+		before = p->state;
+		if (!step(p)) {
+			proxy_free(p);
+			return;
+		}
+	} while (p->state != before);
+}
+
+static void on_guest(struct watch *w, uint32_t events)
+{
+	struct proxy *p = container_of(w, struct proxy, guest.watch);
+
+	end_event(&p->guest, events);
+	if (p->state == LISTEN && (events & (EPOLLRDHUP | EPOLLHUP)))
+		p->guest.eof = true;
+	go_on(p);
+}
+
+static void on_server(struct watch *w, uint32_t events)
+{
+	struct proxy *p = container_of(w, struct proxy, server.watch);
+
+	end_event(&p->server, events);
+	go_on(p);
+}
+
+void proxies_serve(struct proxies *all, int sock, const struct ip_addr *to, uint16_t port)
+{
+	auto_fd int fd = sock;
+	struct proxy *p = all->n < PROXIES_MAX && io_set_nonblock(fd, true) == 0 ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p) {
+		all->ops.denied(all->ud, to, port, NULL, "limit");
+		return;
+	}
+	p->all = all;
+	p->to = *to;
+	p->port = port;
+	end_init(&p->guest, IN_MAX, HTTP1_OUT_MAX);
+	end_init(&p->server, IN_MAX, HTTP1_OUT_MAX);
+	LIST_INSERT_HEAD(&all->list, p, link);
+	all->n++;
+	if (end_watch(&p->guest, all->loop, take_fd(&fd), on_guest) < 0)
+		proxy_free(p);
+	else
+		set_limit(p, SHAKE_MS);
+}

@@ -1,0 +1,48 @@
+/*
+ * TLS for the proxy: settings for both sides, and one end of a connection, which may also be a plain one. An end is
+ * watched by edges: what epoll has said is remembered until a call has come to nothing.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/loop.h"
+
+#define TLS_PIECE (16 * KIB) /* of a record, and of one read */
+
+struct tls {
+	SSL_CTX *guest, *host; /* owned */
+};
+
+/* Loads what the host trusts: before the file system is given up. */
+int tls_open(struct tls *t, struct error *err) MUST_CHECK;
+void tls_close(struct tls *t);
+
+struct end {
+	struct watch watch;
+	SSL *ssl; /* owned; NULL: plain */
+	bool readable, writable;
+	bool eof;    /* it sends no more */
+	bool broken; /* nothing goes any more */
+	bool shut;   /* nor do we, and it has been told */
+	struct buf in, out;
+};
+
+void end_init(struct end *e, size_t in_max, size_t out_max);
+void end_fini(struct end *e, struct loop *l); /* closes; wipes its buffers */
+int end_watch(struct end *e, struct loop *l, int fd, watch_fn *fn) MUST_CHECK; /* takes the fd, also on failure */
+void end_event(struct end *e, uint32_t events);
+
+/* Goes on with a handshake: 1 done, 0 later, -1 it failed. */
+int end_shake(struct end *e);
+
+/* Each moves what goes: true if something did, or the end was reached. */
+bool end_fill(struct end *e);
+bool end_flush(struct end *e);
+
+void end_shut(struct end *e); /* after all is sent: says that no more comes */
+
+#endif

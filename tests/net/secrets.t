@@ -1,0 +1,175 @@
+#!/bin/bash
+# Secrets: what a guest sends with a placeholder reaches the host with the value, and nobody else; what comes back has the
+# placeholder. nginx is the host, curl the guest, each behind the kernel's own TCP.
+#
+#	curl --tap--> boxlite-net --veth--> nginx, echo-server.py
+#
+# SECRETS_SPEED=1 measures as well.
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export O=${O:-$TOP/out}
+[[ $O = /* ]] || O=$TOP/$O
+[ -n "${IN_NET:-}" ] || exec env IN_NET=1 unshare $([ "$(id -u)" = 0 ] || echo -Ur) -n -m bash "$0" "$@"
+. "$TOP/tests/lib/tap.sh"
+PATH=$PATH:/usr/sbin:/sbin
+export PATH LC_ALL=C
+cd "$T" || exit 1
+for p in nginx curl openssl python3 ip; do command -v $p > /dev/null || skip_all "$p is not installed"; done
+[ -c /dev/net/tun ] || skip_all "there is no /dev/net/tun"
+
+KEY=s3cret/Value+1234567890
+P1=boxlite-secret-00000000000000000000000000000001
+P2=boxlite-secret-00000000000000000000000000000002
+SERVER=203.0.113.10
+HOST=api.example.test
+
+# --- the world: a namespace with the servers ---------------------------------------------------------------------------
+unshare -n sleep 3600 &
+B=$!
+while [ "$(readlink /proc/$B/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+ip link set lo up
+ip link add v0 type veth peer name v1 netns $B && ip addr add 203.0.113.1/24 dev v0 && ip link set v0 up
+inside() { nsenter -t $B -n "$@"; }
+inside sh -c "ip link set lo up; ip addr add $SERVER/24 dev v1; ip link set v1 up" || skip_all "no veth"
+ip route add default via $SERVER
+
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
+	-days 30 2> /dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
+printf 'subjectAltName=DNS:%s,DNS:plain.example.test\n' $HOST > ext
+openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
+head -c 3000000 /dev/urandom > file
+truncate -s "${SECRETS_SPEED_BYTES:-1500M}" big
+mkdir -p nginx
+cat > nginx.conf <<E
+daemon off; worker_processes 1; pid $T/nginx/pid; error_log $T/nginx/log;
+events { worker_connections 256; }
+http {
+	access_log off; client_body_temp_path $T/nginx/1; proxy_temp_path $T/nginx/2; fastcgi_temp_path $T/nginx/3;
+	uwsgi_temp_path $T/nginx/4; scgi_temp_path $T/nginx/5; client_max_body_size 64m; sendfile on;
+	server {
+		listen 443 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; root $T;
+		ssl_protocols TLSv1.2 TLSv1.3;
+		location /echo { proxy_pass http://127.0.0.1:8000; proxy_http_version 1.1; proxy_set_header Host \$host; }
+	}
+}
+E
+chmod 755 "$T"
+[ "$(id -u)" != 0 ] || sed -i '1i user root;' nginx.conf
+nsenter -t $B -n nginx -c "$T/nginx.conf" 2> nginx.err &
+nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" http 8000 seen &
+nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" tls 8443 seen cert.pem key.pem &
+python3 "$TOP/tests/net/echo-server.py" dns 5300 $SERVER &
+until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o /dev/null -k https://127.0.0.1:8443/ &&
+	inside curl -s -o /dev/null http://127.0.0.1:8000/; do sleep 0.1; done
+
+cat > spec.json <<E
+{"secrets": [
+	{"name": "KEY", "host": "$HOST", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
+E
+export SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=$O/bin/boxlite-net SSL_CERT_FILE=$T/root.pem
+export RESOLV="nameserver [127.0.0.1]:5300"
+echo "nameserver 192.168.127.1" > resolv.conf
+
+# guest SCRIPT: runs it in the guest; OUT, STATUS, and what boxlite-net says in LOG.
+guest() {
+	OUT=$(timeout 60 "$O/tests/net-tap" --headers spec.json unshare -m bash -c "
+		mount --bind $T/resolv.conf /etc/resolv.conf; unset SSL_CERT_FILE
+		curl() { command curl -sS --max-time 30 --cacert ca.pem \"\$@\"; }; U=https://$HOST; $1" 2> log)
+	STATUS=$?
+	LOG=$(cat log)
+}
+
+# sends SCRIPT NAME: the value has reached the server, and the guest sees the placeholder only.
+sends() {
+	: > seen
+	guest "$1"
+	[ $STATUS = 0 ] && grep -qF -- "${3:-$KEY}" seen && ! grep -qF "$P1" seen && [[ $OUT == *"$P1"* && $OUT != *"$KEY"* ]]
+	ok $? "$2" || diag "status $STATUS" "$OUT" "$LOG" "seen: $(head -c 2000 seen)"
+}
+
+for v in --http1.1 --http2; do
+	sends "curl $v -H 'X-Key: $P1' -i \$U/echo" "$v: in a header"
+	like "${OUT,,}" "x-echo: $P1" "$v: and in one that comes back"
+	sends "curl $v -u user:$P1 \$U/echo; echo $P1" "$v: in Basic" "$(printf 'user:%s' $KEY | base64)"
+	sends "curl $v \"\$U/echo/$P1?a=$P1\"" "$v: in path and query" "/echo/s3cret%2FValue%2B1234567890?a=s3cret%2FValue%2B1234567890"
+	sends "curl $v -H 'Content-Type: text/plain' -d 'x${P1}y' \$U/echo" "$v: in a body" "x${KEY}y"
+	sends "curl $v -d 'k=$P1' \$U/echo" "$v: in a form" "k=s3cret%2FValue%2B1234567890"
+	sends "curl $v -H 'Content-Type: text/plain' -H 'Transfer-Encoding: chunked' -d 'x${P1}y' \$U/echo/chunks" "$v: in chunks"
+	sends "{ head -c 2000000 /dev/zero | tr '\\0' X; echo $P1; head -c 70000 /dev/zero | tr '\\0' Y; echo $P1; } > up
+		curl $v -H 'Content-Type: text/plain' -T up \$U/echo | tr -d XY" "$v: in a long body" "X$KEY"
+	guest "curl $v \$U/file | cmp - file && curl $v -w '%{http_version} %{num_connects}\n' -o x \$U/file -o y \$U/file"
+	ok $STATUS "$v: a file comes as it is" || diag "$OUT" "$LOG"
+	is "$OUT" "$([ $v = --http2 ] && echo $'2 1\n2 0' || echo $'1.1 1\n1.1 0')" "$v: by this version, on one connection"
+done
+sends "curl --http1.1 -H 'X-Key: $P1' -i https://$HOST:8443/close" "to the end of the connection, on another port"
+sends "curl --tls-max 1.2 -H 'X-Key: $P1' \$U/echo" "TLS 1.2"
+guest "curl --http2 -Z --parallel-max 20 \$(for i in \$(seq 40); do echo -o p\$i \$U/file; done) &&
+	for i in \$(seq 40); do cmp p\$i file || exit 1; done"
+ok $STATUS "forty at once" || diag "$OUT" "$LOG"
+
+: > seen
+guest "python3 - <<'E'
+import socket, ssl
+c = ssl.create_default_context(cafile='ca.pem')
+s = c.wrap_socket(socket.create_connection(('$HOST', 8443)), server_hostname='$HOST')
+s.sendall(b'GET /$P1 HTTP/1.1\r\nHost: $HOST:8443\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+head = b''
+while not head.endswith(b'\r\n\r\n'): head += s.recv(1)
+s.sendall(b'\x81\x05hello')
+print(head.split(b'\r\n')[0], s.recv(7))
+E"
+is "$OUT" "b'HTTP/1.1 101 Switching Protocols' b'\\x81\\x05hello'" "WebSocket" || diag "$LOG"
+like "$(cat seen)" "s3cret%2FValue" "with the value in its request"
+
+# --- who does not get it -----------------------------------------------------------------------------------------------
+: > seen
+guest "curl --http1.1 -H 'X-Key: $P2' https://bad.example.test/echo"
+like "$OUT" "certificate of bad.example.test is not trusted" "a host that cannot prove its name: the guest is told"
+like "$LOG" "denied tcp $SERVER 443 bad.example.test tls-verify 1" "and so is the shim"
+is "$(cat seen)" "" "and the host has heard nothing"
+guest "command curl -sS --cacert root.pem -H 'X-Key: $P1' https://plain.example.test/echo"
+ok $STATUS "a host without a secret is as ever" || diag "$LOG"
+like "$(cat seen)" "[xX]-[kK]ey: $P1" "and has the placeholder"
+: > seen
+guest "curl --http1.1 -o /dev/null -w '%{http_code} ' -H 'Host: other.test' -H 'X-Key: $P1' \$U/echo
+	curl --http2 -o /dev/null -w '%{http_code} ' -H 'Host: other.test' -H 'X-Key: $P1' \$U/echo
+	curl -X TRACE -o /dev/null -w '%{http_code}' -H 'X-Key: $P1' \$U/echo"
+is "$OUT" "421 421 405" "a request for another host, or that asks to be shown, is refused" || diag "$LOG"
+is "$(cat seen)" "" "and goes nowhere"
+guest "command curl -sS \$U/echo 2>&1"
+like "$OUT" "SSL certificate problem" "who does not know the box's CA does not trust it"
+guest "openssl x509 -in ca.pem -noout -text | grep -E 'CA:TRUE|Public-Key'
+	openssl s_client -connect $HOST:443 -servername $HOST -CAfile ca.pem < /dev/null 2>&1 | grep 'Verify return code'"
+like "$OUT" "256 bit.*CA:TRUE.*Verify return code: 0" "the CA is one, and what it signs verifies" || diag "$LOG"
+
+# --- where it is not ---------------------------------------------------------------------------------------------------
+guest "p=\$(pgrep -n boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/echo
+	tr '\\0' '\\n' < /proc/\$p/environ | grep -c '$KEY'; tr '\\0' '\\n' < /proc/\$p/cmdline | grep -c '$KEY'
+	grep -E '^VmLck' /proc/\$p/status | tr -s '\\t ' ' '"
+like "$OUT" $'^0\n0\n.*VmLck: [1-9]' "not in environment and arguments, but in locked memory" || diag "$LOG"
+unlike "$LOG" "$KEY" "nor in what boxlite-net says"
+
+# --- how fast ----------------------------------------------------------------------------------------------------------
+# Of the processor time of nginx and boxlite-net, which other work on this machine does not change, ticks.
+ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' /proc/$1/stat; }
+speed() { awk "BEGIN { printf \"%.0f MB/s\", $1 / 1e6 }"; }
+if [ -n "${SECRETS_SPEED:-}" ]; then
+	w='-o /dev/null -w %{speed_download}'
+	worker=$(pgrep -P "$(cat nginx/pid)")
+	cat big > /dev/null
+	measure() { # NAME HOW: what curl says, and ticks of nginx and boxlite-net for 100 MB
+		local n0=$(ticks $worker) n
+		guest "p=\$(pgrep -n boxlite-net); $2; awk '{ sub(/.*\\) /, \"\"); print \" \" \$12 + \$13 }' /proc/\$p/stat"
+		n=$(($(ticks $worker) - n0))
+		diag "$1: $(speed ${OUT% *}), CPU ticks: nginx $n, boxlite-net ${OUT##* }"
+	}
+	n0=$(ticks $worker)
+	d=$(curl -s --cacert root.pem --resolve $HOST:443:$SERVER --http1.1 $w https://$HOST/big)
+	diag "nginx itself: $(speed $d), CPU ticks: nginx $(($(ticks $worker) - n0))"
+	measure "through boxlite-net" "command curl -sS --cacert root.pem --http1.1 $w https://plain.example.test/big"
+	measure "with a secret, HTTP/1.1" "curl --http1.1 $w \$U/big"
+	measure "with a secret, HTTP/2" "curl --http2 $w \$U/big"
+fi
+tap_done
