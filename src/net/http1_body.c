@@ -14,6 +14,7 @@
 
 #define WORK_LOW (16 * KIB) /* more is taken while there is less */
 #define PIECE (64 * KIB)
+#define OUT_HIGH (64 * KIB) /* more is not put while there is as much */
 #define LINE_MAX 4096 /* of a chunk's head, and of trailers */
 #define CHUNK_DIGITS 8 /* of those that come out: enough for BODY_ROOM */
 
@@ -209,7 +210,7 @@ int body_put(struct body *b, struct buf *out)
 {
 	ssize_t n = 1;
 
-	while (!b->over && n > 0 && buf_room(out) >= BODY_ROOM) {
+	while (!b->over && n > 0 && buf_room(out) >= BODY_ROOM && buf_len(out) < OUT_HIGH) {
 		size_t room = BODY_ROOM - 64;
 
 		if (buf_len(&b->work))

@@ -176,6 +176,7 @@ ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t
 		return 0;
 	if (room > buf_room(out))
 		return -ENOBUFS;
+	room = MIN(room, MAX(limit, s->longest)); /* as it is, or for one string: the rest comes next time */
 	to = buf_reserve(out, room);
 	if (!to)
 		return -ENOMEM;

@@ -145,7 +145,7 @@ guest "openssl x509 -in ca.pem -noout -text | grep -E 'CA:TRUE|Public-Key'
 like "$OUT" "256 bit.*CA:TRUE.*Verify return code: 0" "the CA is one, and what it signs verifies" || diag "$LOG"
 
 # --- where it is not ---------------------------------------------------------------------------------------------------
-guest "p=\$(pgrep -n boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/echo
+guest "p=\$(pgrep -P \$PPID boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/echo
 	tr '\\0' '\\n' < /proc/\$p/environ | grep -c '$KEY'; tr '\\0' '\\n' < /proc/\$p/cmdline | grep -c '$KEY'
 	grep -E '^VmLck' /proc/\$p/status | tr -s '\\t ' ' '"
 like "$OUT" $'^0\n0\n.*VmLck: [1-9]' "not in environment and arguments, but in locked memory" || diag "$LOG"
@@ -161,7 +161,7 @@ if [ -n "${SECRETS_SPEED:-}" ]; then
 	cat big > /dev/null
 	measure() { # NAME HOW: what curl says, and ticks of nginx and boxlite-net for 100 MB
 		local n0=$(ticks $worker) n
-		guest "p=\$(pgrep -n boxlite-net); $2; awk '{ sub(/.*\\) /, \"\"); print \" \" \$12 + \$13 }' /proc/\$p/stat"
+		guest "p=\$(pgrep -P \$PPID boxlite-net); $2; awk '{ sub(/.*\\) /, \"\"); print \" \" \$12 + \$13 }' /proc/\$p/stat"
 		n=$(($(ticks $worker) - n0))
 		diag "$1: $(speed ${OUT% *}), CPU ticks: nginx $n, boxlite-net ${OUT##* }"
 	}
