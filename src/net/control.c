@@ -3,7 +3,9 @@
  * end. What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
  */
 #include <errno.h>
-#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
@@ -108,35 +110,49 @@ static int read_frame(struct buf *in, struct frame *f, struct error *err)
 	return r < 0 ? error_set(err, -EBADMSG, "no description of the network") : 0;
 }
 
+/* The values of secrets, from a file in memory that nobody else can change. They are copied into memory of their own. */
+static int take_secrets(struct net *n, struct error *err)
+{
+	struct stat st;
+	struct buf file;
+	struct frame f;
+	void *map;
+
+	if (fstat(NET_FD_SECRETS, &st) < 0)
+		return error_set(err, -EBADMSG, "secrets without their values");
+	if (st.st_size <= 0 || st.st_size > (off_t)(FRAME_HEADER + FRAME_PAYLOAD_MAX))
+		return error_set(err, -EBADMSG, "values of secrets of %lld bytes", (long long)st.st_size);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, NET_FD_SECRETS, 0);
+	if (map == MAP_FAILED)
+		return error_sys(err, "cannot read the secrets");
+	file = (struct buf){ .mem = map, .tail = (size_t)st.st_size, .cap = (size_t)st.st_size, .max = SIZE_MAX };
+	if (frame_peek(&file, &f) == 1 && f.type == FRAME_NET_SECRETS)
+		n->secrets = secrets_new(f.payload, f.len, err);
+	else
+		error_set(err, -EBADMSG, "malformed values of secrets");
+	munmap(map, (size_t)st.st_size);
+	close(NET_FD_SECRETS);
+	return n->secrets ? 0 : -EINVAL;
+}
+
 static int take_start(struct net *n, struct buf *in, struct error *err)
 {
 	struct frame f;
 	int r = read_frame(in, &f, err);
 
-	if (r == 0 && f.type == FRAME_NET_SECRETS) {
-		n->secrets = secrets_new(f.payload, f.len, err);
-		explicit_bzero((void *)f.payload, f.len);
-		if (!n->secrets)
-			return -EINVAL;
-		buf_consume(in, frame_size(&f));
-		r = read_frame(in, &f, err);
-	}
 	if (r < 0)
 		return r;
 	if (f.type != FRAME_NET)
 		return error_set(err, -EBADMSG, "no description of the network");
 	r = wire_get_net(&f, &n->start, err);
-	if (r == 0 && n->start.spec.nsecrets && !n->secrets)
-		r = error_set(err, -EBADMSG, "secrets without their values");
-	return r;
+	return r < 0 || !n->start.spec.nsecrets ? r : take_secrets(n, err);
 }
 
 /* Reads until NET is complete. */
 int control_open(struct net *n, struct error *err)
 {
-	struct buf in = BUF_INIT(2 * (FRAME_HEADER + FRAME_PAYLOAD_MAX));
-	/* Once: what was in a smaller one would stay behind. */
-	int r = buf_reserve(&in, in.max) ? take_start(n, &in, err) : error_nomem(err);
+	struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+	int r = take_start(n, &in, err);
 
 	buf_fini(&in);
 	return r;

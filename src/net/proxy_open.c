@@ -1,19 +1,23 @@
 /*
  * Which connections are the proxy's: those to the port of a secret, at an address that the resolver has answered for
- * its host. All others are tcp_open.c's, as ever. What the proxy finds to be for another host goes on unchanged: the
- * policy has allowed the address.
+ * its host. All others are tcp_open.c's, as ever. What the proxy finds to be for another host goes on unchanged, if
+ * that may.
  */
 #include <errno.h>
 
 #include "net/tcp.h"
 
+/* Another name at that address: it may go on if names have no say, or allow this one. */
 static bool on_passthrough(void *ud, const struct ip_addr *to, uint16_t port, const struct hello *hello)
 {
-	(void)ud;
-	(void)to;
-	(void)port;
-	(void)hello;
-	return true;
+	struct net *n = ud;
+	struct policy_answer a = policy_check(n->policy, NET_TCP, to, port, false);
+
+	if (a.allow && a.by_name)
+		a = policy_check_claim(n->policy, to, port, false, hello->name);
+	if (!a.allow)
+		denied(n, NET_TCP, to, port, hello->name, a.reason);
+	return a.allow;
 }
 
 static void on_denied(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason)

@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -186,6 +187,19 @@ static void put_secrets(const struct net_spec *spec, struct buf *out)
 		free(values[i]);
 }
 
+/* As the library makes one. */
+static int secrets_file(const struct net_spec *spec)
+{
+	struct buf out = BUF_INIT(4 * MIB);
+	int fd = memfd_create("secrets", MFD_CLOEXEC);
+
+	put_secrets(spec, &out);
+	if (fd < 0 || io_pwrite_full(fd, buf_data(&out), buf_len(&out), 0) < 0)
+		die("secrets");
+	buf_fini(&out);
+	return fd;
+}
+
 static void start_net(const char *spec_file, int *ret_link)
 {
 	struct buf text = BUF_INIT(1 * MIB);
@@ -193,10 +207,9 @@ static void start_net(const char *spec_file, int *ret_link)
 	int pair[2], link[2], bytes = 4 << 20;
 	char path[4096];
 	const char *const argv[] = { "boxlite-net", NULL };
-	struct spawn_fd fds[2];
+	struct spawn_fd fds[3];
 	struct spawn s = { .path = path, .argv = argv, .fds = fds, .nfds = 2, .die_with_parent = true,
 			   .envp = (const char *const *)environ };
-	struct buf secrets;
 	struct error err = { 0 };
 	json_t *j;
 	int i;
@@ -208,8 +221,8 @@ static void start_net(const char *spec_file, int *ret_link)
 		fprintf(stderr, "net-tap: %s\n", err.text);
 		exit(120);
 	}
-	secrets = BUF_INIT(4 * MIB);
-	put_secrets(&start.spec, &secrets);
+	if (start.spec.nsecrets)
+		fds[s.nfds++] = (struct spawn_fd){ secrets_file(&start.spec), NET_FD_SECRETS };
 	if (sock_pair(pair) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
 		die("socketpair");
 	for (i = 0; i < 2; i++)
@@ -224,11 +237,8 @@ static void start_net(const char *spec_file, int *ret_link)
 	}
 	close(pair[1]);
 	close(link[1]);
-	if (conn_init(&control, pair[0], 4 * MIB) < 0 ||
-	    buf_append(&control.out, buf_data(&secrets), buf_len(&secrets)) < 0 ||
-	    wire_put_net(&control.out, &start) < 0 || conn_write(&control) < 0)
+	if (conn_init(&control, pair[0], 4 * MIB) < 0 || wire_put_net(&control.out, &start) < 0 || conn_write(&control) < 0)
 		die("control");
-	buf_fini(&secrets);
 	net_spec_fini(&start.spec);
 	*ret_link = link[0];
 }
