@@ -301,6 +301,10 @@ struct boxlite_box_options {
 	unsigned net_open;             /* enum boxlite_net_open, or'ed */
 	uint64_t net_rate;             /* bytes a second, each way, at least 8 KiB; 0: no limit */
 	unsigned net_connections;      /* connections at once, and the like of other protocols; 0: 4096, the most */
+	const char *const *secrets;    /* NULL-terminated; "NAME[=VARIABLE|=@FILE],host=HOST[:PORT]". In the box $NAME is a
+					  placeholder, which on TLS connections to HOST (a name or *.name; port 443)
+					  becomes the value; that is read at each start, from a variable of the starting
+					  process (NAME) or an absolute FILE, and kept nowhere */
 };
 
 /*

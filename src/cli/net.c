@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clean.h"
 #include "cli/net.h"
 
 /* --- options ---------------------------------------------------------------------------------------- */
@@ -82,6 +84,24 @@ static int set_connections(struct run_options *o, const char *text)
 	return 0;
 }
 
+/* NAME=@FILE: the library wants to know where it is for good. */
+static int add_secret(struct run_options *o, const char *text)
+{
+	const char *at = strstr(text, "=@"), *host = strstr(text, ",host=");
+	auto_free char *folder = NULL;
+	int r;
+
+	if (at && host && at < host && at[2] != '/') {
+		folder = getcwd(NULL, 0);
+		if (!folder)
+			return cli_usage(o->command, "the folder of '%s' is not known: give the whole path", text);
+		r = strv_addf(&o->secrets, "%.*s%s/%s", (int)(at + 2 - text), text, folder, at + 2);
+	} else {
+		r = strv_add(&o->secrets, text);
+	}
+	return r < 0 ? cli_usage(o->command, "too many secrets") : 0;
+}
+
 int net_take_option(struct run_options *o, int opt, const char *value)
 {
 	switch (opt) {
@@ -91,6 +111,7 @@ int net_take_option(struct run_options *o, int opt, const char *value)
 	case OPT_DENY_NET: return add_rule(o, "deny", value);
 	case OPT_NET_RATE: return set_rate(o, value);
 	case OPT_NET_CONNECTIONS: return set_connections(o, value);
+	case OPT_SECRET: return add_secret(o, value);
 	default: return strv_add(&o->ports, value) < 0 ? cli_usage(o->command, "too many ports") : 0;
 	}
 }

@@ -6,7 +6,8 @@
 #include "cli/run_options.h"
 
 /* Numbers of their options, beyond those of run_options.c. */
-enum { OPT_NETWORK = 512, OPT_NET_OPEN, OPT_ALLOW_NET, OPT_DENY_NET, OPT_PUBLISH, OPT_NET_RATE, OPT_NET_CONNECTIONS };
+enum { OPT_NETWORK = 512, OPT_NET_OPEN, OPT_ALLOW_NET, OPT_DENY_NET, OPT_PUBLISH, OPT_NET_RATE, OPT_NET_CONNECTIONS,
+       OPT_SECRET };
 
 /* One of them: 0, or the exit code. */
 int net_take_option(struct run_options *o, int opt, const char *value);

@@ -101,6 +101,7 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 	o->env = STRV_INIT(ENV_MAX);
 	o->net_rules = STRV_INIT(NET_OPTIONS_MAX);
 	o->ports = STRV_INIT(NET_OPTIONS_MAX);
+	o->secrets = STRV_INIT(NET_OPTIONS_MAX);
 	o->t.begin = clock_ns();
 	r = run_options_parse(o, argc, argv);
 	if (r >= 0)
@@ -112,6 +113,7 @@ static int make(struct run_options *o, const struct global *g, int argc, char **
 	o->box.env = (const char *const *)o->env.v;
 	o->box.net_rules = (const char *const *)o->net_rules.v;
 	o->box.ports = (const char *const *)o->ports.v;
+	o->box.secrets = (const char *const *)o->secrets.v;
 	o->box.tty = o->tty;
 	o->box.stdin_open = o->interactive;
 	o->box.debug = g->debug;
@@ -137,6 +139,7 @@ static void options_fini(struct run_options *o)
 	strv_fini(&o->env);
 	strv_fini(&o->net_rules);
 	strv_fini(&o->ports);
+	strv_fini(&o->secrets);
 }
 
 int cmd_run(const struct global *g, int argc, char **argv)

@@ -43,6 +43,8 @@ static const char create_help[] =
 	"  --net-open CLASS         host|private|link-local|metadata addresses may be reached, too; or several: host,private\n"
 	"  --net-rate SIZE          bytes a second, each way, such as 10m\n"
 	"  --net-connections N      so many at once, all protocols together (4096)\n"
+	"  --secret NAME[=VARIABLE|=@FILE],host=HOST  a value that the box uses and never has: $NAME is a placeholder in it,\n"
+	"                           and becomes the value on TLS connections to HOST\n"
 	"  -p, --publish [IP:]HOST:GUEST[/udp]  listen at a port of the host (at 127.0.0.1; 0: any port) for one of the box\n"
 	"  --cpus N                 virtual CPUs (1)\n"
 	"  -m, --memory SIZE        memory, such as 512m or 2g; a bare number is MiB (1g)\n"
@@ -220,6 +222,7 @@ static int take_option(struct run_options *o, int opt, char **argv)
 	case OPT_NET_OPEN:
 	case OPT_NET_RATE:
 	case OPT_NET_CONNECTIONS:
+	case OPT_SECRET:
 	case OPT_PUBLISH: return net_take_option(o, opt, optarg);
 	case 'd': o->detach = true; return o->is_run ? 0 : unknown(o, argv);
 	default: return take_health(o, opt, argv);
@@ -260,6 +263,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
 		{ "net-open", required_argument, NULL, OPT_NET_OPEN },
 		{ "net-rate", required_argument, NULL, OPT_NET_RATE },
 		{ "net-connections", required_argument, NULL, OPT_NET_CONNECTIONS },
+		{ "secret", required_argument, NULL, OPT_SECRET },
 		{ "publish", required_argument, NULL, OPT_PUBLISH },
 		{ "timing", optional_argument, NULL, OPT_TIMING },
 		{ "help", no_argument, NULL, 'h' },

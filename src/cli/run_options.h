@@ -14,7 +14,7 @@ struct run_options {
 	bool is_run;
 	struct boxlite_box_options box;
 	struct strv env;
-	struct strv net_rules, ports;
+	struct strv net_rules, ports, secrets;
 	const char *entrypoint[2];
 	const char *health[4];
 	bool interactive, tty, quiet, plain_http, timing, trace_kernel, detach;

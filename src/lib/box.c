@@ -79,6 +79,8 @@ static int check_no_network(const struct boxlite_box_options *o, struct error *e
 		return error_set(err, -EINVAL, "a box without a network has nothing to allow or deny");
 	if (o->ports && *o->ports)
 		return error_set(err, -EINVAL, "a box without a network cannot publish ports");
+	if (o->secrets && *o->secrets)
+		return error_set(err, -EINVAL, "a box without a network has no use for secrets");
 	return 0;
 }
 
@@ -98,7 +100,7 @@ static int fill_limits(const struct boxlite_box_options *o, struct net_spec *net
 
 static int fill_network(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)
 {
-	const char *const *port;
+	const char *const *port, *const *secret;
 	int r = lib_check_open(o->net_open, err);
 
 	if (r < 0)
@@ -116,6 +118,8 @@ static int fill_network(const struct boxlite_box_options *o, struct net_spec *ne
 	r = lib_add_rules(o->net_rules, net, err);
 	for (port = o->ports; r == 0 && port && *port; port++)
 		r = net_spec_add_port(net, *port, err);
+	for (secret = o->secrets; r == 0 && secret && *secret; secret++)
+		r = net_spec_add_secret(net, *secret, err);
 	return r;
 }
 

@@ -110,7 +110,7 @@ static int read_frame(struct buf *in, struct frame *f, struct error *err)
 	return r < 0 ? error_set(err, -EBADMSG, "no description of the network") : 0;
 }
 
-/* The values of secrets, from a file in memory that nobody else can change. They are copied into memory of their own. */
+/* The values of secrets, from a file in memory that nobody else can change: copied into memory of their own. */
 static int take_secrets(struct net *n, struct error *err)
 {
 	struct stat st;

@@ -4,7 +4,8 @@
 make_home
 log() { echo "$BOXLITE_HOME/boxes/$(box_id "$1")/log/output.log"; }
 
-bl run --name a bb sh -c 'echo one; echo two >&2; printf "three\nfo"; sleep 0.3; echo ur; printf end'
+# Between the two outputs there is no order but by time: the rest comes long after what is said on the second.
+bl run --name a bb sh -c 'echo one; echo two >&2; sleep 1.5; printf "three\nfo"; sleep 0.3; echo ur; printf end'
 is "$ST" 0 "a box that writes"
 bl logs a
 is "$OUT" $'one\nthree\nfour\nend' "its standard output"

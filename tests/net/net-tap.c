@@ -237,7 +237,8 @@ static void start_net(const char *spec_file, int *ret_link)
 	}
 	close(pair[1]);
 	close(link[1]);
-	if (conn_init(&control, pair[0], 4 * MIB) < 0 || wire_put_net(&control.out, &start) < 0 || conn_write(&control) < 0)
+	if (conn_init(&control, pair[0], 4 * MIB) < 0 || wire_put_net(&control.out, &start) < 0 ||
+	    conn_write(&control) < 0)
 		die("control");
 	net_spec_fini(&start.spec);
 	*ret_link = link[0];
