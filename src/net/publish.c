@@ -14,6 +14,7 @@
 #include "net/hostsock.h"
 #include "net/net.h"
 
+#define PAUSE_MS 100
 #define ACCEPT_TURN 16 /* accepted, or received, before others have their turn */
 
 struct listener {
@@ -26,6 +27,10 @@ struct listener {
 };
 
 static uint8_t inbox[65536];
+static struct {
+	struct watch timer;
+	struct net *net; /* borrowed */
+} later = { .timer = { .fd = -1 } };
 
 /* As whom the guest sees the peer. */
 static struct ip_addr shown(const struct ip_addr *a)
@@ -37,6 +42,41 @@ static struct ip_addr shown(const struct ip_addr *a)
 	if ((ip_is_v4(a) && a->b[12] == 127) || ip_eq(a, &loopback6) || memcmp(a, &gateway, net) == 0)
 		return gateway;
 	return *a;
+}
+
+static void watch_all(struct net *n, uint32_t events)
+{
+	struct listener *l;
+
+	for (l = n->listeners; l; l = l->next)
+		loop_change(&n->loop, &l->watch, events);
+}
+
+/* Out of files, or of memory: those in the queue wait for something to end, and nobody says when. Until then epoll
+ * would tell of them again and again. */
+static void pause_all(struct net *n)
+{
+	watch_all(n, 0);
+	loop_timer_set(later.timer.fd, PAUSE_MS);
+}
+
+static void on_pause(struct watch *w, uint32_t events)
+{
+	uint64_t expired;
+
+	(void)events;
+	if (read(w->fd, &expired, sizeof(expired)) == sizeof(expired))
+		watch_all(later.net, EPOLLIN);
+}
+
+static int open_pause(struct net *n)
+{
+	int fd = loop_timer_fd(), r = fd < 0 ? fd : loop_add(&n->loop, &later.timer, fd, EPOLLIN, on_pause);
+
+	later.net = n;
+	if (r < 0)
+		close_fd(&fd);
+	return r;
 }
 
 static void on_connection(struct watch *w, uint32_t events)
@@ -52,8 +92,11 @@ static void on_connection(struct watch *w, uint32_t events)
 	for (i = 0; i < ACCEPT_TURN; i++) {
 		from.len = sizeof(from.in6);
 		fd = accept4(w->fd, &from.sa, &from.len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0)
-			return; /* out of files: those in the queue wait for one that ends */
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_all(l->net);
+			return;
+		}
 		if (!host_addr_get(&from, &addr, &port)) {
 			close(fd);
 			continue;
@@ -182,8 +225,10 @@ int publish_open(struct net *n, struct error *err)
 {
 	struct net_port real;
 	size_t i;
-	int r = 0;
+	int r = open_pause(n);
 
+	if (r < 0)
+		return error_code(err, r, "cannot make a timer");
 	for (i = 0; r == 0 && i < n->start.spec.nports; i++)
 		r = publish_add(n, &n->start.spec.ports[i], &real, err);
 	if (r < 0)
@@ -194,7 +239,10 @@ int publish_open(struct net *n, struct error *err)
 void publish_close(struct net *n)
 {
 	struct listener *l;
+	int fd = later.timer.fd;
 
+	loop_remove(&n->loop, &later.timer);
+	close_fd(&fd);
 	while ((l = n->listeners)) {
 		n->listeners = l->next;
 		drop(n, l);
