@@ -40,6 +40,11 @@ static void on_socket(struct watch *w, uint32_t events)
 		}
 	}
 	if (d->f.net->link.blocked) {
+		int error;
+		socklen_t n = sizeof(error);
+
+		/* Of an error epoll tells without being asked, again and again: this one is lost, too. */
+		getsockopt(d->f.fd, SOL_SOCKET, SO_ERROR, &error, &n);
 		loop_change(&d->f.net->loop, w, 0);
 		flow_stick(&d->f);
 	}

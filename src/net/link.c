@@ -144,7 +144,8 @@ static void on_link(struct watch *w, uint32_t events)
 		l->full = false;
 		unblock(l);
 	}
-	if (meter_wait(&l->in)) {
+	/* Of an end epoll tells without being asked, again and again. */
+	if (!(events & (EPOLLHUP | EPOLLERR)) && meter_wait(&l->in)) {
 		l->slow_in = true;
 		watch_what_matters(l);
 		arm(l);
