@@ -42,9 +42,25 @@ struct flow *flow_find(const struct flows *t, const struct flow_key *k)
 	return f;
 }
 
+static unsigned most(const struct net *n)
+{
+	return n->start.spec.flows ? n->start.spec.flows : NET_FLOWS_MAX;
+}
+
 bool flows_full(const struct net *n)
 {
-	return n->flows.n >= (n->start.spec.flows ? n->start.spec.flows : NET_FLOWS_MAX);
+	return n->flows.n >= most(n);
+}
+
+bool flows_full_outside(const struct net *n)
+{
+	return flows_full(n) || n->flows.noutside >= most(n) - most(n) / 4;
+}
+
+void flow_from_outside(struct flow *f)
+{
+	f->net->flows.noutside += !f->is_outside;
+	f->is_outside = true;
 }
 
 bool flow_add(struct net *n, struct flow *f, const struct flow_ops *ops, const struct flow_key *k)
@@ -71,6 +87,7 @@ void flow_end(struct flow *f)
 		at = &(*at)->next;
 	*at = f->next;
 	f->net->stats.flows = --t->n;
+	t->noutside -= f->is_outside;
 	flow_time(f, false);
 	if (f->is_stuck)
 		TAILQ_REMOVE(&t->stuck, f, stuck);

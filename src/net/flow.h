@@ -35,6 +35,7 @@ struct flow {
 	struct flow *next;         /* in its bucket */
 	TAILQ_ENTRY(flow) timed, stuck;
 	bool is_timed, is_stuck;
+	bool is_outside; /* somebody else than the guest has begun it */
 	const struct flow_ops *ops;
 	struct net *net; /* borrowed */
 	struct flow_key key;
@@ -47,7 +48,7 @@ TAILQ_HEAD(flow_list, flow);
 struct flows {
 	struct flow **bucket; /* owned; NET_FLOWS_MAX */
 	uint64_t seed;        /* of the hash, so that the guest cannot fill one bucket */
-	unsigned n, ntimed;
+	unsigned n, ntimed, noutside;
 	struct flow_list timed, stuck;
 	struct watch tick;
 	bool ticking;
@@ -58,10 +59,12 @@ int flows_open(struct net *n, struct error *err) MUST_CHECK;
 void flows_close(struct net *n);
 
 bool flows_full(const struct net *n);
+bool flows_full_outside(const struct net *n); /* for those that come from outside, which leave the guest a quarter */
 struct flow *flow_find(const struct flows *t, const struct flow_key *k);
 
 /* Puts one into the table; f->fd and what the protocol needs are set. False: the table is full. */
 bool flow_add(struct net *n, struct flow *f, const struct flow_ops *ops, const struct flow_key *k);
+void flow_from_outside(struct flow *f); /* counts it among those */
 void flow_end(struct flow *f);
 
 void flow_time(struct flow *f, bool on); /* ops->tick() */

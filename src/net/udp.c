@@ -136,9 +136,10 @@ void udp_from_host(struct net *n, const struct udp_peer *peer, const struct ip_a
 	struct datagram *d;
 
 	if (!f) {
-		d = datagram_add(n, -1, &k, IDLE_ANSWERED_MS, NULL);
+		d = flows_full_outside(n) ? NULL : datagram_add(n, -1, &k, IDLE_ANSWERED_MS, NULL);
 		if (!d)
 			return;
+		flow_from_outside(&d->f);
 		d->peer = *peer;
 		f = &d->f;
 	}
