@@ -24,7 +24,8 @@
  *
  * Time. A flow is timed while the guest owes an acknowledgement, or its window is closed and bytes wait. After
  * TCP_RESEND_MS of silence, and then twice as long each time, it is sent what it may have lost, or asked for its
- * window.
+ * window. One where nothing is under way costs no time. A guest may have forgotten it without a word (a network name
+ * space in it that is gone); so once the table is full it is asked for all that rest, and those it does not know end.
  */
 #include "net/tcp.h"
 
@@ -39,6 +40,8 @@
 #include "base/clock.h"
 #include "net/bytes.h"
 #include "net/inspect.h"
+
+#define ASK_EVERY_MS 5000
 
 struct segment {
 	uint32_t seq, ack;
@@ -243,8 +246,12 @@ static bool receive(struct tcp *t, struct segment *s)
 	bool something = s->len || s->flags & SEG_FIN;
 	ssize_t taken = 0;
 
-	if (!something)
+	if (!something) {
+		/* Keepalives, and those that ask for a window, come with a number that is old. */
+		if (seq_before(s->seq, t->rcv_nxt))
+			tcp_owe_ack(t, true);
 		return true;
+	}
 	if (t->guest_fin || !trim(t, s)) {
 		tcp_owe_ack(t, true); /* sent again, out of order, or asking for a window: it hears where we are */
 		return true;
@@ -302,10 +309,11 @@ static bool take_ack(struct tcp *t, const struct segment *s)
 		   !(s->flags & SEG_FIN) && ++t->dupacks == 3 && !t->recovering) { /* RFC 5681, 3.2 */
 		return tcp_resend(t);
 	}
-	if (t->starved)
-		t->retries = 0; /* it is there, only its reader is not */
+	if (t->starved || !window)
+		t->retries = MIN(t->retries, TCP_RETRIES_STARVED); /* it is there, only its reader is not */
 	if (!seq_before(s->ack, t->snd_una))
 		t->window = window;
+	t->asked = false;
 	if (t->snd_una == t->snd_nxt && !t->starved)
 		flow_time(&t->f, false);
 	return true;
@@ -340,9 +348,13 @@ static void answer_to_syn(struct tcp *t, const struct segment *s, const uint8_t 
 
 static void on_rst(struct tcp *t, const struct segment *s)
 {
-	/* RFC 5961, 3.2: one that is not the very next byte could be old. */
-	if (s->seq != t->rcv_nxt)
+	/* RFC 5961, 3.2: one that is not the very next byte could be old. If it is meant, what came before it was lost
+	 * or not taken, and the answer to where we are is the right one. */
+	if (s->seq != t->rcv_nxt) {
+		if (t->state == TCP_OPEN)
+			tcp_owe_ack(t, true);
 		return;
+	}
 	abort_host(t);
 	flow_end(&t->f);
 }
@@ -402,6 +414,8 @@ void tcp_host_event(struct watch *w, uint32_t events)
 	struct tcp *t = container_of(w, struct tcp, f.watch);
 
 	t->f.net->now_ms = clock_ms();
+	t->hup |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	t->urgent |= (events & EPOLLPRI) != 0;
 	if (t->state == TCP_CONNECTING) {
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			tcp_connected(t);
@@ -411,7 +425,6 @@ void tcp_host_event(struct watch *w, uint32_t events)
 		tcp_reset(t);
 		return;
 	}
-	t->hup |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		t->drained = false;
 	if (t->state != TCP_OPEN)
@@ -450,7 +463,7 @@ static void on_tick(struct flow *f)
 		tcp_send(t, SEG_SYN | SEG_ACK, t->snd_una);
 	else if (t->snd_una != t->snd_nxt)
 		(void)!tcp_resend(t);
-	else if (t->starved)
+	else if (t->starved || t->asked)
 		tcp_send(t, SEG_ACK, t->snd_una - 1); /* is answered with an acknowledgement, and the window in it */
 	else
 		flow_time(f, false);
@@ -459,3 +472,24 @@ static void on_tick(struct flow *f)
 const struct flow_ops tcp_flow_ops = {
 	.tick = on_tick, .resume = on_resume, .recheck = tcp_recheck, .end = on_end,
 };
+
+void tcp_ask_for_all(struct net *n)
+{
+	static uint64_t next_ms;
+	struct flow *f;
+	size_t i;
+
+	if (n->now_ms < next_ms)
+		return;
+	next_ms = n->now_ms + ASK_EVERY_MS;
+	for (i = 0; i < NET_FLOWS_MAX; i++)
+		for (f = n->flows.bucket[i]; f; f = f->next) {
+			struct tcp *t = tcp_of(f);
+
+			if (f->ops != &tcp_flow_ops || t->state != TCP_OPEN || f->is_timed)
+				continue;
+			t->asked = true;
+			t->retries = 0;
+			tcp_expect_ack(t);
+		}
+}

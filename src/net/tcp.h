@@ -27,6 +27,7 @@ enum tcp_state {
 #define TCP_RESEND_MS 200
 #define TCP_RESEND_MOST_MS 10000
 #define TCP_RETRIES 12     /* then the guest is taken for gone: about a minute and a half */
+#define TCP_RETRIES_STARVED 6 /* not more are counted of a guest that answers, but has no room */
 #define TCP_SYN_RETRIES 6
 
 struct tcp {
@@ -57,6 +58,8 @@ struct tcp {
 	bool fin_sent;        /* the host has no more; FIN lies before snd_nxt */
 	bool drained;         /* nothing more to read until epoll says so */
 	bool peeks_on;        /* SO_PEEK_OFF works */
+	bool urgent;          /* the host's peer has sent such bytes: looking stops where they are */
+	bool asked;           /* the guest is to say whether it still has this one */
 	bool starved;         /* there is something to read, and no window for it */
 	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
 	bool internal;        /* the host's end is a socket pair, or a dialler's connection (change.c) */
@@ -83,6 +86,7 @@ extern uint64_t tcp_held; /* bytes, by all connections */
 extern const struct flow_ops tcp_flow_ops;
 void tcp_host_event(struct watch *w, uint32_t events);
 void tcp_options(struct tcp *t, const uint8_t *header, size_t header_len); /* those of a SYN */
+void tcp_ask_for_all(struct net *n); /* the table is full: does the guest still have all of them? */
 void tcp_reset(struct tcp *t); /* ends it, both ends with a RST */
 
 /* --- tcp_open.c --- */
@@ -101,6 +105,7 @@ bool tcp_send(struct tcp *t, uint8_t flags, uint32_t seq);
 void tcp_send_rst(struct net *n, const struct packet *p); /* the answer to a segment that belongs to nothing */
 /* From the host's socket to the guest, as much as goes. False: the connection broke, and is gone; also of the next. */
 bool tcp_pull(struct tcp *t);
+void tcp_expect_ack(struct tcp *t); /* something is done about silence from here on */
 bool tcp_resend(struct tcp *t); /* what lies at snd_una, once more */
 bool tcp_discard(struct tcp *t, uint32_t n); /* of the host's queue, what the guest has. False: it was not there */
 

@@ -13,7 +13,7 @@
 #include "net/tcp.h"
 
 #define FIRST_SPARE_PORT 32768 /* shown to the guest if somebody else's is in use already */
-#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 #define DNS_PORT 53
 
@@ -50,6 +50,8 @@ static void set_options(struct tcp *t)
 	setsockopt(t->f.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	/* A peer that is gone without a word would hold its place for ever. */
 	setsockopt(t->f.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	/* Urgent bytes keep their place among the others (RFC 6093): a count of bytes that leaves some out is wrong. */
+	setsockopt(t->f.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	t->peeks_on = setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == 0;
 }
 
@@ -170,6 +172,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 	bool by_name;
 
 	if (flows_full(n)) {
+		tcp_ask_for_all(n);
 		denied(n, NET_TCP, &p->dst, k.remote_port, NULL, "limit");
 		tcp_send_rst(n, p);
 	} else if (ip_is_gateway(&p->dst)) {
@@ -209,9 +212,12 @@ static struct tcp *open_in(struct net *n, int sock, const struct ip_addr *from, 
 
 	if (!find_port(n, &k))
 		return NULL;
-	t = add(n, take_fd(&fd), &k);
-	if (!t)
+	t = flows_full_outside(n) ? NULL : add(n, take_fd(&fd), &k);
+	if (!t) {
+		tcp_ask_for_all(n);
 		return NULL;
+	}
+	flow_from_outside(&t->f);
 	t->scales = true;
 	t->inbound = true;
 	send_syn(t, TCP_ASKED);

@@ -19,12 +19,11 @@ static uint8_t bin[64 * KIB];                       /* those that were seen befo
 /* What the guest may still send: as far as its edge, or further. */
 static uint32_t our_window(struct tcp *t)
 {
-	uint32_t most = tcp_held > TCP_HELD_ALL_MAX / 2 ? TCP_WINDOW_POOR : TCP_WINDOW;
+	uint32_t all = tcp_held > TCP_HELD_ALL_MAX / 2 ? TCP_WINDOW_POOR : TCP_WINDOW;
+	uint32_t most = t->scales ? all : MIN(all, UINT16_MAX);
 	uint32_t held = (uint32_t)MIN(buf_len(&t->held), most), window;
 
 	window = most - held;
-	if (!t->scales)
-		window = MIN(window, UINT16_MAX);
 	/* Not by drops (RFC 9293, 3.8.6.2.2); and whole units of the scale. */
 	if (window < most / 4)
 		window = 0;
@@ -121,7 +120,8 @@ void tcp_send_rst(struct net *n, const struct packet *p)
 
 /* --- bytes of the host --- */
 
-/* Looks at up to n bytes behind the first `seen`: bytes, 0 the end, -errno. */
+/* Looks at up to n bytes behind the first `seen`: bytes, 0 the end, -errno. -EAGAIN: there are none; -EBUSY: not to be
+ * said before the next acknowledgement. */
 static ssize_t peek(struct tcp *t, uint32_t seen, size_t n)
 {
 	struct iovec v[BIN_PIECES + 1];
@@ -136,7 +136,7 @@ static ssize_t peek(struct tcp *t, uint32_t seen, size_t n)
 		left -= piece;
 	}
 	if (left)
-		return -EAGAIN; /* so much under way: the next acknowledgement brings it on */
+		return -EBUSY; /* so much under way */
 	v[m.msg_iovlen++] = (struct iovec){ outbox, n };
 	do
 		r = recvmsg(t->f.fd, &m, MSG_PEEK | MSG_DONTWAIT);
@@ -145,12 +145,14 @@ static ssize_t peek(struct tcp *t, uint32_t seen, size_t n)
 		return -errno;
 	if (r > skip)
 		return r - skip;
+	if (skip && t->urgent)
+		return -EBUSY; /* no look goes over an urgent byte */
 	if (r < skip)
 		return -EPROTO;
 	return t->hup || !skip ? 0 : -EAGAIN;
 }
 
-static void expect_ack(struct tcp *t)
+void tcp_expect_ack(struct tcp *t)
 {
 	if (!t->f.is_timed)
 		t->resend_ms = t->f.net->now_ms + TCP_RESEND_MS;
@@ -160,7 +162,7 @@ static void expect_ack(struct tcp *t)
 static void advance(struct tcp *t, uint32_t n)
 {
 	t->snd_nxt += n;
-	expect_ack(t);
+	tcp_expect_ack(t);
 }
 
 /* From where the next look begins: bytes behind what the guest has. */
@@ -217,13 +219,15 @@ bool tcp_pull(struct tcp *t)
 
 		t->starved = room == 0;
 		if (!room) {
-			expect_ack(t);
+			tcp_expect_ack(t);
 			return true;
 		}
 		most = MIN(room, sizeof(outbox));
 		n = peek(t, flying, most);
 		if (n == -EAGAIN) {
 			t->drained = true;
+		} else if (n == -EBUSY) {
+			return true;
 		} else if (n < 0) {
 			tcp_reset(t);
 			return false;
@@ -232,7 +236,7 @@ bool tcp_pull(struct tcp *t)
 			return true;
 		} else if (!send_seen(t, (uint32_t)n)) {
 			return true;
-		} else if ((uint32_t)n < most && !t->hup) {
+		} else if ((uint32_t)n < most && !t->hup && !t->urgent) {
 			t->drained = true; /* what comes from now on, epoll tells */
 		}
 	}

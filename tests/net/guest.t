@@ -1,0 +1,94 @@
+#!/bin/bash
+# Guests and peers that are not like the others: old TCP, keepalives, urgent bytes, ends that nobody hears of, floods.
+. "$(dirname "$0")/common.sh"
+serve A serve
+
+cat > guest.py <<'END'
+import resource, socket, sys, time
+what, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def connect(): return socket.create_connection((host, port), timeout=20)
+def vanish(s):
+    s.setsockopt(socket.IPPROTO_TCP, 19, 1) # TCP_REPAIR: closed without a word
+    s.close()
+if what == 'keepalive': # three seconds without an answer are the end of it
+    s = connect(); s.sendall(b'hang\n')
+    for name, n in (socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 2):
+        s.setsockopt(socket.IPPROTO_TCP, name, n)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    s.settimeout(6)
+    try: print('ended', s.recv(1))
+    except OSError as e:
+        if e.errno: print('ended', e) # not because of settimeout()
+elif what == 'urgent':
+    s = connect(); s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    s.sendall(b'go'); got = b''
+    while d := s.recv(1 << 16): got += d
+    want = b''.join(b'%05d' % i * 200 + b'!' for i in range(500))
+    if got != want: print(len(got), 'bytes of', len(want), 'or others')
+elif what == 'vanish':
+    all = [connect() for _ in range(5)]
+    for s in all: s.sendall(b'hang\n')
+    time.sleep(0.5) # nothing is under way by then
+    for s in all: vanish(s)
+    end = time.monotonic() + 20
+    while True:
+        try: connect(); break
+        except OSError: assert time.monotonic() < end, 'no room for ever'
+        time.sleep(0.1)
+END
+cat > urgent.py <<'END'
+import os, socket
+l = socket.create_server(('203.0.113.10', 0))
+with open('port.new', 'w') as f: f.write(f'{l.getsockname()[1]}\n')
+os.rename('port.new', 'port.urgent')
+while True:
+    s, _ = l.accept(); s.recv(2)
+    for i in range(500):
+        s.sendall(b'%05d' % i * 200); s.send(b'!', socket.MSG_OOB)
+    s.close()
+END
+in_world python3 urgent.py & wait_for test -s port.urgent
+
+box '{}' -- sh -c 'sysctl -qw net.ipv4.tcp_window_scaling=0; "$@"' - "$PEER" both 203.0.113.10 "$A" 3000000
+passes "a guest whose windows are not scaled"
+box '{}' -- python3 guest.py keepalive 203.0.113.10 "$A"; is "$ST$OUT" 0 "its keepalives are answered" || diag "$(cat said)"
+box '{}' -- python3 guest.py urgent 203.0.113.10 "$(cat port.urgent)"
+is "$ST$OUT" 0 "urgent bytes keep their place" || diag "$(cat said)"
+box '{"flows":5}' -- python3 guest.py vanish 203.0.113.10 "$A"
+passes "connections that the guest has forgotten make room" || diag "$(cat said)"
+
+# What comes from outside: connections that nobody in the box takes, more than there are places for.
+cat > full.py <<'END'
+import os, socket, subprocess, sys, time
+l = socket.create_server(('192.168.127.2', 5000), backlog=1000)
+open('inside', 'w').write('.')
+while not os.path.exists('go'): time.sleep(0.05)
+if sys.argv[1] == 'close': l.close()
+for _ in range(50):
+    if subprocess.call(sys.argv[2:], stdout=subprocess.DEVNULL) == 0: sys.exit(0)
+    time.sleep(0.1)
+sys.exit(1)
+END
+# flood SPEC FILES WHAT: a box where 200 have come in. N: its boxlite-net.
+flood() {
+	local upload=("$PEER" upload 203.0.113.10 "$A" 100000)
+	rm -f ports inside go flooded; printf %s "$1" > spec.json
+	(ulimit -n "$2" && exec "$O/tests/net-tap" spec.json python3 full.py "$3" "${upload[@]}" 2> said) & BOX=$!
+	wait_for test -s inside; N=$(pgrep -x boxlite-net)
+	python3 - "$(sed -n '1s/.*:\([0-9]*\):.*/\1/p' ports)" <<-'END' &
+		import socket, sys, time
+		all = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for i in range(200)]
+		open('flooded', 'w').write('.'); time.sleep(1000)
+	END
+	CLIENT=$!
+	wait_for test -s flooded
+}
+ticks() { awk '{ print $14 + $15 }' "/proc/$N/stat"; }
+flood '{"ports":["0:5000"]}' 128 close
+sleep 0.5; before=$(ticks); sleep 2; used=$(($(ticks) - before))
+[ "$used" -lt 40 ]; ok $? "a listener without files left to take them with rests: $used ticks in 2 s"
+kill $CLIENT; wait $CLIENT; touch go; wait $BOX; is $? 0 "and the box has its network again when they have gone" || diag "$(cat said)"
+flood '{"ports":["0:5000"],"flows":20}' 1000 keep
+touch go; wait $BOX; is $? 0 "those from outside leave the box room for its own" || diag "$(cat said)"
+kill $CLIENT; wait $CLIENT
+tap_done
