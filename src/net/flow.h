@@ -47,6 +47,7 @@ TAILQ_HEAD(flow_list, flow);
 
 struct flows {
 	struct flow **bucket; /* owned; NET_FLOWS_MAX */
+	uint64_t ask_ms;      /* when the guest may be asked again which of them it still has */
 	uint64_t seed;        /* of the hash, so that the guest cannot fill one bucket */
 	unsigned n, ntimed, noutside;
 	struct flow_list timed, stuck;

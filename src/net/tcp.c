@@ -475,13 +475,12 @@ const struct flow_ops tcp_flow_ops = {
 
 void tcp_ask_for_all(struct net *n)
 {
-	static uint64_t next_ms;
 	struct flow *f;
 	size_t i;
 
-	if (n->now_ms < next_ms)
+	if (n->now_ms < n->flows.ask_ms)
 		return;
-	next_ms = n->now_ms + ASK_EVERY_MS;
+	n->flows.ask_ms = n->now_ms + ASK_EVERY_MS;
 	for (i = 0; i < NET_FLOWS_MAX; i++)
 		for (f = n->flows.bucket[i]; f; f = f->next) {
 			struct tcp *t = tcp_of(f);
