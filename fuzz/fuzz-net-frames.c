@@ -296,8 +296,7 @@ static void on_tcp(struct talk *c, const uint8_t *tcp, size_t len)
 	must(at <= c->put + 1 && at + n <= c->put + !n);
 	check_content(c, true, at, tcp + head, n);
 	must(!(flags & SEG_FIN) || (c->shut && at + n == c->put));
-	if (n > c->mss)
-		must(false);
+	must(n <= c->mss);
 	if (at > c->got || at + n < c->got)
 		return;
 	n -= c->got - at;
@@ -399,14 +398,22 @@ static struct talk *begin(struct talk *c, struct rd *r)
 static void step_open(struct talk *c, struct rd *r)
 {
 	static const int results[] = { 0, EINPROGRESS, EINPROGRESS, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS };
-	uint8_t how = rd_u8(r);
+	uint8_t how = rd_u8(r), bytes[5];
 
 	world.connects = results[how % ARRAY_SIZE(results)];
 	world.fails = how % 6 == 5 ? ETIMEDOUT : 0;
 	world.no_files = how >= 250;
 	close_fd(&world.made);
 	begin(c, r);
+	if (how & 16) {
+		fill(c, true, 0, bytes, sizeof(bytes));
+		world.hello = bytes;
+		world.nhello = sizeof(bytes);
+		c->put = sizeof(bytes);
+		c->shut = true;
+	}
 	send_tcp(c, SEG_SYN, 0, 0, 20000, 0);
+	world.hello = NULL;
 	if (flow_of(c)) {
 		c->host = world.made;
 		world.made = -1;
@@ -576,10 +583,7 @@ static void host_take(struct talk *c, size_t n)
 	if (r > 0)
 		c->taken += (uint32_t)r;
 	c->eof = r == 0;
-	if (c->eof && !c->broken && !(c->fin && c->taken == c->sent))
-		tell();
-	if (c->eof && !c->broken)
-		must(c->fin && c->taken == c->sent);
+	must(!c->eof || c->broken || (c->fin && c->taken == c->sent));
 	rest();
 }
 
@@ -730,8 +734,6 @@ static void settle_all(bool end)
 			step_fin(c);
 	}
 }
-
-/* --- --- */
 
 static void open_machine(struct rd *r)
 {

@@ -29,6 +29,8 @@ static struct world {
 		uint64_t at_ms; /* 0: it is not set */
 	} timer[TIMERS_MAX];
 	unsigned ntimers;
+	const uint8_t *hello; /* what the other end has said, and that was all, when connect(2) returns; NULL */
+	size_t nhello;
 	int connects;       /* an errno: what connect(2) says */
 	int fails;          /* and what SO_ERROR says then */
 	bool no_files;      /* there are none left */
@@ -81,6 +83,10 @@ int connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	if (!world.on)
 		return (int)syscall(SYS_connect, fd, to, len);
+	if (world.hello) {
+		must(send(world.made, world.hello, world.nhello, MSG_DONTWAIT) == (ssize_t)world.nhello);
+		shutdown(world.made, SHUT_WR);
+	}
 	errno = world.connects;
 	return errno ? -1 : 0;
 }
