@@ -6,6 +6,8 @@ cd "$T" || exit 1
 PEER=$TOP/tests/net/peer.py
 export BOXLITE_NET=$O/bin/boxlite-net
 export RESOLV="nameserver 127.0.0.1"
+# boxlite-net lets nobody look into it, as who looks for leaks would have to.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}:detect_leaks=0"
 
 make_world
 

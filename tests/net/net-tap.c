@@ -223,6 +223,8 @@ static void start_net(const char *spec_file, int *ret_link)
 	}
 	if (start.spec.nsecrets)
 		fds[s.nfds++] = (struct spawn_fd){ secrets_file(&start.spec), NET_FD_SECRETS };
+	json_decref(j);
+	buf_fini(&text);
 	if (sock_pair(pair) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
 		die("socketpair");
 	for (i = 0; i < 2; i++)
