@@ -68,7 +68,7 @@ cat > spec.json <<E
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
-export SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=$O/bin/boxlite-net SSL_CERT_FILE=$T/root.pem
+export SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
 export RESOLV="nameserver [127.0.0.1]:5300"
 echo "nameserver 192.168.127.1" > resolv.conf
 
@@ -101,7 +101,8 @@ for v in --http1.1 --http2; do
 		curl $v -H 'Content-Type: text/plain' -T up \$U/echo | tr -d XY" "$v: in a long body" "X$KEY"
 	guest "curl $v \$U/file | cmp - file && curl $v -w '%{http_version} %{num_connects}\n' -o x \$U/file -o y \$U/file"
 	ok $STATUS "$v: a file comes as it is" || diag "$OUT" "$LOG"
-	is "$OUT" "$([ $v = --http2 ] && echo $'2 1\n2 0' || echo $'1.1 1\n1.1 0')" "$v: by this version, on one connection"
+	is "$OUT" "$([ $v = --http2 ] && echo $'2 1\n2 0' || echo $'1.1 1\n1.1 0')" "$v: by this version, on one connection" ||
+		diag "$LOG"
 done
 sends "curl --http1.1 -H 'X-Key: $P1' -i https://$HOST:8443/close" "to the end of the connection, on another port"
 sends "curl --tls-max 1.2 -H 'X-Key: $P1' \$U/echo" "TLS 1.2"
@@ -148,7 +149,9 @@ like "$OUT" "256 bit.*CA:TRUE.*Verify return code: 0" "the CA is one, and what i
 guest "p=\$(pgrep -P \$PPID boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/echo
 	tr '\\0' '\\n' < /proc/\$p/environ | grep -c '$KEY'; tr '\\0' '\\n' < /proc/\$p/cmdline | grep -c '$KEY'
 	grep -E '^VmLck' /proc/\$p/status | tr -s '\\t ' ' '"
-like "$OUT" $'^0\n0\n.*VmLck: [1-9]' "not in environment and arguments, but in locked memory" || diag "$LOG"
+locked='[1-9]'
+nm -D "$BOXLITE_NET" 2> /dev/null | grep -q __asan_init && locked=0 # it locks nothing
+like "$OUT" $'^0\n0\n.*VmLck: '$locked "not in environment and arguments, but in locked memory" || diag "$LOG"
 unlike "$LOG" "$KEY" "nor in what boxlite-net says"
 
 # --- how fast ----------------------------------------------------------------------------------------------------------
