@@ -156,8 +156,12 @@ int end_shake(struct end *e)
 
 	ERR_clear_error();
 	r = SSL_do_handshake(e->ssl);
-	if (r == 1)
+	if (r == 1) {
+		/* What comes behind the handshake may have been read with it, by an event of the other end: of that
+		 * epoll has nothing more to say. */
+		e->readable = true;
 		return 1;
+	}
 	return result(e, r) == 0 ? 0 : -1;
 }
 
