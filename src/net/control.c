@@ -1,6 +1,6 @@
 /*
- * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's
- * end. What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
+ * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's end.
+ * What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
  */
 #include <errno.h>
 #include <sys/mman.h>

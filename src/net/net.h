@@ -53,8 +53,8 @@ extern const struct link_ops stack_link_ops; /* with a struct net */
 #define HEADERS_MAX (14 + 40 + 60)
 
 /*
- * Begins a frame for the guest: Ethernet and IP headers for a packet of l4_len bytes behind them. Returns how long
- * they are, with *sum of TCP and UDP (the field still to be set to it) and ICMPv6; of ICMP it is 0.
+ * Begins a frame for the guest: Ethernet and IP headers for a packet of l4_len bytes behind them. Returns how long they
+ * are, with *sum of TCP and UDP (the field still to be set to it) and ICMPv6; of ICMP it is 0.
  */
 size_t stack_headers(uint8_t at[HEADERS_MAX], const struct ip_addr *src, uint8_t proto, size_t l4_len, uint16_t *sum);
 

@@ -1,7 +1,7 @@
 /*
- * Two questions are asked of each address. Do the rules allow it: the first that matches decides, and what none
- * matches is allowed if no rule allows anything. And is its class open: by a switch, or by a rule that allows an
- * address or a network within the class. Both must be so.
+ * Two questions are asked of each address. Do the rules allow it: the first that matches decides, and what none matches
+ * is allowed if no rule allows anything. And is its class open: by a switch, or by a rule that allows an address or a
+ * network within the class. Both must be so.
  *
  * A rule with a name matches an address that the resolver has answered for such a name, while that answer is valid
  * (names.h). It never opens a class: who controls a name can let it point anywhere.

@@ -1,8 +1,8 @@
 /*
  * What the guest may reach: one question, one answer, for TCP, UDP, ICMP and DNS alike.
  *
- * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for
- * which name, and an address is allowed for a name while such an answer is valid.
+ * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for which
+ * name, and an address is allowed for a name while such an answer is valid.
  */
 #ifndef NET_POLICY_H
 #define NET_POLICY_H
