@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "wire/netchange.h"
 #include "wire/netmsg.h"
 
 static struct frame framed(const struct buf *b)
@@ -64,6 +65,42 @@ static void check_start(const struct net_start *s)
 	buf_fini(&b);
 }
 
+/* Of a client, and the answer to it: each is read as all of its kind. */
+static void check_changes(struct frame f)
+{
+	struct net_spec s = { 0 };
+	struct net_change c;
+	struct net_done d;
+	uint8_t type;
+
+	for (type = FRAME_PUBLISH; type <= FRAME_DIAL; type++) {
+		f.type = type;
+		if (wire_get_net_change(&f, &c, NULL) < 0)
+			continue;
+		struct buf b = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
+		struct frame again;
+		struct net_change same;
+
+		if (wire_put_net_change(&b, &c) < 0)
+			abort();
+		again = framed(&b);
+		if (wire_get_net_change(&again, &same, NULL) < 0 || same.rules.nrules != c.rules.nrules ||
+		    same.guest_port != c.guest_port || same.pick.whole != c.pick.whole)
+			abort();
+		if (type != FRAME_DIAL && type != FRAME_UNPUBLISH && net_spec_change(&s, &c, NULL) < 0)
+			abort();
+		net_spec_fini(&s);
+		net_change_fini(&same);
+		net_change_fini(&c);
+		buf_fini(&b);
+	}
+	if (wire_get_net_done(&f, &d, NULL) == 0) {
+		if (d.code > 0 || strchr(d.error, '\n') || strlen(d.error) >= sizeof(d.error))
+			abort();
+		net_done_fini(&d);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct frame f = { .type = FRAME_NET, .payload = size ? data : NULL, .len = (uint32_t)size };
@@ -87,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_start(&start);
 		net_start_fini(&start);
 	}
+	check_changes(f);
 	if (wire_get_net_resolv(&f, &resolv, NULL) == 0) {
 		if (strlen(resolv) > NET_RESOLV_MAX)
 			abort();

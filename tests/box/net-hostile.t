@@ -42,6 +42,24 @@ result 0 $'ran\n' "figures that nobody asked for are figures"
 with_net asks_without_end run bb echo ran
 result 0 $'ran\n' "questions without end are answered once"
 
+with_net done_unasked run bb sleep 10
+fails 125 "an answer that nobody asked for" "an answer to no question ends the box"
+with_net refuses run -d --name asked bb sleep 1000
+bl port add asked 8080:80
+fails 125 "no\?\[31m\?reason" "a refusal, whose text is made safe"
+bl inspect -f '{{json .Network.Ports}}' asked
+result 0 $'[]\n' "changes nothing"
+bl rm -f asked
+with_net another_port bl run -d --name asked bb sleep 1000
+bl port add asked 8080:80
+result 0 "" "with another port than was asked for: only the description changes,"
+bl wait asked
+is "$OUT" $'125\n' "as the box ends"
+bl inspect -f '{{.State.Error}}' asked
+[[ $OUT == *"PUBLISH of another port"* ]]
+ok $? "which says why" || diag "$OUT"
+bl rm -f asked
+
 with_net good run -d --name late bb sleep 1000
 is "$("$B" stats --no-stream --json late | jq .guest.processes)" 1 "one that does not answer keeps nobody from figures"
 bl rm -f late

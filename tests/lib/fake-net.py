@@ -12,6 +12,7 @@ from wire import FAILED, READY, frame
 
 CONTROL = 3  # enum net_fd of src/wire/netmsg.h
 NET_READY, NET_DENIED, NET_STATS, NET_RESOLV = 35, 36, 37, 38
+PUBLISH = 40
 
 
 def send(*frames):
@@ -89,6 +90,33 @@ def closes():
 
 def stats_unasked():
     send(ready(), frame(NET_STATS, {"sent_bytes": 1 << 62}))
+
+
+def done_unasked():
+    send(ready(), frame(PUBLISH, {"code": 0, "done": {"ports": ["127.0.0.1:1:1/tcp"]}}))
+
+
+def answers(**done):
+    def hear(size):
+        data = b""
+        while len(data) < size:
+            data += os.read(CONTROL, size - len(data))
+        return data
+
+    send(ready())
+    while True:
+        head = hear(12)
+        hear(int.from_bytes(head[:4], "little"))
+        if head[4] >= PUBLISH:
+            send(frame(head[4], done))
+
+
+def another_port():
+    answers(code=0, done={"ports": ["0.0.0.0:22:22/tcp"]})
+
+
+def refuses():
+    answers(code=13, error="no\x1b[31m\nreason")
 
 
 def asks_without_end():

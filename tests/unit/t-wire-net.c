@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "lib/tap.h"
+#include "wire/netchange.h"
 #include "wire/netmsg.h"
 
 static void rule(const char *text, const char *want)
@@ -322,8 +323,110 @@ static void test_stats(void)
 	buf_fini(&b);
 }
 
+/* --- changes --- */
+
+static void test_picks(void)
+{
+	static const char *const no[] = { "", "x", "80/", "80/icmp", "0", "65536", "127.0.0.1:80", "1:2:3:4", "80 " };
+	struct net_spec asked = { 0 }, real = { 0 }, gone = { 0 };
+	struct error err = { 0 };
+	struct net_pick k;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(no); i++)
+		ok(net_pick_parse(no[i], &k, &err) == -EINVAL, "no port: '%s'", no[i]);
+	ok(net_spec_add_port(&asked, "0:80", NULL) == 0 && net_spec_add_port(&asked, "8080:80", NULL) == 0 &&
+		   net_spec_add_port(&asked, "0:53/udp", NULL) == 0 && net_spec_add_port(&asked, "81:81", NULL) == 0,
+	   "ports as asked for");
+	ok(net_spec_add_port(&real, "4000:80", NULL) == 0 && net_spec_add_port(&real, "8080:80", NULL) == 0 &&
+		   net_spec_add_port(&real, "4001:53/udp", NULL) == 0 && net_spec_add_port(&real, "81:81", NULL) == 0,
+	   "and as they are");
+	is_int(net_pick_parse("53", &k, NULL), 0, "TCP is meant");
+	is_int(net_spec_take_ports(&asked, &real, &k, &gone, &err), -ENOENT, "which is not there");
+	ok(asked.nports == 4 && gone.nports == 0, "and nothing is changed");
+	is_int(net_pick_parse("127.0.0.1:4000:80", &k, NULL), 0, "one in full");
+	is_int(net_spec_take_ports(&asked, &real, &k, &gone, NULL), 0, "by its real number");
+	ok(asked.nports == 3 && real.nports == 3 && gone.nports == 1 && gone.ports[0].host_port == 0, "is taken out");
+	ok(asked.ports[0].host_port == 8080 && real.ports[1].host_port == 4001, "of both, which keep their order");
+	net_spec_fini(&gone);
+	is_int(net_pick_parse("[::1]:8080:80", &k, NULL), 0, "another address");
+	is_int(net_spec_take_ports(&asked, &real, &k, &gone, NULL), -ENOENT, "is another port");
+	is_int(net_pick_parse("53/udp", &k, NULL), 0, "all of a port");
+	is_int(net_spec_take_ports(&asked, NULL, &k, &gone, NULL), 0, "of a description alone");
+	net_spec_fini(&gone);
+	net_spec_fini(&asked);
+	net_spec_fini(&real);
+}
+
+static void test_changes(void)
+{
+	static const struct {
+		uint8_t type;
+		const char *json;
+	} no[] = {
+		{ FRAME_PUBLISH, "{}" }, { FRAME_PUBLISH, "{\"port\":80}" }, { FRAME_UNPUBLISH, "{\"port\":\"80\"}" },
+		{ FRAME_RULES, "{\"rules\":[\"all\"]}" }, { FRAME_RULES, "{\"ports\":[\"1:1\"]}" },
+		{ FRAME_RULES, "{\"none\":true}" }, { FRAME_RULES, "{\"rate\":100000}" }, { FRAME_DIAL, "{}" },
+		{ FRAME_DIAL, "{\"port\":0}" }, { FRAME_DIAL, "{\"port\":65536}" }, { FRAME_NET, "{\"port\":1}" },
+	};
+	struct net_change c = { .type = FRAME_RULES }, got;
+	struct net_spec s = { .rate = 1 * MIB };
+	struct buf b = BUF_INIT(1 * MIB);
+	struct error err = { 0 };
+	struct frame f;
+	size_t i;
+
+	ok(net_spec_add_rule(&c.rules, "tcp:x.example:443", true, NULL) == 0, "a rule");
+	c.rules.open = NET_OPEN_HOST;
+	is_int(wire_put_net_change(&b, &c), 0, "rules");
+	f = framed(&b, FRAME_RULES);
+	ok(wire_get_net_change(&f, &got, &err) == 0, "are understood: %s", err.text);
+	is_int(net_spec_change(&s, &got, NULL), 0, "and put in force");
+	ok(s.nrules == 1 && s.open == NET_OPEN_HOST && s.rate == 1 * MIB, "beside what they are not about");
+	net_change_fini(&got);
+	net_change_fini(&c);
+	c = (struct net_change){ .type = FRAME_PUBLISH };
+	ok(net_port_parse("8080:80", &c.port, NULL) == 0 && net_spec_change(&s, &c, NULL) == 0, "a port");
+	ok(net_spec_change(&s, &c, &err) == -EEXIST, "not twice: %s", err.text);
+	net_spec_fini(&s);
+	buf_fini(&b);
+	for (i = 0; i < ARRAY_SIZE(no); i++) {
+		f = said(no[i].type, no[i].json);
+		ok(wire_get_net_change(&f, &got, NULL) == -EBADMSG, "%s %s", frame_name(no[i].type), no[i].json);
+	}
+}
+
+static void test_done(void)
+{
+	static const char *const no[] = {
+		"{\"code\":-1}", "{\"code\":4096}", "{\"error\":\"x\"}", "{\"code\":1,\"done\":{\"ports\":[\"1:1\"]}}",
+		"{\"done\":{\"open\":[\"host\"]}}", "{\"done\":[]}",
+	};
+	struct net_done d = { 0 }, got;
+	struct buf b = BUF_INIT(1 * MIB);
+	struct error err = { .code = -EACCES, .text = "a\nreason" };
+	struct frame f;
+	size_t i;
+
+	net_done_failed(&d, &err, -EIO);
+	is_int(wire_put_net_done(&b, FRAME_PUBLISH, &d), 0, "a failure");
+	f = framed(&b, FRAME_PUBLISH);
+	is_int(wire_get_net_done(&f, &got, NULL), 0, "is understood");
+	is_int(got.code, -EACCES, "with its code");
+	is_str(got.error, "a?reason", "and its text, which is safe to print");
+	net_done_fini(&got);
+	buf_fini(&b);
+	for (i = 0; i < ARRAY_SIZE(no); i++) {
+		f = said(FRAME_PUBLISH, no[i]);
+		is_int(wire_get_net_done(&f, &got, NULL), -EBADMSG, no[i]);
+	}
+}
+
 int main(void)
 {
+	test_picks();
+	test_changes();
+	test_done();
 	test_rules();
 	test_bad_rules();
 	test_ports();
