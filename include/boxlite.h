@@ -510,7 +510,7 @@ struct boxlite_metrics {
 	uint64_t guest_disk_bytes, guest_disk_used_bytes; /* of the writable disk's file system */
 	uint64_t guest_received_bytes, guest_sent_bytes; /* by network, without loopback; counted by the host */
 
-	/* the network, counted by the host; with the guest's figures, which are missing if it does not answer */
+	/* the network, counted by the host */
 	uint64_t net_received_packets, net_sent_packets; /* IP packets, to the guest and of it */
 	uint64_t net_connections; /* of TCP, both ways, all there were */
 	uint64_t net_flows;       /* of all protocols, now */
@@ -527,7 +527,7 @@ int boxlite_metrics(struct boxlite *b, struct boxlite_metrics *out, struct boxli
 struct boxlite_metrics_options {
 	size_t size;
 	const char *const *boxes; /* NULL-terminated ids; NULL: all */
-	int host_only;            /* 1: guests are not asked, and nothing is waited for */
+	int host_only;            /* 1: guests are not asked, and not waited for */
 };
 
 /* `m` is the box's at its time; all 0 but disk_used_bytes if i->running is 0. Other than 0 stops. */

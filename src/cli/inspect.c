@@ -53,6 +53,7 @@ static int on_running(const struct boxlite_box_info *i, const struct boxlite_met
 	j = json_pack("{s:I, s:I, s:I, s:I, s:n, s:n}", "setup_ns", (json_int_t)m->boot_setup_ns, "machine_ns",
 		      (json_int_t)m->boot_machine_ns, "kernel_ns", (json_int_t)m->boot_kernel_ns, "agent_ns",
 		      (json_int_t)m->boot_agent_ns, "process_ns", "end_ns");
+	net_add_counters(json_object_get(s->one, "network"), m);
 	return j ? json_object_set_new(json_object_get(s->one, "state"), "timing", j) : 0;
 }
 

@@ -14,7 +14,8 @@ int net_take_option(struct run_options *o, int opt, const char *value);
 
 json_t *net_list(const char *const *v);                   /* an array of texts; NULL: no memory */
 void net_print(const struct boxlite_box_info *i);         /* a line for the network, what is open, and each rule */
-json_t *net_json(const struct boxlite_box_info *i);       /* {mode, open, rules, ports}; NULL: no memory */
+json_t *net_json(const struct boxlite_box_info *i);       /* {mode, open, rules, ports, ...}; NULL: no memory */
+void net_add_counters(json_t *net, const struct boxlite_metrics *m); /* to that, of a box that runs */
 char *net_ports_text(const struct boxlite_box_info *i);   /* new; "127.0.0.1:8080->80/tcp, ..." of a box that runs */
 
 #endif

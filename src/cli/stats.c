@@ -184,8 +184,6 @@ static json_t *guest_json(const struct boxlite_metrics *m)
 
 static json_t *network_json(const struct boxlite_metrics *m)
 {
-	if (!m->guests)
-		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "received_packets", number(m->net_received_packets), "sent_packets",
 			 number(m->net_sent_packets), "connections", number(m->net_connections), "flows",
 			 number(m->net_flows), "denied", number(m->net_denied));

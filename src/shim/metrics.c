@@ -103,13 +103,15 @@ static void count_network(const struct shim *s, struct box_metrics *m)
 {
 	if (!s->net)
 		return;
-	m->guest.received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);
-	m->guest.sent_bytes = MIN(s->net_stats.sent_bytes, (uint64_t)INT64_MAX);
 	m->host.net_sent_packets = s->net_stats.sent_packets;
 	m->host.net_received_packets = s->net_stats.received_packets;
 	m->host.net_connections = s->net_stats.connections;
 	m->host.net_flows = s->net_stats.flows;
 	m->host.net_denied = s->net_stats.denied;
+	if (!m->has_guest)
+		return;
+	m->guest.received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);
+	m->guest.sent_bytes = MIN(s->net_stats.sent_bytes, (uint64_t)INT64_MAX);
 }
 
 static void answer_metrics(struct client *c, const struct guest_metrics *guest)
@@ -130,11 +132,10 @@ static void answer_metrics(struct client *c, const struct guest_metrics *guest)
 	snprintf(m.engine, sizeof(m.engine), "%s", s->engine ? s->engine->name : "");
 	for (st = s->streams; st; st = st->next)
 		m.execs_running += st->agent_id != MAIN_STREAM && !st->ended && !st->copies && !st->is_health;
-	if (guest) {
+	if (guest)
 		m.guest = *guest;
-		count_network(s, &m);
-	}
 	look_at_engine(s, &m.host);
+	count_network(s, &m);
 	if (wire_put_metrics(&c->conn.out, &m) < 0)
 		client_drop(c);
 	else
@@ -182,7 +183,7 @@ static void set_timer(struct shim *s)
 /* With what there is. The guest may have answered, and boxlite-net not. */
 static void answer_late(struct client *c, enum query q)
 {
-	if (q == QUERY_METRICS && !c->shim->asked[q])
+	if (q == QUERY_METRICS && !c->shim->asked[q] && !c->host_only)
 		answer_metrics(c, &c->shim->guest);
 	else
 		answer_without_guest(c, q);
@@ -244,12 +245,15 @@ int query_from_client(struct client *c, const struct frame *f)
 
 	if (f->stream != 0 || waits_for(c, q) || (q == QUERY_METRICS && wire_get_metrics_request(f, &guest) < 0))
 		return -EBADMSG;
-	if (!guest || s->life != LIFE_RUNNING || ask_agent(s, q) < 0) {
+	if (q == QUERY_METRICS && !s->asked_net && make_timer(s) == 0)
+		s->asked_net = net_ask_stats(s) == 0;
+	guest = guest && s->life == LIFE_RUNNING && ask_agent(s, q) == 0;
+	if (!guest && (q != QUERY_METRICS || !s->asked_net)) {
 		answer_without_guest(c, q);
 		return 0;
 	}
-	if (q == QUERY_METRICS && !s->asked_net)
-		s->asked_net = net_ask_stats(s) == 0;
+	if (q == QUERY_METRICS)
+		c->host_only = !guest;
 	c->waits_until_ns[q] = clock_ns() + QUERY_WAIT_MS * 1000000ULL;
 	set_timer(s);
 	return 0;
@@ -260,12 +264,10 @@ static void answer_all(struct shim *s)
 {
 	struct client *c, *next;
 
-	if (s->asked[QUERY_METRICS] || s->asked_net)
-		return;
-	for (c = s->clients; c; c = next) {
+	for (c = s->clients; c && !s->asked_net; c = next) {
 		next = c->next;
-		if (waits_for(c, QUERY_METRICS))
-			answer_metrics(c, &s->guest);
+		if (waits_for(c, QUERY_METRICS) && (c->host_only || !s->asked[QUERY_METRICS]))
+			answer_metrics(c, c->host_only ? NULL : &s->guest);
 	}
 }
 

@@ -61,6 +61,7 @@ struct client {
 	bool expects; /* it has started a process and heard nothing yet, not even HELLO, */
 	size_t hello_len; /* which is so long and waits for company */
 	uint64_t waits_until_ns[QUERIES]; /* for an answer; 0: it does not */
+	bool host_only; /* its METRICS wait for boxlite-net, not for the guest */
 	bool changing; /* it has asked for a change of the network: netchange.c */
 };
 
