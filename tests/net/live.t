@@ -36,6 +36,8 @@ PORT=$(port_of "$SAID")
 is "$("$PEER" upload 127.0.0.1 "$PORT" 1000000)" "" "and leads to the box"
 tell "publish $PORT:5001"
 like "$SAID" "^done PUBLISH -98 .*$PORT.* in use" "not twice"
+tell "publish 81:5000"
+like "$SAID" "^done PUBLISH -13 .*81.*low ports can only be published by a start" "its right to low ports is gone by now"
 tell "publish 0:5001"
 OTHER=$(port_of "$SAID")
 python3 - "$PORT" > kept <<-'END' & KEPT=$!

@@ -342,6 +342,51 @@ static void test_memory(void)
 	policy_free(NULL);
 }
 
+/* Other rules, from a list as in JSON, up to NULL. */
+static void set_rules(struct policy *p, unsigned open, ...)
+{
+	struct net_spec now = { .open = open };
+	const char *text;
+	va_list ap;
+
+	va_start(ap, open);
+	while ((text = va_arg(ap, const char *)))
+		if (net_spec_add_rule(&now, strchr(text, ' ') + 1, text[0] == 'a', NULL) < 0)
+			abort();
+	va_end(ap);
+	is_int(policy_set_rules(p, &spec, &now, NULL), 0, "other rules");
+	net_spec_fini(&now);
+}
+
+static void test_other_rules(void)
+{
+	struct policy *p = policy(0, "allow a.example", "allow *.b.example", NULL);
+
+	learn(p, "a.example", "203.0.114.1", 600);
+	learn(p, "x.b.example", "203.0.114.2", 600);
+	learn(p, "c.example", "203.0.114.3", 600);
+	tcp(p, "203.0.114.1", 80, "yes");
+	tcp(p, "203.0.114.3", 80, "not-allowed");
+	set_rules(p, 0, "deny 203.0.114.9", "allow c.example", "allow *.b.example", NULL);
+	tcp(p, "203.0.114.1", 80, "not-allowed");
+	tcp(p, "203.0.114.2", 80, "yes");
+	tcp(p, "203.0.114.3", 80, "yes");
+	is_str(ask_name(p, "a.example"), "name", "a name is not asked for any more");
+	set_rules(p, 0, "deny a.example", NULL);
+	tcp(p, "203.0.114.1", 80, "rule");
+	tcp(p, "203.0.114.2", 80, "yes");
+	tcp(p, "10.0.0.1", 80, "private");
+	set_rules(p, NET_OPEN_PRIVATE, NULL);
+	tcp(p, "203.0.114.1", 80, "yes");
+	tcp(p, "10.0.0.1", 80, "yes");
+	skew += 300;
+	set_rules(p, 0, "allow a.example", NULL);
+	tcp(p, "203.0.114.1", 80, "yes");
+	skew += 301;
+	tcp(p, "203.0.114.1", 80, "not-allowed"); /* it does not become younger by that */
+	policy_free(p);
+}
+
 int main(void)
 {
 	test_classes();
@@ -352,6 +397,7 @@ int main(void)
 	test_names();
 	test_expiry();
 	test_memory();
+	test_other_rules();
 	net_spec_fini(&spec);
 	return tap_done();
 }
