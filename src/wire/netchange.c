@@ -209,7 +209,8 @@ static int get_port(const json_t *j, struct net_change *c, struct error *err)
 	bool bad = false;
 	const char *text = json_get_str(j, "port", "", &bad);
 
-	c->pick.whole = json_get_bool(j, "whole", false, &bad);
+	if (c->type == FRAME_UNPUBLISH)
+		c->pick.whole = json_get_bool(j, "whole", false, &bad);
 	if (bad || net_port_parse(text, &port, err) < 0)
 		return error_set(err, -EBADMSG, "%s with a malformed port", frame_name(c->type));
 	if (c->type == FRAME_PUBLISH)

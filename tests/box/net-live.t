@@ -108,6 +108,24 @@ result 0 $'network internet\nallow example.com\n' "a restart keeps them"
 bl exec web busybox sh -c 'busybox nc -w 3 203.0.113.1 80 < /dev/null'
 isnt "$ST" 0 "and they are in force"
 
+# --- a machine that is started again --------------------------------------------------------------------------
+net_of() { # BOX: the pid of its boxlite-net
+	local shim
+	shim=$(awk '{ print $4 }' "/proc/$("$B" stats --no-stream --json "$1" | jq .host.pid)/stat")
+	pgrep -P "$shim" -f boxlite-net
+}
+bl run -d --name again --restart always bb busybox sleep 1000
+bl port add again "127.0.0.3:$port:80"
+bl network --deny-net 203.0.113.9 again
+before=$(net_of again)
+kill -KILL "$before"
+another() { local now; now=$(net_of again 2> /dev/null); [ -n "$now" ] && [ "$now" != "$before" ]; }
+published() { [ "$("$B" port again 2> /dev/null)" = "80/tcp -> 127.0.0.3:$port" ]; }
+wait_for another
+wait_for published
+ok $? "it has the ports that were added" || diag "$("$B" port again 2>&1)"
+bl rm -f again
+
 # --- limits, and boxes without a network -----------------------------------------------------------------------
 bl create --name slow --net-rate 1m --net-connections 5 bb true
 bl inspect -f '{{.Network.Rate}} {{.Network.Connections}}' slow
