@@ -91,7 +91,7 @@ static int add_secret(struct run_options *o, const char *text)
 	auto_free char *folder = NULL;
 	int r;
 
-	if (at && host && at < host && at[2] != '/') {
+	if (at && host && at + 2 < host && at[2] != '/') {
 		folder = getcwd(NULL, 0);
 		if (!folder)
 			return cli_usage(o->command, "the folder of '%s' is not known: give the whole path", text);

@@ -1,0 +1,80 @@
+#!/bin/bash
+# A secret of a box: it uses the value and never has it, and nobody else does. A TLS client in a box, a TLS server in a
+# world of its own.
+MOUNTS=1
+. "$TOP/tests/lib/world.sh"
+. "$(dirname "$0")/common.sh"
+for p in openssl dnsmasq; do command -v $p > /dev/null || skip_all "$p is not installed"; done
+make_world
+make_home
+chmod 755 "$T"
+HOST=api.example.test VALUE=v4lue-that-nobody-may-see-77
+
+# The server, its authority, and an /etc that trusts it and knows its name.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
+	-days 30 2> /dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
+printf 'subjectAltName=DNS:%s,DNS:other.example.test\n' $HOST > ext
+openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
+nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" tls 443 seen cert.pem key.pem 2> server.log &
+cp -a /etc "$T/etc"; rm -f "$T/etc/resolv.conf"
+echo "nameserver 127.0.0.1" > "$T/etc/resolv.conf"
+mkdir -p "$T/etc/ssl/certs"; cat root.pem >> "$T/etc/ssl/certs/ca-certificates.crt"
+mount --bind "$T/etc" /etc
+printf '%s\n' no-resolv no-hosts no-daemon user= bind-interfaces listen-address=127.0.0.1 \
+	host-record=$HOST,203.0.113.10 host-record=other.example.test,203.0.113.10 > dns.conf
+dnsmasq -C dns.conf > dns.log 2>&1 & wait_for grep -q started dns.log
+
+# An image with a client that checks certificates, and a bundle of its own.
+mkdir -p layer/etc/ssl/certs
+{ which openssl; ldd "$(which openssl)" | grep -o '/[^ ]*'; } | xargs realpath -s | while read -r f; do
+	mkdir -p "layer/$(dirname "$f")"; cp -L "$f" "layer/$f"
+done
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -out layer/etc/ssl/certs/ca-certificates.crt \
+	-subj "/CN=another root" -days 30 2> /dev/null
+tar -C layer -cf layer.tar .
+image tls --layer layer.tar || diag "$(cat log 2> /dev/null)"
+
+# In the box: a request with the variable in a header, in its path and in its body; what comes back.
+cat > ask.sh <<'END'
+to=$1 body="key=$KEY&more=1"
+printf 'POST /echo?key=%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
+	"$KEY" "$to" "$KEY" ${#body} "$body" |
+	timeout 20 /usr/bin/openssl s_client -quiet -verify_return_error -connect "$to:443" -servername "$to" 2> err
+cat err >&2
+END
+ask() { bl run --rm "${@:2}" --secret "KEY=@$T/value,host=$HOST" tls sh -c "$(cat ask.sh)" - "$1"; }
+
+echo "$VALUE" > value; chmod 600 value
+: > seen
+ask $HOST
+is "$ST" 0 "a box that uses a secret" || diag "$OUT" "$ERR"
+is "$(grep -c "$VALUE" seen)" 3 "the server has the value in path, header and body" || diag "$(cat -v seen | head -20)"
+unlike "$OUT$ERR" "$VALUE" "the box has not got it back"
+like "$OUT" "boxlite-secret-[0-9a-f]{32}" "but the placeholder"
+: > seen
+ask other.example.test; unlike "$(cat seen)" "$VALUE" "another name at the same address gets no value"
+bl run --rm --secret "KEY=@$T/value,host=$HOST" tls env; unlike "$OUT" "$VALUE" "the environment has none"
+like "$OUT" "KEY=boxlite-secret-[0-9a-f]{32}"$'\n' "but the placeholder"
+: > seen
+ask $HOST --allow-net "tcp:$HOST:443"; is "$ST $(grep -c "$VALUE" seen)" "0 3" "with rules that allow its host" || diag "$OUT" "$ERR"
+
+# Where it is while the box runs: nowhere but in boxlite-net.
+KEY=$VALUE "$B" create --name holder --secret "KEY,host=$HOST" tls sleep 1000 > /dev/null
+bl start holder; fails 125 "secret KEY comes from the variable KEY, which is not set: set it" "it comes from where it came at each start"
+KEY=$VALUE "$B" start holder > /dev/null; is $? 0 "it is there"
+for p in $(pgrep -f 'boxlite-(shim|net|vmm)|qemu-system'); do
+	tr '\0' '\n' < "/proc/$p/environ"; tr '\0' '\n' < "/proc/$p/cmdline"
+done > looked 2> /dev/null
+is "$(grep -c "$VALUE" looked)" 0 "in no environment and no command line"
+is "$(grep -rlaF "$VALUE" "$BOXLITE_HOME" | wc -l)" 0 "and in no file of the home" || diag "$(grep -rlaF "$VALUE" "$BOXLITE_HOME")"
+bl exec holder sh -c 'echo $KEY'; like "$OUT" "^boxlite-secret-" "an exec has the placeholder, too"
+bl rm -f holder
+for wrong in "KEY" "KEY,host=" "KEY,host=1.2.3.4" "1KEY,host=a.b" "KEY=@,host=a.b"; do
+	bl create --secret "$wrong" tls true; is "$ST" 125 "refused: $wrong" || bl rm -f "$OUT"
+done
+bl run --rm --network none --secret "KEY,host=$HOST" tls true; fails 125 "no use for secrets" "without a network there is no use for one"
+umount -l /etc
+kill $(jobs -p); wait 2> /dev/null
+nothing_left "nothing is left"
+tap_done
