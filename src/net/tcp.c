@@ -128,13 +128,13 @@ void tcp_reset(struct tcp *t)
 	flow_end(&t->f);
 }
 
-/* True: it was over, and is gone. */
-static bool end_if_over(struct tcp *t)
+bool tcp_end_if_over(struct tcp *t)
 {
 	if (!t->guest_fin || !t->shut || !t->fin_sent || t->snd_una != t->snd_nxt)
 		return false;
-	if (t->owes_ack)
-		tcp_send(t, SEG_ACK, t->snd_nxt);
+	/* Without this one the guest would send its end again, and hear that there is no such connection. */
+	if (t->owes_ack && !tcp_send(t, SEG_ACK, t->snd_nxt))
+		return false;
 	flow_end(&t->f);
 	return true;
 }
@@ -386,7 +386,7 @@ static void on_segment(struct tcp *t, struct segment *s, const uint8_t *header, 
 		t->retries = 0;
 		flow_time(&t->f, false);
 	}
-	if (take_ack(t, s) && receive(t, s) && !end_if_over(t))
+	if (take_ack(t, s) && receive(t, s) && !tcp_end_if_over(t))
 		tcp_pull(t);
 }
 
@@ -431,7 +431,7 @@ void tcp_host_event(struct watch *w, uint32_t events)
 		return;
 	if (events & EPOLLOUT && !push_host(t))
 		return;
-	if (!end_if_over(t))
+	if (!tcp_end_if_over(t))
 		tcp_pull(t);
 }
 

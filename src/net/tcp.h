@@ -88,6 +88,7 @@ void tcp_host_event(struct watch *w, uint32_t events);
 void tcp_options(struct tcp *t, const uint8_t *header, size_t header_len); /* those of a SYN */
 void tcp_ask_for_all(struct net *n); /* the table is full: does the guest still have all of them? */
 void tcp_reset(struct tcp *t); /* ends it, both ends with a RST */
+bool tcp_end_if_over(struct tcp *t); /* true: it was over, and is gone */
 
 /* --- tcp_open.c --- */
 

@@ -44,8 +44,11 @@ static void settle(uint32_t least)
 
 	for (t = TAILQ_FIRST(&owing); t; t = next) {
 		next = TAILQ_NEXT(t, ack);
-		if (t->rcv_nxt - t->acked >= least && !tcp_send(t, SEG_ACK, t->snd_nxt))
+		if (t->rcv_nxt - t->acked < least)
+			continue;
+		if (!tcp_send(t, SEG_ACK, t->snd_nxt))
 			return; /* no room: the link tells when there is */
+		tcp_end_if_over(t);
 	}
 }
 
