@@ -38,7 +38,9 @@ static int on_trust(const struct frame *f, struct error *err)
 	auto_free char *pem = NULL;
 	int r = wire_get_trust(f, &pem, err);
 
-	return r < 0 ? r : trust_set(pem, err);
+	if (r == 0)
+		trust_set(pem);
+	return r;
 }
 
 static int on_boot(struct session *s, const struct frame *f, struct error *err)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,8 +36,8 @@ static struct {
 	unsigned n;
 } trust;
 
-/* A bundle of the box, as the box would find it; whatever is not a file of a likely size is none. 0, -ENOENT. */
-static int read_bundle(const char *path, struct buf *out)
+/* A bundle of the box, as the box would find it: fd; -ENOENT: there is none; -EINVAL: it is none of ours to change. */
+static int open_bundle(const char *path, struct stat *st)
 {
 	struct open_how how = {
 		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
@@ -44,49 +45,72 @@ static int read_bundle(const char *path, struct buf *out)
 	};
 	auto_fd int box = open(ROOT_BOX, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int fd = box < 0 ? -1 : (int)syscall(SYS_openat2, box, path, &how, sizeof(how));
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)BUNDLE_MAX)
-		return -ENOENT;
-	return io_read_rest(fd, out) < 0 ? -ENOENT : 0;
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENOENT : -EINVAL;
+	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_size > (off_t)BUNDLE_MAX)
+		return -EINVAL;
+	return take_fd(&fd);
 }
 
-static int add(const char *path, struct buf *bundle, const char *pem, struct error *err)
+/* What fd has (-1: nothing) and the certificate, as a file of the agent's. A file that cannot be made is none. */
+static void add(const char *path, int fd, const char *pem)
 {
+	auto_buf struct buf bundle = BUF_INIT(2 * BUNDLE_MAX);
 	char *file = trust.file[trust.n];
-	auto_fd int fd = -1;
-	int r;
+	auto_fd int to = -1;
+	int r = fd < 0 ? 0 : io_read_rest(fd, &bundle);
 
 	snprintf(file, sizeof(trust.file[0]), "/etc/trust-%u", trust.n);
-	fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	r = fd < 0 ? -errno : buf_printf(bundle, "\n%s", pem);
 	if (r == 0)
-		r = io_write_full(fd, buf_data(bundle), buf_len(bundle));
-	if (r < 0)
-		return error_code(err, r, "cannot write a bundle of certificates for %s of the box", path);
-	trust.path[trust.n++] = path;
-	return 0;
+		r = buf_printf(&bundle, "\n%s", pem);
+	to = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (r == 0)
+		r = to < 0 ? -errno : io_write_full(to, buf_data(&bundle), buf_len(&bundle));
+	if (r < 0) {
+		log_warn("%s of the box does not get the network's certificate: %s", path, strerror(-r));
+		unlink(file);
+	} else {
+		trust.path[trust.n++] = path;
+	}
 }
 
-int trust_set(const char *pem, struct error *err)
+/* Another name for one that is there already. */
+static bool add_again(const char *path, const struct stat *st, struct stat *seen, unsigned n)
 {
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (seen[i].st_dev == st->st_dev && seen[i].st_ino == st->st_ino) {
+			memmove(trust.file[trust.n], trust.file[i], sizeof(trust.file[0]));
+			trust.path[trust.n++] = path;
+			return true;
+		}
+	return false;
+}
+
+void trust_set(const char *pem)
+{
+	struct stat seen[TRUST_BUNDLES] = { 0 };
+	bool any = false;
 	size_t i;
-	int r = 0;
 
 	trust.n = 0;
-	for (i = 0; r == 0 && i < ARRAY_SIZE(known); i++) {
-		auto_buf struct buf bundle = BUF_INIT(2 * BUNDLE_MAX);
+	for (i = 0; i < ARRAY_SIZE(known); i++) {
+		struct stat st;
+		auto_fd int fd = open_bundle(known[i], &st);
+		unsigned n = trust.n;
 
-		if (read_bundle(known[i], &bundle) == 0)
-			r = add(known[i], &bundle, pem, err);
+		any |= fd != -ENOENT;
+		if (fd < 0 || add_again(known[i], &st, seen, n))
+			continue;
+		add(known[i], fd, pem);
+		if (trust.n > n)
+			seen[n] = st;
 	}
 	/* An image without any: it could trust nobody so far. */
-	if (r == 0 && trust.n == 0) {
-		auto_buf struct buf bundle = BUF_INIT(2 * BUNDLE_MAX);
-
-		r = add(known[0], &bundle, pem, err);
-	}
-	return r;
+	if (!any)
+		add(known[0], -1, pem);
 }
 
 bool trust_bundle(unsigned i, const char **ret_file, const char **ret_path)

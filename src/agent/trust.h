@@ -11,8 +11,8 @@
 
 #define TRUST_BUNDLES 4
 
-/* Before the container is built. */
-int trust_set(const char *pem, struct error *err) MUST_CHECK;
+/* Before the container is built. A bundle that is longer than any we know, or no file, stays as it is. */
+void trust_set(const char *pem);
 
 /* The i-th bundle: its file in the agent's root, and its path in the box. False: there is none. */
 bool trust_bundle(unsigned i, const char **ret_file, const char **ret_path);

@@ -1,5 +1,6 @@
 #include "net/field.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -122,7 +123,23 @@ bool field_is_authority(struct text value, const char *name, uint16_t port)
 	return value.n == 0 ? port == 443 : text_is(value, text);
 }
 
-bool field_is_identity(struct text coding)
+static bool is_here(const struct swap *w, const char *at)
 {
-	return coding.n == 0 || text_is(coding, "identity");
+	size_t i;
+
+	for (i = 0; i < w->from_len && tolower((unsigned char)at[i]) == tolower(w->from[i]); i++)
+		;
+	return i == w->from_len;
+}
+
+bool field_name_tells(const struct secret_set *set, struct text name)
+{
+	const struct swaps *s = &set->scrub;
+	size_t i, at;
+
+	for (i = 0; i < s->n; i++)
+		for (at = 0; at + s->v[i].from_len <= name.n; at++)
+			if (is_here(&s->v[i], name.p + at))
+				return true;
+	return false;
 }

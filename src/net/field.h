@@ -19,7 +19,7 @@ const struct swaps *field_body_swaps(const struct secret_set *set, struct text c
  * not to have the secret. */
 bool field_is_authority(struct text value, const char *name, uint16_t port);
 
-/* Is an answer's body readable as it is, by its Content-Encoding? */
-bool field_is_identity(struct text coding);
+/* Has the name of an answer's field a value in it, in any case of its letters? Then it is not passed on. */
+bool field_name_tells(const struct secret_set *set, struct text name);
 
 #endif

@@ -51,7 +51,6 @@ struct http1 {
 	unsigned refuse; /* status of the answer of our own; 0: none */
 	const char *why;
 	bool over, closes; /* after this answer */
-	unsigned blind;
 };
 
 struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port)
@@ -81,11 +80,6 @@ void http1_free(struct http1 *h)
 bool http1_over(const struct http1 *h)
 {
 	return h->over;
-}
-
-unsigned http1_blind(const struct http1 *h)
-{
-	return h->blind;
 }
 
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why)
@@ -170,7 +164,7 @@ static int put_answer_head(const struct http1 *h, const struct head *head, bool 
 		const struct head_field *f = &head->fields[i];
 
 		if ((!keep && is_framing(f->name)) || (close && text_is(f->name, "connection")) ||
-		    text_is(f->name, "trailer"))
+		    text_is(f->name, "trailer") || field_name_tells(h->set, f->name))
 			continue;
 		r = put_field_name(out, f->name);
 		if (r == 0)
@@ -407,7 +401,6 @@ static int switch_protocols(struct http1 *h, const struct head *head)
 
 static int begin_answer(struct http1 *h, const struct head *head)
 {
-	static const struct swaps none;
 	const struct asked *asked = &h->ring[h->first];
 	const struct swaps *swaps = &h->set->scrub;
 	enum framing from = has_body(asked, head->status) ? head->framing : FRAMING_NONE;
@@ -419,10 +412,7 @@ static int begin_answer(struct http1 *h, const struct head *head)
 		return asked->upgrade && h->n == 1 ? switch_protocols(h, head) : -EBADMSG;
 	if (head->status < 200)
 		return pass_interim(h, head);
-	if (from != FRAMING_NONE && !field_is_identity(value_of(head, "content-encoding"))) {
-		swaps = &none;
-		h->blind++;
-	}
+	/* Whatever its Content-Encoding says, in which a guest may have a say: packed data have no value in them. */
 	choose(&s->body, from, swaps, head->length, !asked->old, true, &hold);
 	h->closes = s->body.to == FRAMING_CLOSE || from == FRAMING_CLOSE || server_closes(head);
 	r = put_answer_head(h, head, from == FRAMING_NONE, h->closes, &s->head);

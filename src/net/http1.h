@@ -21,7 +21,6 @@ int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool e
 int http1_answer(struct http1 *h, struct buf *server, struct buf *guest, bool eof) MUST_CHECK;
 
 bool http1_over(const struct http1 *h);    /* nothing more comes: once all is sent, it may be closed */
-unsigned http1_blind(const struct http1 *h); /* answers that could not be read, and so not be scrubbed */
 
 /* An answer of our own, after which the connection ends. */
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why) MUST_CHECK;

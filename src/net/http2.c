@@ -17,11 +17,6 @@
 
 #define OUT_ROOM (128 * KIB) /* what nghttp2 is asked for at once fits into it */
 
-unsigned http2_blind(const struct http2 *h)
-{
-	return h->blind;
-}
-
 static void stream_free(struct stream *s)
 {
 	LIST_REMOVE(s, link);

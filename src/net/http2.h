@@ -17,6 +17,5 @@ int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, str
 	       struct buf *server_out, bool guest_eof, bool server_eof) MUST_CHECK;
 
 bool http2_over(const struct http2 *h); /* nothing more comes: once all is sent, it may be closed */
-unsigned http2_blind(const struct http2 *h); /* answers that could not be read, and so not be scrubbed */
 
 #endif

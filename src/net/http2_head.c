@@ -220,7 +220,7 @@ static int scrub(const struct stream *s, const struct buf *from, bool keep_lengt
 	int k = 0;
 
 	while (k == 0 && rd_left(&r) && next(&r, &name, &value)) {
-		if (!keep_length && text_is(name, "content-length"))
+		if ((!keep_length && text_is(name, "content-length")) || field_name_tells(s->h->set, name))
 			continue;
 		k = begin(out, name.p, name.n);
 		if (k == 0)
@@ -232,11 +232,9 @@ static int scrub(const struct stream *s, const struct buf *from, bool keep_lengt
 
 int head_to_guest(struct stream *s, bool last)
 {
-	static const struct swaps none;
 	const struct buf *from = &s->from_server.b;
 	nghttp2_data_provider source = half_source(&s->down);
 	struct text status = get(from, ":status", NULL);
-	bool blind = !last && !field_is_identity(get(from, "content-encoding", NULL));
 	struct sending out;
 	int r;
 
@@ -245,14 +243,13 @@ int head_to_guest(struct stream *s, bool last)
 	if (s->answered)
 		return keep_trailers(&s->down, &s->from_server);
 	sending_init(&out);
-	if (scrub(s, from, last || blind, &out) < 0) {
+	if (scrub(s, from, last, &out) < 0) {
 		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_INTERNAL_ERROR);
 	} else if (status.n == 3 && *status.p == '1' && !last) {
 		r = nghttp2_submit_headers(s->h->guest, 0, s->guest_id, NULL, fields_of(&out), out.n, NULL);
 	} else {
 		s->answered = true;
-		s->h->blind += blind;
-		s->down.swaps = blind ? &none : &s->h->set->scrub;
+		s->down.swaps = &s->h->set->scrub;
 		s->down.over = last;
 		r = nghttp2_submit_response(s->h->guest, s->guest_id, fields_of(&out), out.n, last ? NULL : &source);
 	}
@@ -272,6 +269,8 @@ int trailers_send(struct half *f, int32_t id)
 
 	sending_init(&out);
 	while (k == 0 && rd_left(&r) && next(&r, &name, &value)) {
+		if (!up && field_name_tells(s->h->set, name))
+			continue;
 		k = begin(&out, name.p, name.n);
 		if (k == 0)
 			k = swap_put(up ? &s->h->set->header : &s->h->set->scrub, value.p, value.n, &out.text);

@@ -48,7 +48,7 @@ struct http2 {
 	uint16_t port;
 	nghttp2_session *guest, *server; /* owned; of the guest we are the server */
 	LIST_HEAD(, stream) streams;
-	unsigned n, blind;
+	unsigned n;
 	bool guest_gone, server_gone, leaving;
 };
 

@@ -148,7 +148,9 @@ static void learn(struct policy *p, const char *name, const struct ip_addr *addr
 		names_learn(p->names, NAMES_NO_RULE, name, addr, until_ms, now_ms);
 	for (i = 0; i < p->spec->nsecrets; i++)
 		if (secret_has_name(&p->spec->secrets[i], name))
-			names_learn(p->secrets, (unsigned)i, name, addr, until_ms, now_ms);
+			/* As long as can be: its certificate proves that it is the host, and a program may keep an
+			 * address for longer than it was good for. */
+			names_learn(p->secrets, (unsigned)i, name, addr, now_ms + NAMES_TTL_MAX * 1000ULL, now_ms);
 }
 
 void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr, uint32_t ttl)

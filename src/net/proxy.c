@@ -45,7 +45,7 @@
 #include "net/tls.h"
 
 #define PROXIES_MAX 256
-#define IN_MAX (4 * TLS_PIECE)
+#define IN_MAX (5 * TLS_PIECE) /* the longest head, and a piece more, so that it is seen to be too long */
 #define SHAKE_MS 30000
 #define CLOSE_MS 5000
 #define TICK_MS 1000
@@ -313,26 +313,32 @@ static void close_soon(struct proxy *p)
 /* Looks at what the guest says first. False: it is over. */
 static bool listen_to(struct proxy *p)
 {
-	uint8_t first[HELLO_MAX];
+	uint8_t first[INSPECT_MAX];
 	ssize_t n = recv(p->guest.watch.fd, first, sizeof(first), MSG_PEEK);
-	int r;
+	char name[NET_NAME_MAX + 1] = "";
+	enum inspect what;
 
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN;
-	r = hello_parse(first, (size_t)n, &p->hello);
-	p->hello.alpn = NULL;
-	if (r == -EAGAIN && !p->guest.eof)
+	what = inspect_claim(first, (size_t)n, name);
+	if (what == INSPECT_MORE && !p->guest.eof)
 		return true;
-	if (r == 0 && secrets_has(p->all->secrets, p->hello.name, p->port)) {
+	if (what == INSPECT_MORE)
+		what = INSPECT_BAD;
+	if (!p->all->ops.may(p->all->ud, &p->to, p->port, what, name))
+		return false;
+	if (hello_parse(first, (size_t)n, &p->hello) == 0 && secrets_has(p->all->secrets, p->hello.name, p->port)) {
 		/* What is neither is no HTTP, and without ALPN it is the older one. */
 		bool known = p->hello.h2 || p->hello.http1 || !p->hello.offers;
 
+		p->hello.alpn = NULL;
 		p->state = CONNECT;
 		return known && dial(p);
 	}
+	p->hello.alpn = NULL;
 	p->state = SPLICE;
 	set_limit(p, 0);
-	return p->all->ops.passthrough(p->all->ud, &p->to, p->port, r == 0 ? &p->hello : NULL) && dial(p);
+	return dial(p);
 }
 
 static bool shake_server(struct proxy *p)

@@ -7,14 +7,14 @@
 
 #include "base/ip.h"
 #include "base/loop.h"
-#include "net/hello.h"
+#include "net/inspect.h"
 #include "net/secrets.h"
 
 struct proxies; /* opaque */
 
 struct proxy_ops {
-	/* It is for no host of a secret (or no TLS: hello is NULL). True: it may go on, unchanged, to its address. */
-	bool (*passthrough)(void *ud, const struct ip_addr *to, uint16_t port, const struct hello *hello);
+	/* May it go on to its address, for what it is? name: for which it comes (inspect.h); of INSPECT_NAME only. */
+	bool (*may)(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name);
 	/* It came to nothing; reason is one of struct net_denied. */
 	void (*denied)(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason);
 };

@@ -7,16 +7,18 @@
 
 #include "net/tcp.h"
 
-/* Another name at that address: it may go on if names have no say, or allow this one. */
-static bool on_passthrough(void *ud, const struct ip_addr *to, uint16_t port, const struct hello *hello)
+/* As tcp.c asks for all other connections: where names have a say, a claim is for a name that is allowed. */
+static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name)
 {
 	struct net *n = ud;
 	struct policy_answer a = policy_check(n->policy, NET_TCP, to, port, false);
 
-	if (a.allow && a.by_name)
-		a = policy_check_claim(n->policy, to, port, false, hello->name);
+	if (a.allow && a.by_name && what == INSPECT_BAD)
+		a = (struct policy_answer){ .reason = "claim" };
+	else if (a.allow && a.by_name && what == INSPECT_NAME)
+		a = policy_check_claim(n->policy, to, port, false, name);
 	if (!a.allow)
-		denied(n, NET_TCP, to, port, hello->name, a.reason);
+		denied(n, NET_TCP, to, port, name, a.reason);
 	return a.allow;
 }
 
@@ -27,7 +29,7 @@ static void on_denied(void *ud, const struct ip_addr *to, uint16_t port, const c
 
 int proxy_start(struct net *n, struct error *err)
 {
-	static const struct proxy_ops ops = { .passthrough = on_passthrough, .denied = on_denied };
+	static const struct proxy_ops ops = { .may = on_may, .denied = on_denied };
 
 	if (!n->secrets)
 		return 0;

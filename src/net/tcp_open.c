@@ -270,7 +270,7 @@ void tcp_recheck(struct flow *f)
 		return;
 	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, &to, &by_name)) {
 		tcp_reset(t);
-	} else if (!by_name || t->unchecked) {
+	} else if (!by_name || t->unchecked || t->internal) { /* the proxy has asked for its name */
 		return;
 	} else if (t->state != TCP_OPEN) {
 		t->unchecked = true;

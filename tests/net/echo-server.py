@@ -45,6 +45,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
         else:
             self.send_header('Content-Length', str(len(text)))
         self.send_header('X-Echo', self.headers.get('X-Key', '-'))
+        if '/labelled' in self.path: self.send_header('Content-Encoding', 'x-nothing')
+        if '/named' in self.path: self.send_header('X-' + self.headers.get('X-Key', '-'), 'is a name')
         self.end_headers()
         if '/chunks' in self.path:
             for i in range(0, len(text), 7):

@@ -19,6 +19,7 @@ for p in nginx curl openssl python3 ip; do command -v $p > /dev/null || skip_all
 KEY=s3cret/Value+1234567890
 P1=boxlite-secret-00000000000000000000000000000001
 P2=boxlite-secret-00000000000000000000000000000002
+P3=boxlite-secret-00000000000000000000000000000003
 SERVER=203.0.113.10
 HOST=api.example.test
 
@@ -65,10 +66,11 @@ until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o
 cat > spec.json <<E
 {"secrets": [
 	{"name": "KEY", "host": "$HOST", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "TOKEN", "host": "$HOST", "placeholder": "$P3", "from": "env:TOKEN"},
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
-export SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
+export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
 export RESOLV="nameserver [127.0.0.1]:5300"
 echo "nameserver 192.168.127.1" > resolv.conf
 
@@ -92,6 +94,10 @@ sends() {
 for v in --http1.1 --http2; do
 	sends "curl $v -H 'X-Key: $P1' -i \$U/echo" "$v: in a header"
 	like "${OUT,,}" "x-echo: $P1" "$v: and in one that comes back"
+	guest "curl $v -H 'X-Key: $P3' -i \$U/echo/named"
+	[ $STATUS = 0 ] && [[ $OUT == *"$P3"* ]] && ! grep -qi tok3nvalue77 <<< "$OUT"
+	ok $? "$v: a field that is called like it does not come back" || diag "$OUT" "$LOG"
+	sends "curl $v -H 'X-Key: $P1' \$U/echo/labelled" "$v: whatever encoding an answer claims"
 	sends "curl $v -u user:$P1 \$U/echo; echo $P1" "$v: in Basic" "$(printf 'user:%s' $KEY | base64)"
 	sends "curl $v \"\$U/echo/$P1?a=$P1\"" "$v: in path and query" "/echo/s3cret%2FValue%2B1234567890?a=s3cret%2FValue%2B1234567890"
 	sends "curl $v -H 'Content-Type: text/plain' -d 'x${P1}y' \$U/echo" "$v: in a body" "x${KEY}y"
