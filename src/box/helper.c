@@ -14,7 +14,7 @@
 /* What tests turn, of each of them. */
 static const char *const of_sanitizers[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", NULL };
 
-static int pass_on(const char *const *names, struct strv *env)
+int helper_pass_on(const char *const *names, struct strv *env)
 {
 	int r = 0;
 
@@ -35,8 +35,8 @@ int helper_start(struct home *h, const struct helper *p, struct child *ret, stru
 	memcpy(fds, p->fds, p->nfds * sizeof(*fds));
 	if (quiet >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ quiet, STDERR_FILENO };
-	if (asprintf(&path, "%s/%s", h->programs, p->argv[0]) < 0 || pass_on(p->passed_on, &env) < 0 ||
-	    pass_on(of_sanitizers, &env) < 0)
+	if (asprintf(&path, "%s/%s", h->programs, p->argv[0]) < 0 || helper_pass_on(p->passed_on, &env) < 0 ||
+	    helper_pass_on(of_sanitizers, &env) < 0)
 		return error_nomem(err);
 	s.path = path;
 	s.envp = (const char *const *)env.v;

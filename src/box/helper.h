@@ -3,6 +3,7 @@
 #define BOX_HELPER_H
 
 #include "base/spawn.h"
+#include "base/str.h"
 #include "box/home.h"
 
 struct helper {
@@ -19,5 +20,8 @@ struct helper {
  * the user must know comes over the socket.
  */
 int helper_start(struct home *h, const struct helper *p, struct child *ret, struct error *err) MUST_CHECK;
+
+/* Of the variables of these names (NULL-terminated) those that this process has, appended: 0, -ENOMEM, -E2BIG. */
+int helper_pass_on(const char *const *names, struct strv *env) MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@
 #include "box/engine.h"
 #include "box/events.h"
 #include "box/lock.h"
+#include "box/helper.h"
 #include "box/secrets.h"
 #include "box/template.h"
 #include "wire/health.h"
@@ -164,6 +165,9 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	auto_free char *path = NULL;
 	/* No box in argv: a process list tells nothing. */
 	const char *const argv[] = { "boxlite-shim", NULL };
+	/* What boxlite-net trusts, which it has to know if there are secrets: as for pulls. */
+	static const char *const trusted[] = { "SSL_CERT_FILE", "SSL_CERT_DIR", NULL };
+	auto_strv struct strv env = STRV_INIT(ARRAY_SIZE(trusted));
 	struct spawn_fd fds[13] = {
 		{ p->log, STDERR_FILENO },     { sock, SHIM_FD_CONTROL },
 		{ p->box, SHIM_FD_BOX },       { p->lock, SHIM_FD_LOCK },
@@ -182,9 +186,11 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 		fds[s.nfds++] = (struct spawn_fd){ p->etc, SHIM_FD_ETC };
 	if (p->secrets >= 0)
 		fds[s.nfds++] = (struct spawn_fd){ p->secrets, SHIM_FD_SECRETS };
-	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0)
+	if (asprintf(&path, "%s/boxlite-shim", h->programs) < 0 ||
+	    (p->secrets >= 0 && helper_pass_on(trusted, &env) < 0))
 		return error_nomem(err);
 	s.path = path;
+	s.envp = (const char *const *)env.v;
 	return spawn_start(&s, ret, err);
 }
 

@@ -370,8 +370,10 @@ static int spawn(struct shim *s, int control, int link, struct error *err)
 
 	if (complaints < 0)
 		return error_code(err, complaints, "cannot open the log of boxlite-net");
-	if (s->spec.net.nsecrets)
+	if (s->spec.net.nsecrets) {
 		fds[spawn.nfds++] = (struct spawn_fd){ SHIM_FD_SECRETS, NET_FD_SECRETS };
+		spawn.envp = (const char *const *)environ; /* where what it trusts is; there is nothing else */
+	}
 	if (!s->spec.net_program)
 		return error_set(err, -EINVAL, "the box's description does not say where boxlite-net is");
 	return spawn_start(&spawn, &s->net->child, err);

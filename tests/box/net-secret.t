@@ -8,6 +8,7 @@ for p in openssl dnsmasq; do command -v $p > /dev/null || skip_all "$p is not in
 make_world
 make_home
 chmod 755 "$T"
+unset SSL_CERT_FILE SSL_CERT_DIR
 HOST=api.example.test VALUE=v4lue-that-nobody-may-see-77
 
 # The server, its authority, and an /etc that trusts it and knows its name.
@@ -19,7 +20,7 @@ openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -
 nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" tls 443 seen cert.pem key.pem 2> server.log &
 cp -a /etc "$T/etc"; rm -f "$T/etc/resolv.conf"
 echo "nameserver 127.0.0.1" > "$T/etc/resolv.conf"
-mkdir -p "$T/etc/ssl/certs"; cat root.pem >> "$T/etc/ssl/certs/ca-certificates.crt"
+mkdir -p "$T/etc/ssl/certs"; cp "$T/etc/ssl/certs/ca-certificates.crt" others; cat root.pem >> "$T/etc/ssl/certs/ca-certificates.crt"
 mount --bind "$T/etc" /etc
 printf '%s\n' no-resolv no-hosts no-daemon user= bind-interfaces listen-address=127.0.0.1 \
 	host-record=$HOST,203.0.113.10 host-record=other.example.test,203.0.113.10 > dns.conf
@@ -58,6 +59,12 @@ bl run --rm --secret "KEY=@$T/value,host=$HOST" tls env; unlike "$OUT" "$VALUE" 
 like "$OUT" "KEY=boxlite-secret-[0-9a-f]{32}"$'\n' "but the placeholder"
 : > seen
 ask $HOST --allow-net "tcp:$HOST:443"; is "$ST $(grep -c "$VALUE" seen)" "0 3" "with rules that allow its host" || diag "$OUT" "$ERR"
+
+cp "$T/etc/ssl/certs/ca-certificates.crt" bundle; cp others "$T/etc/ssl/certs/ca-certificates.crt"
+ask $HOST; like "$OUT" "502 .*not trusted" "a server that this host does not trust gets nothing" || diag "$ST" "$ERR"
+export SSL_CERT_FILE=$T/root.pem; : > seen; ask $HOST; unset SSL_CERT_FILE
+is "$ST $(grep -c "$VALUE" seen)" "0 3" "unless SSL_CERT_FILE says so" || diag "$OUT" "$ERR"
+cp bundle "$T/etc/ssl/certs/ca-certificates.crt"
 
 # Where it is while the box runs: nowhere but in boxlite-net.
 KEY=$VALUE "$B" create --name holder --secret "KEY,host=$HOST" tls sleep 1000 > /dev/null
