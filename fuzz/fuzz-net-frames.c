@@ -708,14 +708,16 @@ static bool all_done(bool end)
 	return i == CONNS;
 }
 
+#define ROUNDS 2000 /* what was lost comes again one segment a round, and a guest may want short ones */
+
 static void settle_all(bool end)
 {
 	unsigned rounds, i;
 
 	for (rounds = 0; !all_done(end); rounds++) {
-		if (rounds == 100)
+		if (rounds == ROUNDS)
 			tell();
-		must(rounds < 100);
+		must(rounds < ROUNDS);
 		while (take_frame())
 			;
 		rest();
