@@ -19,7 +19,6 @@ struct net {
 	struct loop loop;
 	struct net_start start;
 	struct link link;
-	bool link_gone;
 	struct policy *policy;     /* owned */
 	struct resolver *resolver; /* owned */
 	struct secrets *secrets;   /* owned; NULL: the box has none */
@@ -48,6 +47,9 @@ struct packet {
 };
 
 extern const struct link_ops stack_link_ops; /* with a struct net */
+
+/* How much the link's MTU leaves behind the IP header of a packet to or from this address. */
+size_t stack_room(const struct ip_addr *a);
 
 /* Room for the headers of a frame up to those of TCP with options. */
 #define HEADERS_MAX (14 + 40 + 60)

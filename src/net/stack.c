@@ -146,6 +146,11 @@ static size_t put_ipv6(uint8_t *at, const struct ip_addr *src, uint8_t proto, si
 	return IPV6_BYTES;
 }
 
+size_t stack_room(const struct ip_addr *a)
+{
+	return NET_LINK_MTU - (ip_is_v4(a) ? IPV4_BYTES : IPV6_BYTES);
+}
+
 size_t stack_headers(uint8_t at[HEADERS_MAX], const struct ip_addr *src, uint8_t proto, size_t l4_len, uint16_t *sum)
 {
 	bool v4 = ip_is_v4(src);
@@ -348,10 +353,7 @@ static void on_room(void *ud)
 
 static void on_gone(void *ud)
 {
-	struct net *n = ud;
-
-	n->link_gone = true;
-	link_close(&n->link);
+	link_close(&((struct net *)ud)->link);
 }
 
 const struct link_ops stack_link_ops = { .frame = on_frame, .batch = on_batch, .room = on_room, .gone = on_gone };

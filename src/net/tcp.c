@@ -96,7 +96,7 @@ void tcp_options(struct tcp *t, const uint8_t *header, size_t header_len)
 		}
 		at += len;
 	}
-	t->mss = MIN(t->mss, NET_LINK_MTU - TCP_HEADER - (ip_is_v4(&t->f.key.remote) ? 20 : 40));
+	t->mss = (uint16_t)MIN((size_t)t->mss, stack_room(&t->f.key.remote) - TCP_HEADER);
 }
 
 /* --- ends --- */

@@ -45,11 +45,9 @@ static size_t put_header(struct tcp *t, uint8_t *at, uint8_t flags, uint32_t seq
 	if (flags & SEG_ACK)
 		put32(at + 8, t->rcv_nxt);
 	if (flags & SEG_SYN) {
-		bool v4 = ip_is_v4(&t->f.key.remote);
-
 		at[len] = TCPOPT_MAXSEG;
 		at[len + 1] = TCPOLEN_MAXSEG;
-		put16(at + len + 2, (uint16_t)(NET_LINK_MTU - TCP_HEADER - (v4 ? 20 : 40)));
+		put16(at + len + 2, (uint16_t)(stack_room(&t->f.key.remote) - TCP_HEADER));
 		len += TCPOLEN_MAXSEG;
 		if (t->scales) {
 			at[len] = TCPOPT_NOP;

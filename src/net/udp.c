@@ -23,7 +23,7 @@
 void udp_answer(struct net *n, const struct ip_addr *from, uint16_t from_port, uint16_t to, const void *data,
 		size_t len)
 {
-	size_t room = NET_LINK_MTU - UDP_HEADER - (ip_is_v4(from) ? 20 : 40);
+	size_t room = stack_room(from) - UDP_HEADER;
 	uint8_t h[UDP_HEADER] = { 0 };
 
 	if (len > room)
