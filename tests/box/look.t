@@ -57,11 +57,12 @@ is "$(stat -c '%b %B' "$BOXLITE_HOME/boxes/$ended/disk.img" | awk '{ print $1 * 
 is "$(jq -r '.[1].logs | .console, .shim' out | xargs ls | wc -l)" 2 "its logs are where it says"
 bl inspect --format '{{.State.ExitCode}} {{.Name}}{{range .Spec.Command}} [{{.}}]{{end}}' ended; result 0 $'3 ended [exit 3]\n' "a template"
 bl inspect ended --format '{{json .State.Status}}'; result 0 $'"exited"\n' "behind the name as well"
-bl inspect bb; is "$(jq -c '.[0] | [.type, .reference, .config.Env]' out)" '["image","docker.io/library/bb:latest",["PATH=/bin","FROM=image"]]' "of an image"
+# (bb alone may also begin the id of a box.)
+bl inspect bb:latest; is "$(jq -c '.[0] | [.type, .reference, .config.Env]' out)" '["image","docker.io/library/bb:latest",["PATH=/bin","FROM=image"]]' "of an image"
 id=$("$B" images -q)
 bl inspect --format '{{.Reference}}' "$id" "sha256:$id"; result 0 $'docker.io/library/bb:latest\ndocker.io/library/bb:latest\n' "by its id"
-bl inspect --type box bb; is "$ST $OUT" $'125 []\n' "unless it is to be a box"
-like "$ERR" "^boxlite: no box is called 'bb'" "which there is none of"
+bl inspect --type box bb:latest; is "$ST $OUT" $'125 []\n' "unless it is to be a box"
+like "$ERR" "^boxlite: no box is called 'bb:latest'" "which there is none of"
 bl inspect nothere up; is "$ST $(jq -c '[.[].name]' out)" '125 ["up"]' "one that is not there, and one that is"
 is "$ERR" $'boxlite: there is no box and no image \'nothere\'\n' "says which"
 
