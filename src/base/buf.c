@@ -47,8 +47,11 @@ static int grow(struct buf *b, size_t n)
 	mem = malloc(cap);
 	if (!mem)
 		return -ENOMEM;
-	if (b->mem)
+	/* What is left behind may be a secret, and nobody else could wipe it. Each byte is copied about once, so it is cheap. */
+	if (b->mem) {
 		memcpy(mem, buf_data(b), buf_len(b));
+		explicit_bzero(b->mem, b->cap);
+	}
 	b->tail -= b->head;
 	b->head = 0;
 	free(b->mem);

@@ -122,6 +122,8 @@ static int start_box(struct shim *s, struct client *creator, struct error *err)
 	if (creator->dropped && (!s->spec.detached || s->spec.no_main))
 		return error_set(err, -EPIPE, "the owner was gone before the start");
 	r = client_listen(s, err);
+	if (r == 0)
+		r = net_lock_secrets(s, err);
 	if (r < 0)
 		return r;
 	s->engine = engine_find(s->spec.engine, err);

@@ -24,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -355,6 +357,26 @@ static void on_end(struct watch *w, uint32_t events)
 }
 
 /* --- its life ---------------------------------------------------------------------------------------- */
+
+/*
+ * The file with the values stays open for the next machine, and its pages could be swapped out: a mapping that is
+ * locked keeps them in memory. It is of this process until its end; nothing reads through it.
+ */
+int net_lock_secrets(const struct shim *s, struct error *err)
+{
+	struct stat st;
+	void *map;
+
+	if (!net_is_wanted(s) || !s->spec.net.nsecrets)
+		return 0;
+	if (fstat(SHIM_FD_SECRETS, &st) < 0)
+		return error_set(err, -EBADMSG, "secrets without their values");
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, SHIM_FD_SECRETS, 0);
+	if (map == MAP_FAILED || mlock(map, (size_t)st.st_size) < 0)
+		return error_sys(err, "cannot lock %lld bytes of memory for secrets (see ulimit -l)",
+				 (long long)st.st_size);
+	return 0;
+}
 
 static int spawn(struct shim *s, int control, int link, struct error *err)
 {

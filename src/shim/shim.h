@@ -221,6 +221,7 @@ void query_from_net(struct shim *s, const struct net_stats *stats);
 
 /* net.c: boxlite-net */
 bool net_is_wanted(const struct shim *s);
+int net_lock_secrets(const struct shim *s, struct error *err); /* once, before the first start */
 int net_start(struct shim *s, int link, struct error *err); /* link: its end, which stays the caller's */
 const char *net_certificate(const struct shim *s); /* for the box to trust, NULL: none */
 bool net_is_awaited(const struct shim *s);  /* it has not said NET_READY: nothing of the box may run */
