@@ -361,6 +361,8 @@ static void on_rst(struct tcp *t, const struct segment *s)
 
 static void on_segment(struct tcp *t, struct segment *s, const uint8_t *header, size_t header_len)
 {
+	struct segment ack = *s;
+
 	if (t->state == TCP_ASKED) {
 		answer_to_syn(t, s, header, header_len);
 		return;
@@ -386,7 +388,8 @@ static void on_segment(struct tcp *t, struct segment *s, const uint8_t *header, 
 		t->retries = 0;
 		flow_time(&t->f, false);
 	}
-	if (take_ack(t, s) && receive(t, s) && !tcp_end_if_over(t))
+	/* The data first: while the host's peer thinks about it, the rest is done. */
+	if (receive(t, s) && take_ack(t, &ack) && !tcp_end_if_over(t))
 		tcp_pull(t);
 }
 

@@ -34,6 +34,7 @@ struct tcp {
 	struct flow f;
 	TAILQ_ENTRY(tcp) ack; /* the list of those who owe an acknowledgement */
 	bool owes_ack;
+	unsigned owes_since; /* tcp_ack.c */
 	enum tcp_state state;
 
 	/* To the guest (RFC 9293, 3.3.1): what lies between una and nxt is in the host socket's queue still. */
