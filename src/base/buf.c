@@ -47,7 +47,7 @@ static int grow(struct buf *b, size_t n)
 	mem = malloc(cap);
 	if (!mem)
 		return -ENOMEM;
-	/* What is left behind may be a secret, and nobody else could wipe it. It costs little: a byte is copied once. */
+	/* What is left behind may be a secret, and nobody else could wipe it. It is cheap: a byte is copied once. */
 	if (b->mem) {
 		memcpy(mem, buf_data(b), buf_len(b));
 		explicit_bzero(b->mem, b->cap);
