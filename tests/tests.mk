@@ -109,7 +109,7 @@ lab-vmm:
 	O=$O V=$V $(LAB) tests/run vmm
 
 $(LAB_BOXES):
-	PART=$(@:lab-boxes-%=%) SKIP='$(LAB_SKIP)' MAKEFLAGS= TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
+	OWN_CLOCK=1 PART=$(@:lab-boxes-%=%) SKIP='$(LAB_SKIP)' MAKEFLAGS= TORTURE_EVERY=120 $(LAB) $(MAKE) --no-print-directory check-boxes ENGINE=kvm V=$V W=$W
 
 # The long form of tests/soak: an hour or so.
 soak: all

@@ -43,22 +43,29 @@ static int on_trust(const struct frame *f, struct error *err)
 	return r;
 }
 
+static int set_clock(uint64_t ns, struct error *err)
+{
+	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
+
+	return clock_settime(CLOCK_REALTIME, &now) < 0 ? error_sys(err, "cannot set the clock") : 0;
+}
+
+static int on_clock(const struct frame *f, struct error *err)
+{
+	uint64_t ns;
+	int r = wire_get_clock(f, &ns, err);
+
+	return r < 0 ? r : set_clock(ns, err);
+}
+
 static int on_boot(struct session *s, const struct frame *f, struct error *err)
 {
 	int r = wire_get_boot(f, &s->boot, err);
 
-	if (r < 0)
-		return r;
-	if (s->boot.time_ns) {
-		struct timespec now = {
-			.tv_sec = (time_t)(s->boot.time_ns / 1000000000),
-			.tv_nsec = (long)(s->boot.time_ns % 1000000000),
-		};
-
-		if (clock_settime(CLOCK_REALTIME, &now) < 0)
-			return error_sys(err, "cannot set the clock");
-	}
-	r = park_reseed(s->boot.seed, err);
+	if (r == 0 && s->boot.time_ns)
+		r = set_clock(s->boot.time_ns, err);
+	if (r == 0)
+		r = park_reseed(s->boot.seed, err);
 	if (r == 0)
 		r = root_mount_box(err);
 	if (r == 0)
@@ -178,6 +185,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 		stop(s, grace_ms);
 		return 0;
 	case FRAME_TRUST: return on_trust(f, err);
+	case FRAME_CLOCK: return on_clock(f, err);
 	default: return error_set(err, -EPROTO, "unexpected %s from the host", frame_name(f->type));
 	}
 }

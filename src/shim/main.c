@@ -83,7 +83,7 @@ static int open_events(struct shim *s, struct error *err)
 	timer = loop_timer_fd();
 	signals = loop_signal_fd(&set);
 	if (timer < 0 || signals < 0 || loop_add(&s->loop, &s->timer_watch, timer, EPOLLIN, on_timer) < 0 ||
-	    loop_add(&s->loop, &s->signal_watch, signals, EPOLLIN, on_signal) < 0)
+	    loop_add(&s->loop, &s->signal_watch, signals, EPOLLIN, on_signal) < 0 || wallclock_open(s) < 0)
 		return error_set(err, -EIO, "cannot set up timers and signals");
 	return 0;
 }
@@ -157,6 +157,7 @@ int main(void)
 		.listen_watch = { .fd = -1 },
 		.timer_watch = { .fd = -1 },
 		.signal_watch = { .fd = -1 },
+		.clock_watch = { .fd = -1 },
 		.next_agent_id = MAIN_STREAM + 1,
 	};
 	struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX + 64 * KIB);

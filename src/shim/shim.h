@@ -123,7 +123,7 @@ struct shim {
 	struct net *net;   /* owned; boxlite-net of this machine, NULL: none */
 	bool net_refused;  /* it could not do what it was to do */
 
-	struct watch listen_watch, timer_watch, signal_watch;
+	struct watch listen_watch, timer_watch, signal_watch, clock_watch;
 	struct client *clients, *dropped_clients;
 	struct stream *streams;
 	size_t nclients, nstreams;
@@ -191,6 +191,9 @@ void machine_blames_template(struct shim *s); /* it failed before READY, and may
 bool machine_boots_again(struct shim *s); /* it has ended before HELLO: true if another takes its place */
 
 int machine_restart(struct shim *s, struct error *err); /* after the end of one: booted */
+
+/* wallclock.c: the box hears when the host's clock was set */
+int wallclock_open(struct shim *s) MUST_CHECK;
 
 /* restart.c */
 bool restart_wanted(const struct shim *s, const struct proc_exit *e);

@@ -68,3 +68,19 @@ int wire_get_trust(const struct frame *f, char **ret, struct error *err)
 	*ret = copy;
 	return 0;
 }
+
+int wire_put_clock(struct buf *out, uint64_t time_ns)
+{
+	return message_put(out, FRAME_CLOCK, 0, json_pack("{s:I}", "time_ns", (json_int_t)time_ns));
+}
+
+int wire_get_clock(const struct frame *f, uint64_t *ret_ns, struct error *err)
+{
+	auto_json json_t *j = message_get(f, err);
+	bool bad = false;
+
+	if (!j)
+		return -EBADMSG;
+	*ret_ns = json_get_u64(j, "time_ns", 0, &bad);
+	return bad || !*ret_ns ? error_set(err, -EBADMSG, "malformed CLOCK message") : 0;
+}

@@ -26,4 +26,8 @@ int wire_get_boot(const struct frame *f, struct boot_spec *ret, struct error *er
 int wire_put_trust(struct buf *out, const char *pem) MUST_CHECK;
 int wire_get_trust(const struct frame *f, char **ret, struct error *err) MUST_CHECK;
 
+/* CLOCK: what CLOCK_REALTIME says now. */
+int wire_put_clock(struct buf *out, uint64_t time_ns) MUST_CHECK;
+int wire_get_clock(const struct frame *f, uint64_t *ret_ns, struct error *err) MUST_CHECK;
+
 #endif

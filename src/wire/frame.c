@@ -142,6 +142,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_TOP: return "TOP";
 	case FRAME_RENAME: return "RENAME";
 	case FRAME_TRUST: return "TRUST";
+	case FRAME_CLOCK: return "CLOCK";
 	}
 	return "unknown";
 }

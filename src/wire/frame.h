@@ -61,6 +61,7 @@ enum frame_type {
 	FRAME_METRICS = 9,  /* client -> shim -> agent, and back: what the box uses, see wire/metrics.h */
 	FRAME_TOP = 10,     /* likewise: what runs in it */
 	FRAME_RENAME = 11,  /* client -> shim: what the box is called from now on */
+	FRAME_CLOCK = 13,   /* shim -> agent: the host's wall clock was set; see wire/boot.h */
 	FRAME_TRUST = 12,   /* shim -> agent, before the main process: {pem}, a certificate; see wire/boot.h */
 
 	/* on a process stream */

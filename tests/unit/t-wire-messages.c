@@ -180,6 +180,21 @@ static int get_boot(const char *json, struct boot_spec *ret)
 
 #define SEED_31 "00112233445566778899aabbccddeeff00112233445566778899aabbccddee" /* all bytes but the last */
 
+static void test_clock(void)
+{
+	struct buf b = BUF_INIT(4096);
+	struct frame f;
+	uint64_t ns = 0;
+
+	is_int(wire_put_clock(&b, 1795599619000000001), 0, "what time it is");
+	ok(frame_peek(&b, &f) == 1 && f.type == FRAME_CLOCK && wire_get_clock(&f, &ns, NULL) == 0, "is understood");
+	ok(ns == 1795599619000000001, "to the nanosecond");
+	buf_fini(&b);
+	is_int(wire_put_clock(&b, 0), 0, "none");
+	ok(frame_peek(&b, &f) == 1 && wire_get_clock(&f, &ns, NULL) == -EBADMSG, "is refused");
+	buf_fini(&b);
+}
+
 static void test_boot(void)
 {
 	struct boot_spec s = { .hostname = strdup("h"), .time_ns = 1795599619000000000, .disk_bytes = 8 * GIB,
@@ -457,6 +472,7 @@ int main(void)
 	test_rename();
 	test_exit();
 	test_hello();
+	test_clock();
 	test_boot();
 	test_spec();
 	test_templates();
