@@ -98,7 +98,7 @@ check-boxes: all
 LAB := tests/lab/run --cpus 1 --memory 6144 --time 3000
 LAB_BOXES := lab-boxes-1/2 lab-boxes-2/2
 # Of the network what does not know which engine it is: a minute or two each there. make check-lab LAB_SKIP= runs them.
-LAB_SKIP ?= net-hostile net-world net-secret
+LAB_SKIP ?= net-hostile net-world net-secret net-clients
 .PHONY: lab-vmm $(LAB_BOXES)
 check-lab: deps all unit-bins
 	O=$O V=$V tests/run lab

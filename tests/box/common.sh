@@ -119,6 +119,16 @@ image() {
 	return $r
 }
 
+# copy_programs FOLDER PROGRAM...: programs of this host, and the libraries that they need, for an image.
+copy_programs() {
+	local to=$1 f
+	shift
+	for f in $(which "$@") $(ldd $(which "$@") | grep -o '/[^ :]*' | sort -u); do
+		f=$(realpath -s "$f")
+		mkdir -p "$to/$(dirname "$f")"; cp -L "$f" "$to/$f"
+	done
+}
+
 # Makes image "bb" once for all: from then on BOXLITE_HOME has it.
 make_home() { image bb "$@" || { ok 1 "image bb is made"; tap_done; exit 1; }; }
 

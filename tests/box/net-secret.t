@@ -4,33 +4,18 @@
 MOUNTS=1
 . "$TOP/tests/lib/world.sh"
 . "$(dirname "$0")/common.sh"
+. "$TOP/tests/lib/tls-world.sh"
 for p in openssl dnsmasq; do command -v $p > /dev/null || skip_all "$p is not installed"; done
 make_world
 make_home
 chmod 755 "$T"
-unset SSL_CERT_FILE SSL_CERT_DIR
 HOST=api.example.test VALUE=v4lue-that-nobody-may-see-77
 
-# The server, its authority, and an /etc that trusts it and knows its name.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
-	-days 30 2> /dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
-printf 'subjectAltName=DNS:%s,DNS:other.example.test\n' $HOST > ext
-openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
-nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" tls 443 seen cert.pem key.pem 2> server.log &
-cp -a /etc "$T/etc"; rm -f "$T/etc/resolv.conf"
-echo "nameserver 127.0.0.1" > "$T/etc/resolv.conf"
-mkdir -p "$T/etc/ssl/certs"; cp "$T/etc/ssl/certs/ca-certificates.crt" others; cat root.pem >> "$T/etc/ssl/certs/ca-certificates.crt"
-mount --bind "$T/etc" /etc
-printf '%s\n' no-resolv no-hosts no-daemon user= bind-interfaces listen-address=127.0.0.1 \
-	host-record=$HOST,203.0.113.10 host-record=other.example.test,203.0.113.10 > dns.conf
-dnsmasq -C dns.conf > dns.log 2>&1 & wait_for grep -q started dns.log
+make_tls_world $HOST other.example.test
 
 # An image with a client that checks certificates, and a bundle of its own.
 mkdir -p layer/etc/ssl/certs
-{ which openssl; ldd "$(which openssl)" | grep -o '/[^ ]*'; } | xargs realpath -s | while read -r f; do
-	mkdir -p "layer/$(dirname "$f")"; cp -L "$f" "layer/$f"
-done
+copy_programs layer openssl
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -out layer/etc/ssl/certs/ca-certificates.crt \
 	-subj "/CN=another root" -days 30 2> /dev/null
 tar -C layer -cf layer.tar .
