@@ -1,7 +1,7 @@
 /*
  * Made at each start of a machine, so that it is as new as its box's run, and no file ever holds the key. Certificates
  * of hosts are made when they are first asked for, all with one key, and again when half of their time is over: a box
- * may run for long. Which of them are kept is bounded.
+ * may run for long, and the authority is for longer than any. Which of them are kept is bounded.
  */
 #include "net/ca.h"
 
@@ -17,9 +17,9 @@
 #include "wire/netspec.h"
 
 #define DAY (24L * 60 * 60)
-#define CA_DAYS 365
+#define CA_DAYS 3650
 #define LEAF_DAYS 30
-#define EARLY (1 * DAY) /* a guest's clock may be behind */
+#define EARLY_DAYS 1 /* a guest's clock may be behind */
 #define LEAVES_MAX 128
 
 struct leaf {
@@ -87,13 +87,14 @@ static bool add_host(X509 *x, const char *host)
 	return good;
 }
 
-static X509 *new_cert(EVP_PKEY *key, const char *common_name, long days)
+static X509 *new_cert(EVP_PKEY *key, const char *common_name, time_t now, int days)
 {
 	X509 *x = X509_new();
 	X509_NAME *subject = x ? X509_get_subject_name(x) : NULL;
 
 	if (x && X509_set_version(x, X509_VERSION_3) && set_serial(x) && X509_set_pubkey(x, key) &&
-	    X509_gmtime_adj(X509_getm_notBefore(x), -EARLY) && X509_gmtime_adj(X509_getm_notAfter(x), days * DAY) &&
+	    X509_time_adj_ex(X509_getm_notBefore(x), -EARLY_DAYS, 0, &now) &&
+	    X509_time_adj_ex(X509_getm_notAfter(x), days, 0, &now) &&
 	    X509_NAME_add_entry_by_NID(subject, NID_organizationName, MBSTRING_ASC, (const uint8_t *)"boxlite", -1, -1,
 				       0) &&
 	    X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_ASC, (const uint8_t *)common_name, -1, -1, 0))
@@ -104,7 +105,7 @@ static X509 *new_cert(EVP_PKEY *key, const char *common_name, long days)
 
 static X509 *make_ca(EVP_PKEY *key)
 {
-	X509 *x = new_cert(key, "CA of a box", CA_DAYS);
+	X509 *x = new_cert(key, "CA of a box", time(NULL), CA_DAYS);
 
 	if (x && X509_set_issuer_name(x, X509_get_subject_name(x)) &&
 	    add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
@@ -115,9 +116,9 @@ static X509 *make_ca(EVP_PKEY *key)
 	return NULL;
 }
 
-static X509 *make_leaf(const struct ca *c, const char *name)
+static X509 *make_leaf(const struct ca *c, const char *name, time_t now)
 {
-	X509 *x = new_cert(c->leaf_key, "host of a secret", LEAF_DAYS);
+	X509 *x = new_cert(c->leaf_key, "host of a secret", now, LEAF_DAYS);
 
 	if (x && X509_set_issuer_name(x, X509_get_subject_name(c->cert)) &&
 	    add_extension(x, c->cert, NID_basic_constraints, "critical,CA:FALSE") &&
@@ -192,13 +193,12 @@ static struct leaf *find(struct ca *c, const char *name)
 	return &c->leaves[i < LEAVES_MAX ? i : c->next++ % LEAVES_MAX];
 }
 
-int ca_give(struct ca *c, const char *name, SSL *ssl)
+int ca_give(struct ca *c, const char *name, time_t now, SSL *ssl)
 {
 	struct leaf *l = find(c, name);
-	time_t now = time(NULL);
 
 	if (!l->cert || !str_eq(l->name, name) || now < l->made || now - l->made > LEAF_DAYS * DAY / 2) {
-		X509 *new = make_leaf(c, name);
+		X509 *new = make_leaf(c, name, now);
 
 		if (!new)
 			return -ENOMEM;

@@ -3,6 +3,7 @@
 #define NET_CA_H
 
 #include <openssl/ssl.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -13,7 +14,7 @@ void ca_free(struct ca *c);           /* also NULL */
 
 const char *ca_pem(const struct ca *c);
 
-/* Makes it the certificate of a connection to who asks for this name. 0, -ENOMEM. */
-int ca_give(struct ca *c, const char *name, SSL *ssl) MUST_CHECK;
+/* Gives a connection the certificate of this name; a new one if what there is gets old. 0, -ENOMEM. */
+int ca_give(struct ca *c, const char *name, time_t now, SSL *ssl) MUST_CHECK;
 
 #endif

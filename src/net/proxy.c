@@ -268,7 +268,7 @@ static bool begin_guest(struct proxy *p)
 {
 	SSL *s = p->guest.ssl = SSL_new(p->all->tls.guest);
 
-	if (!s || SSL_set_fd(s, p->guest.watch.fd) != 1 || ca_give(p->all->ca, p->hello.name, s) < 0)
+	if (!s || SSL_set_fd(s, p->guest.watch.fd) != 1 || ca_give(p->all->ca, p->hello.name, time(NULL), s) < 0)
 		return false;
 	SSL_set_app_data(s, p);
 	SSL_set_accept_state(s);
