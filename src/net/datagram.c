@@ -12,6 +12,7 @@
 
 #include "base/clean.h"
 #include "base/clock.h"
+#include "net/hostsock.h"
 
 static uint8_t inbox[DATAGRAM_MAX];
 
@@ -61,13 +62,18 @@ static void on_tick(struct flow *f)
 		flow_end(f);
 }
 
+static enum net_proto proto_of(const struct flow_key *k)
+{
+	return k->proto == IPPROTO_UDP ? NET_UDP : NET_ICMP;
+}
+
 /* What came for a published port may be answered. */
 static void on_recheck(struct flow *f)
 {
-	enum net_proto proto = f->key.proto == IPPROTO_UDP ? NET_UDP : NET_ICMP;
 	struct ip_addr to;
 
-	if (!datagram_of(f)->peer.listener && !stack_may(f->net, proto, &f->key.remote, f->key.remote_port, &to, NULL))
+	if (!datagram_of(f)->peer.listener &&
+	    !stack_may(f->net, proto_of(&f->key), &f->key.remote, f->key.remote_port, &to, NULL))
 		flow_end(f);
 }
 
@@ -117,4 +123,39 @@ struct datagram *datagram_add(struct net *n, int sock, const struct flow_key *k,
 	datagram_used(d);
 	flow_time(&d->f, true);
 	return d;
+}
+
+/* Of the kind that the flow's packets are: connected, or -errno. */
+static int new_socket(const struct flow_key *k, const struct ip_addr *to)
+{
+	struct host_addr a = host_addr_of(to, k->remote_port);
+	int echo = a.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6, proto = k->proto == IPPROTO_UDP ? 0 : echo;
+	auto_fd int fd = socket(a.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
+
+	if (fd < 0)
+		return -errno;
+	return connect(fd, &a.sa, a.len) < 0 ? -EHOSTUNREACH : take_fd(&fd);
+}
+
+struct datagram *datagram_open(struct net *n, const struct packet *p, const struct flow_key *k, uint32_t idle_ms,
+			       void (*deliver)(struct datagram *d, uint8_t *data, size_t n))
+{
+	struct ip_addr to;
+	int fd;
+
+	if (flows_full(n)) {
+		denied(n, proto_of(k), &p->dst, k->remote_port, NULL, "limit");
+		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
+		return NULL;
+	}
+	if (!stack_may(n, proto_of(k), &p->dst, k->remote_port, &to, NULL)) {
+		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
+		return NULL;
+	}
+	fd = new_socket(k, &to);
+	if (fd < 0) {
+		stack_unreachable(n, p, fd == -EACCES ? UNREACHABLE_PROHIBITED : UNREACHABLE_HOST);
+		return NULL;
+	}
+	return datagram_add(n, fd, k, idle_ms, deliver);
 }

@@ -23,6 +23,9 @@ struct datagram {
 /* A new flow; the fd (which may be -1) is taken. NULL: no memory, no room. */
 struct datagram *datagram_add(struct net *n, int fd, const struct flow_key *k, uint32_t idle_ms,
 			      void (*deliver)(struct datagram *d, uint8_t *data, size_t n));
+/* For the guest's packet to k->remote, which has none yet, if it may. NULL: the guest was told why not. */
+struct datagram *datagram_open(struct net *n, const struct packet *p, const struct flow_key *k, uint32_t idle_ms,
+			       void (*deliver)(struct datagram *d, uint8_t *data, size_t n));
 void datagram_used(struct datagram *d); /* it goes on living */
 
 void datagrams_forget(struct net *n, const struct listener *l); /* those that came by it */

@@ -9,10 +9,8 @@
 #include <netinet/ip_icmp.h>
 #include <string.h>
 
-#include "base/clean.h"
 #include "net/bytes.h"
 #include "net/datagram.h"
-#include "net/hostsock.h"
 
 #define ECHO_HEADER 8
 #define SUM_OFFSET 2
@@ -41,34 +39,11 @@ static void answer_for_gateway(struct net *n, const struct packet *p)
 	stack_send(n, &p->dst, p->proto, h, sizeof(h), SUM_OFFSET, p->data + ECHO_HEADER, p->len - ECHO_HEADER);
 }
 
-static struct flow *open_flow(struct net *n, const struct packet *p, const struct flow_key *k)
-{
-	struct host_addr a;
-	struct ip_addr to;
-	struct datagram *d;
-	auto_fd int fd = -1;
-
-	if (flows_full(n))
-		denied(n, NET_ICMP, &p->dst, 0, NULL, "limit");
-	if (flows_full(n) || !stack_may(n, NET_ICMP, &p->dst, 0, &to, NULL)) {
-		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
-		return NULL;
-	}
-	a = host_addr_of(&to, 0);
-	fd = socket(a.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		    a.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	if (fd < 0 || connect(fd, &a.sa, a.len) < 0) {
-		stack_unreachable(n, p, fd < 0 && errno == EACCES ? UNREACHABLE_PROHIBITED : UNREACHABLE_HOST);
-		return NULL;
-	}
-	d = datagram_add(n, take_fd(&fd), k, IDLE_MS, deliver);
-	return d ? &d->f : NULL;
-}
-
 void echo_packet(struct net *n, const struct packet *p)
 {
 	uint8_t request = ip_is_v4(&p->dst) ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
 	struct flow_key k = { .remote = p->dst, .proto = IPPROTO_ICMP };
+	struct datagram *d;
 	struct flow *f;
 
 	if (p->len < ECHO_HEADER || p->data[0] != request || p->data[1])
@@ -79,11 +54,10 @@ void echo_packet(struct net *n, const struct packet *p)
 	}
 	k.guest_port = get16(p->data + 4);
 	f = flow_find(&n->flows, &k);
-	if (!f)
-		f = open_flow(n, p, &k);
-	if (!f)
+	d = f ? datagram_of(f) : datagram_open(n, p, &k, IDLE_MS, deliver);
+	if (!d)
 		return;
-	datagram_used(datagram_of(f));
-	if (send(f->fd, p->data, p->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+	datagram_used(d);
+	if (send(d->f.fd, p->data, p->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
 		stack_unreachable(n, p, UNREACHABLE_HOST);
 }

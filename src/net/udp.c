@@ -9,10 +9,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "base/clean.h"
 #include "net/bytes.h"
 #include "net/datagram.h"
-#include "net/hostsock.h"
 
 #define UDP_HEADER 8
 #define SUM_OFFSET 6
@@ -55,27 +53,8 @@ static void failed(struct datagram *d, int error)
 
 static struct datagram *open_flow(struct net *n, const struct packet *p, const struct flow_key *k)
 {
-	struct host_addr a;
-	struct ip_addr to;
-	struct datagram *d;
-	auto_fd int fd = -1;
+	struct datagram *d = datagram_open(n, p, k, IDLE_MS, deliver);
 
-	if (flows_full(n)) {
-		denied(n, NET_UDP, &p->dst, k->remote_port, NULL, "limit");
-		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
-		return NULL;
-	}
-	if (!stack_may(n, NET_UDP, &p->dst, k->remote_port, &to, NULL)) {
-		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
-		return NULL;
-	}
-	a = host_addr_of(&to, k->remote_port);
-	fd = socket(a.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || connect(fd, &a.sa, a.len) < 0) {
-		stack_unreachable(n, p, UNREACHABLE_HOST);
-		return NULL;
-	}
-	d = datagram_add(n, take_fd(&fd), k, IDLE_MS, deliver);
 	if (d)
 		d->failed = failed;
 	return d;
