@@ -122,7 +122,7 @@ AGENT_OBJS := $(patsubst src/%.c,$O/obj-guest/%.o,$(foreach m,agent tar wire bas
 
 $O/guest/boxlite-agent: $(AGENT_OBJS)
 	$(link)
-	$(Q)$(CC) $(CFLAGS_GUEST) $(LDFLAGS_GUEST) $^ -o $@ -ljansson
+	$(Q)$(CC) $(CFLAGS_GUEST) $(LDFLAGS_GUEST) $^ -o $@ -lmd -ljansson
 
 $O/guest/initramfs: $O/guest/boxlite-agent scripts/mk-initramfs
 	scripts/mk-initramfs $< $@

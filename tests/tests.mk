@@ -9,6 +9,7 @@ REPLAY    := $(patsubst fuzz/%.c,$O/tests/%,$(FUZZ_SRC))
 
 LINK_image := -lcurl -larchive -lz -lzstd -lcrypto
 LINK_box   := -lsqlite3
+LINK_agent := -lmd
 LINK_net   := -lssl -lcrypto -lnghttp2
 # Which module a test of this name belongs to: t-image-tar -> image, fuzz-wire -> wire.
 module_of = $(word 2,$(subst -, ,$1))

@@ -31,6 +31,7 @@
 #include "agent/trust.h"
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/log.h"
 
 #define LOCKED (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -187,35 +188,38 @@ static int clone_file(const char *name, struct error *err)
 	return fd;
 }
 
-/* The i-th bundle of certificates, or -1: see there. */
-static int clone_bundle(unsigned i, struct error *err)
+/* The i-th file of certificates, or -1: see there. */
+static int clone_trusted(unsigned i, struct error *err)
 {
 	const char *file, *path;
 
-	return trust_bundle(i, &file, &path) ? clone_file(file, err) : -1;
+	return trust_file(i, &file, &path) ? clone_file(file, err) : -1;
 }
 
-static int attach_bundle(int tree, unsigned i, struct error *err)
+/* One that what is mounted by now has hidden needs none. */
+static void attach_trusted(int tree, unsigned i)
 {
 	char folder[PATH_MAX];
+	struct error err = { 0 };
 	const char *file, *path;
 
-	if (tree < 0 || !trust_bundle(i, &file, &path))
-		return 0;
+	if (tree < 0 || !trust_file(i, &file, &path))
+		return;
 	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
 	if (access(folder, F_OK) < 0)
 		(void)!container_make_dirs(folder, 0755);
-	return attach_file(tree, path, err);
+	if (attach_file(tree, path, &err) < 0)
+		log_warn("%s", err.text);
 }
 
 int container_build(struct error *err)
 {
-	int trees[ARRAY_SIZE(provided)], bundles[TRUST_BUNDLES], r = 0;
+	int trees[ARRAY_SIZE(provided)], trusted[TRUST_FILES], r = 0;
 	unsigned i;
 	size_t n;
 
-	for (i = 0; i < TRUST_BUNDLES; i++)
-		bundles[i] = clone_bundle(i, err);
+	for (i = 0; i < TRUST_FILES; i++)
+		trusted[i] = clone_trusted(i, err);
 	for (n = 0; n < ARRAY_SIZE(trees); n++) {
 		trees[n] = clone_file(provided[n], err);
 		if (trees[n] < 0) {
@@ -225,12 +229,12 @@ int container_build(struct error *err)
 	}
 	if (r == 0)
 		r = build(trees, err);
-	for (i = 0; r == 0 && i < TRUST_BUNDLES; i++)
-		r = attach_bundle(bundles[i], i, err);
+	for (i = 0; r == 0 && i < TRUST_FILES; i++)
+		attach_trusted(trusted[i], i);
 	while (n-- > 0)
 		close(trees[n]);
-	for (i = 0; i < TRUST_BUNDLES; i++)
-		close_fd(&bundles[i]);
+	for (i = 0; i < TRUST_FILES; i++)
+		close_fd(&trusted[i]);
 	return r;
 }
 

@@ -25,8 +25,8 @@ static int move_to_tmpfs(struct error *err)
 	static const char *const folders[] = { "dev", "proc", "cgroup", "image", "disk", "box", "etc" };
 	size_t i;
 
-	/* The files in it are a few hundred bytes; a box may write to those in /etc. */
-	if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m") < 0 || chdir("/dev") < 0)
+	/* The files in it are a few hundred bytes, and what the box trusts (trust.c); a box may write to them. */
+	if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=2m") < 0 || chdir("/dev") < 0)
 		return error_sys(err, "cannot mount a tmpfs");
 	for (i = 0; i < ARRAY_SIZE(folders); i++)
 		if (mkdir(folders[i], 0755) < 0)

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,14 +34,11 @@
 #include "base/log.h"
 #include "wire/timing.h"
 
-static int on_trust(const struct frame *f, struct error *err)
+static int on_trust(struct session *s, const struct frame *f, struct error *err)
 {
-	auto_free char *pem = NULL;
-	int r = wire_get_trust(f, &pem, err);
-
-	if (r == 0)
-		trust_set(pem);
-	return r;
+	free(s->trust);
+	s->trust = NULL;
+	return wire_get_trust(f, &s->trust, err);
 }
 
 static int set_clock(uint64_t ns, struct error *err)
@@ -114,6 +112,8 @@ static int on_start(struct session *s, const struct frame *f, struct error *err)
 	struct proc_spec spec = PROC_SPEC_INIT;
 	int r = wire_get_start(f, &spec, err);
 
+	if (r == 0 && spec.main && s->trust && !s->procs.had_main)
+		trust_set(s->trust, strv_get_env(&spec.env, "JAVA_HOME"));
 	if (r == 0)
 		r = procs_start(&s->procs, f->stream, &spec, NULL, err);
 	proc_spec_fini(&spec);
@@ -184,7 +184,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 			return error_set(err, -EBADMSG, "malformed SHUTDOWN");
 		stop(s, grace_ms);
 		return 0;
-	case FRAME_TRUST: return on_trust(f, err);
+	case FRAME_TRUST: return on_trust(s, f, err);
 	case FRAME_CLOCK: return on_clock(f, err);
 	default: return error_set(err, -EPROTO, "unexpected %s from the host", frame_name(f->type));
 	}

@@ -19,6 +19,7 @@ struct session {
 	struct procs procs;
 	enum session_phase phase;
 	struct boot_spec boot;
+	char *trust;              /* owned: PEM for the box to trust, once its main process comes; NULL: none */
 	uint64_t started_ns;      /* the agent's first instruction, by the guest's CLOCK_MONOTONIC */
 	struct timing_parts kernel; /* how long its parts took; n 0: nobody asked */
 	int timer;                /* owned timerfd: the grace of SHUTDOWN */
