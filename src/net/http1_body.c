@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/types.h>
 
-#define WORK_LOW (16 * KIB) /* more is taken while there is less */
+#define WORK_LOW (16 * KIB) /* more is taken while there is less, and as much as may be the beginning of a value */
 #define PIECE (64 * KIB)
 #define OUT_HIGH (64 * KIB) /* more is not put while there is as much */
 #define LINE_MAX 4096 /* of a chunk's head, and of trailers */
@@ -70,11 +70,11 @@ bool body_hold(struct body *b)
 
 static int take_bytes(struct body *b, struct buf *in, uint64_t most)
 {
-	size_t n = (size_t)MIN(most, MIN(buf_len(in), buf_room(&b->work)));
+	size_t n = (size_t)MIN(most, MIN(buf_len(in), buf_room(&b->work))), most_work = PIECE + b->swaps->widest;
 	int r;
 
 	if (!b->whole)
-		n = MIN(n, PIECE - MIN(PIECE, buf_len(&b->work)));
+		n = MIN(n, most_work - MIN(most_work, buf_len(&b->work)));
 	r = buf_append(&b->work, buf_data(in), n);
 	if (r == 0 && n)
 		buf_consume(in, n);
@@ -148,7 +148,7 @@ int body_take(struct body *b, struct buf *in, bool eof)
 {
 	int r = 1;
 
-	if (b->taken || (!b->whole && buf_len(&b->work) >= WORK_LOW))
+	if (b->taken || (!b->whole && buf_len(&b->work) >= WORK_LOW + b->swaps->widest))
 		return 0;
 	if (b->from == FRAMING_CHUNKED) {
 		while (r > 0 && !b->taken)

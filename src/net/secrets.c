@@ -14,8 +14,7 @@
 #include <sys/mman.h>
 
 #include "base/str.h"
-
-#define FORMS 3 /* of a value in the guest's reach: as it is, in a URL, in JSON */
+#include "net/forms.h"
 
 struct form {
 	const uint8_t *p;
@@ -26,61 +25,56 @@ struct secrets {
 	uint8_t *map; /* owned, locked */
 	size_t map_len, used;
 	struct net_secrets list; /* all in the map */
-	struct form url[SECRETS_MAX], json[SECRETS_MAX];
+	struct form forms[SECRETS_MAX][FORMS]; /* p NULL: as it is, or as an earlier one */
 };
 
-static bool is_unreserved(uint8_t c)
+/* Room for all that may be made of these. */
+static size_t forms_size(const struct net_secrets *list)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
-	       c == '_' || c == '~';
+	size_t total = 0, i;
+	unsigned f;
+
+	for (i = 0; i < list->n; i++)
+		for (f = 0; f < FORMS; f++)
+			total += form_put(f, list->v[i].value, list->v[i].value_len, NULL);
+	return total;
 }
 
-/* RFC 3986, 2.1: right in a path, in a query and in a form. */
-static size_t put_url(uint8_t *to, uint8_t c)
+static void make_forms(struct secrets *s, size_t i)
 {
-	static const char digits[] = "0123456789ABCDEF";
+	const struct net_secret *v = &s->list.v[i];
+	struct form *forms = s->forms[i];
+	unsigned f, k;
 
-	to[0] = c;
-	if (is_unreserved(c))
-		return 1;
-	to[0] = '%';
-	to[1] = (uint8_t)digits[c >> 4];
-	to[2] = (uint8_t)digits[c & 15];
-	return 3;
+	for (f = 0; f < FORMS; f++) {
+		uint8_t *to = s->map + s->used;
+		size_t n = form_put(f, v->value, v->value_len, to);
+
+		for (k = 0; n && k < f && !(forms[k].n == n && !memcmp(forms[k].p, to, n)); k++)
+			;
+		if (!n || k < f)
+			continue;
+		forms[f] = (struct form){ to, n };
+		s->used += n;
+	}
 }
 
-/* RFC 8259, 7: inside of a string. */
-static size_t put_json(uint8_t *to, uint8_t c)
+/* A mapping of this length: -1 with the reason. */
+static int map_locked(struct secrets *s, size_t n, struct error *err)
 {
-	static const char digits[] = "0123456789abcdef", from[] = "\"\\\n\r\t", as[] = "\"\\nrt";
-	const char *at = c ? strchr(from, c) : NULL;
+	void *map = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	to[0] = c;
-	if (!at && c >= ' ')
-		return 1;
-	to[0] = '\\';
-	to[1] = at ? (uint8_t)as[at - from] : 'u';
-	if (at)
-		return 2;
-	memcpy(to + 2, "00", 2);
-	to[4] = (uint8_t)digits[c >> 4];
-	to[5] = (uint8_t)digits[c & 15];
-	return 6;
-}
-
-/* The value itself if it is written as it is. */
-static struct form make_form(struct secrets *s, const struct net_secret *v, size_t (*put)(uint8_t *to, uint8_t c))
-{
-	struct form f = { s->map + s->used, 0 };
-	uint8_t *to = s->map + s->used;
-	size_t i;
-
-	for (i = 0; i < v->value_len; i++)
-		f.n += put(to + f.n, v->value[i]);
-	if (f.n == v->value_len)
-		return (struct form){ v->value, v->value_len };
-	s->used += f.n;
-	return f;
+	if (map == MAP_FAILED) {
+		error_nomem(err);
+		return -1;
+	}
+	s->map = map;
+	s->map_len = n;
+	if (mlock(map, n) < 0 || madvise(map, n, MADV_DONTDUMP) < 0) {
+		error_sys(err, "cannot lock %zu bytes of memory for secrets (see ulimit -l)", n);
+		return -1;
+	}
+	return 0;
 }
 
 struct secrets *secrets_new(const void *payload, size_t n, struct error *err)
@@ -92,29 +86,20 @@ struct secrets *secrets_new(const void *payload, size_t n, struct error *err)
 		error_nomem(err);
 		return NULL;
 	}
-	s->map_len = n * 10 + 16; /* as it is, at most 3 times as long in a URL, 6 in JSON */
-	s->map = mmap(NULL, s->map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (s->map == MAP_FAILED) {
-		free(s);
-		error_nomem(err);
-		return NULL;
-	}
-	if (mlock(s->map, s->map_len) < 0 || madvise(s->map, s->map_len, MADV_DONTDUMP) < 0) {
-		error_sys(err, "cannot lock %zu bytes of memory for secrets (see ulimit -l)", s->map_len);
+	if (wire_get_net_secrets(payload, n, &s->list, err) < 0 ||
+	    map_locked(s, n + forms_size(&s->list) + 1, err) < 0) {
 		secrets_free(s);
 		return NULL;
 	}
 	if (n)
 		memcpy(s->map, payload, n);
 	s->used = n;
-	if (wire_get_net_secrets(s->map, n, &s->list, err) < 0) {
+	if (wire_get_net_secrets(s->map, n, &s->list, err) < 0) { /* the same, but there */
 		secrets_free(s);
 		return NULL;
 	}
-	for (i = 0; i < s->list.n; i++) {
-		s->url[i] = make_form(s, &s->list.v[i], put_url);
-		s->json[i] = make_form(s, &s->list.v[i], put_json);
-	}
+	for (i = 0; i < s->list.n; i++)
+		make_forms(s, i);
 	return s;
 }
 
@@ -122,8 +107,10 @@ void secrets_free(struct secrets *s)
 {
 	if (!s)
 		return;
-	explicit_bzero(s->map, s->map_len);
-	munmap(s->map, s->map_len);
+	if (s->map) {
+		explicit_bzero(s->map, s->map_len);
+		munmap(s->map, s->map_len);
+	}
 	free(s);
 }
 
@@ -171,8 +158,11 @@ static bool fits_header(const struct net_secret *v)
 static void add(struct secret_set *set, const struct secrets *s, size_t i)
 {
 	const struct net_secret *v = &s->list.v[i];
-	const struct form *url = &s->url[i], *json = &s->json[i];
+	const struct form *forms = s->forms[i], raw = { v->value, v->value_len };
+	const struct form *url = forms[FORM_URL].n ? &forms[FORM_URL] : &raw;
+	const struct form *json = forms[FORM_JSON].n ? &forms[FORM_JSON] : &raw;
 	size_t n = strlen(v->placeholder);
+	unsigned f;
 
 	if (fits_header(v))
 		swaps_add(&set->header, v->placeholder, n, v->value, v->value_len);
@@ -180,10 +170,9 @@ static void add(struct secret_set *set, const struct secrets *s, size_t i)
 	swaps_add(&set->json, v->placeholder, n, json->p, json->n);
 	swaps_add(&set->body, v->placeholder, n, v->value, v->value_len);
 	swaps_add(&set->scrub, v->value, v->value_len, v->placeholder, n);
-	if (url->p != v->value)
-		swaps_add(&set->scrub, url->p, url->n, v->placeholder, n);
-	if (json->p != v->value)
-		swaps_add(&set->scrub, json->p, json->n, v->placeholder, n);
+	for (f = 0; f < FORMS; f++)
+		if (forms[f].n)
+			swaps_add(&set->scrub, forms[f].p, forms[f].n, v->placeholder, n);
 }
 
 struct secret_set *secrets_of(const struct secrets *s, const char *name, uint16_t port)
@@ -191,9 +180,16 @@ struct secret_set *secrets_of(const struct secrets *s, const char *name, uint16_
 	struct secret_set *set = calloc(1, sizeof(*set));
 	size_t i;
 
-	_Static_assert(SECRETS_MAX * FORMS <= SWAPS_MAX, "each form of each value has its place");
+	_Static_assert(SECRETS_MAX * (FORMS + 1) <= SWAPS_MAX, "each form of each value has its place");
 	for (i = 0; set && i < s->list.n; i++)
 		if (is_for(&s->list.v[i], name, port))
 			add(set, s, i);
+	if (set) {
+		swaps_done(&set->header);
+		swaps_done(&set->url);
+		swaps_done(&set->json);
+		swaps_done(&set->body);
+		swaps_done(&set->scrub);
+	}
 	return set;
 }

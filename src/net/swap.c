@@ -1,8 +1,11 @@
 /*
- * Each string is looked for by itself (memmem(3), which is quick for any length), and where it comes next is
- * remembered until the stream has passed it. Of strings that overlap the one that begins first wins, and of those the
- * longest: so that of a value that begins like another one nothing is left over. What is put in is not looked at
- * again.
+ * All strings are looked for at once (Wu and Manber, 1994): a window as long as the shortest of them goes over the
+ * bytes. What the two bytes at its end are says how far it may go on: to where a string has them further in front, or
+ * past them. Where it may not go on, those strings that have them at its end are compared. So most bytes are not looked
+ * at, and how many strings there are makes little difference.
+ *
+ * Of strings that overlap the one that begins first wins, and of those the longest: so that of a value that begins
+ * like another one nothing is left over. What is put in is not looked at again.
  */
 #include "net/swap.h"
 
@@ -10,10 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WINDOW_MAX 255
+
 void swaps_add(struct swaps *s, const void *from, size_t from_len, const void *to, size_t to_len)
 {
 	s->v[s->n++] = (struct swap){ .from = from, .to = to, .from_len = from_len, .to_len = to_len };
 	s->longest = MAX(s->longest, to_len);
+	s->widest = MAX(s->widest, from_len);
 }
 
 bool swaps_keep_length(const struct swaps *s)
@@ -25,51 +31,76 @@ bool swaps_keep_length(const struct swaps *s)
 	return i == s->n;
 }
 
-/* A walk over bytes: where each string comes next. */
+/* The slot of the two bytes before `end`, that of a window; of a window of one byte, of that. */
+static size_t slot(const struct swaps *s, const uint8_t *end)
+{
+	return s->window < 2 ? end[-1] : (size_t)(end[-2] << 4 ^ end[-1]) % SWAP_SLOTS;
+}
+
+void swaps_done(struct swaps *s)
+{
+	size_t i, k;
+
+	s->window = s->n ? WINDOW_MAX : 0;
+	for (i = 0; i < s->n; i++)
+		s->window = MIN(s->window, s->v[i].from_len);
+	memset(s->skip, (int)MAX(s->window, 1) - 1, sizeof(s->skip));
+	memset(s->first, 0, sizeof(s->first));
+	for (i = 0; i < s->n; i++) {
+		const uint8_t *end = s->v[i].from + s->window;
+		size_t last = slot(s, end);
+
+		for (k = 1; k + 1 < s->window; k++) { /* the two bytes that end k before the window does */
+			uint8_t *skip = &s->skip[slot(s, end - k)];
+
+			*skip = MIN(*skip, (uint8_t)k);
+		}
+		s->skip[last] = 0;
+		s->next[i] = s->first[last];
+		s->first[last] = (uint16_t)(i + 1);
+	}
+}
+
+/* A walk over bytes. */
 struct walk {
 	const struct swaps *s;
 	const uint8_t *p;
 	size_t n, at;
-	size_t next[SWAPS_MAX]; /* n: not any more */
 };
 
-static size_t find(const struct walk *w, size_t i)
-{
-	const uint8_t *hit = memmem(w->p + w->at, w->n - w->at, w->s->v[i].from, w->s->v[i].from_len);
-
-	return hit ? (size_t)(hit - w->p) : w->n;
-}
-
-static void walk_begin(struct walk *w, const struct swaps *s, const void *p, size_t n)
-{
-	size_t i;
-
-	w->s = s;
-	w->p = p;
-	w->n = n;
-	w->at = 0;
-	for (i = 0; i < s->n; i++)
-		w->next[i] = n ? find(w, i) : n;
-}
-
-/* The next string that is there, and where (n: none). */
-static const struct swap *walk_next(struct walk *w, size_t *ret)
+/* The longest string that is at `at`, of those that end their window like it; NULL: none. */
+static const struct swap *longest_at(const struct walk *w, size_t at)
 {
 	const struct swap *best = NULL;
-	size_t i, at = w->n;
+	size_t i;
 
-	for (i = 0; i < w->s->n; i++) {
-		const struct swap *v = &w->s->v[i];
+	for (i = w->s->first[slot(w->s, w->p + at + w->s->window)]; i; i = w->s->next[i - 1]) {
+		const struct swap *v = &w->s->v[i - 1];
 
-		if (w->next[i] < w->at)
-			w->next[i] = find(w, i);
-		if (w->next[i] < at || (w->next[i] == at && best && v->from_len > best->from_len)) {
-			at = w->next[i];
+		if (v->from_len <= w->n - at && (!best || v->from_len > best->from_len) &&
+		    memcmp(w->p + at, v->from, v->from_len) == 0)
 			best = v;
-		}
 	}
-	*ret = at;
 	return best;
+}
+
+/* The next string that is there and begins before `limit`, and where (n: none). */
+static const struct swap *walk_next(const struct walk *w, size_t limit, size_t *ret)
+{
+	const struct swaps *s = w->s;
+	size_t at = w->at, end = s->n && s->window <= w->n ? MIN(limit, w->n - s->window + 1) : 0;
+
+	while (at < end) {
+		size_t skip = s->skip[slot(s, w->p + at + s->window)];
+		const struct swap *v = skip ? NULL : longest_at(w, at);
+
+		*ret = at;
+		if (v)
+			return v;
+		at += MAX(skip, 1);
+	}
+	*ret = w->n;
+	return NULL;
 }
 
 /* How many bytes at the end may be the beginning of a string. */
@@ -95,11 +126,10 @@ static size_t begun(const struct swaps *s, const uint8_t *p, size_t n)
 ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most)
 {
 	const struct swap *v;
-	struct walk w;
+	struct walk w = { s, p, n, 0 };
 	size_t total = 0, at;
 
-	walk_begin(&w, s, p, n);
-	while ((v = walk_next(&w, &at))) {
+	while ((v = walk_next(&w, n, &at))) {
 		total += at - w.at + v->to_len;
 		if (total > most)
 			return -ERANGE;
@@ -135,16 +165,13 @@ static bool copy(struct walk *w, size_t upto, const struct swap *v, uint8_t *to,
 static size_t run(const struct swaps *s, const uint8_t *p, size_t n, size_t limit, uint8_t *to, size_t room,
 		  size_t *done)
 {
-	struct walk w;
+	struct walk w = { s, p, n, 0 };
 
-	walk_begin(&w, s, p, n);
 	*done = 0;
 	while (w.at < limit) {
 		size_t at;
-		const struct swap *v = walk_next(&w, &at);
+		const struct swap *v = walk_next(&w, limit, &at);
 
-		if (at >= limit)
-			v = NULL;
 		if (!copy(&w, v ? at : limit, v, to, room, done))
 			break;
 	}

@@ -5,7 +5,8 @@
 #include "base/base.h"
 #include "base/buf.h"
 
-#define SWAPS_MAX 256
+#define SWAPS_MAX 1664
+#define SWAP_SLOTS 4096
 
 struct swap {
 	const uint8_t *from, *to; /* borrowed; from is not empty */
@@ -16,9 +17,14 @@ struct swaps {
 	struct swap v[SWAPS_MAX];
 	size_t n;
 	size_t longest; /* of what they put in */
+	size_t widest;  /* of what they look for: less than that may have to wait for more */
+	size_t window; /* what follows is of swaps_done(); see swap.c */
+	uint8_t skip[SWAP_SLOTS];
+	uint16_t first[SWAP_SLOTS], next[SWAPS_MAX]; /* indices and 1; 0: none */
 };
 
 void swaps_add(struct swaps *s, const void *from, size_t from_len, const void *to, size_t to_len); /* n < SWAPS_MAX */
+void swaps_done(struct swaps *s); /* after the last one, and before anything else */
 
 /* Nothing becomes longer or shorter. */
 bool swaps_keep_length(const struct swaps *s);

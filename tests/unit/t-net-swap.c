@@ -53,6 +53,8 @@ static void test_streams(void)
 	swaps_add(&s, "LONGPLACEHOLDER", 15, "x", 1);
 	swaps_add(&s, "PLACEB", 6, "b", 1);
 	swaps_add(&s, "aba", 3, "", 0);
+	swaps_done(&s);
+	swaps_done(&none);
 	same(&s, "nothing of it", "nothing of it");
 	same(&s, "", "");
 	same(&s, "PLACE", "a-longer-value");
@@ -110,9 +112,103 @@ static void test_hosts(void)
 	secrets_free(s);
 }
 
+static struct secrets *one(const char *value)
+{
+	struct net_secrets list = {
+		.n = 1, .v = { { "A", "a.example", "boxlite-secret-a", 443, (const uint8_t *)value, strlen(value) } },
+	};
+	struct buf b = BUF_INIT(64 * KIB);
+	struct secrets *s = NULL;
+
+	if (wire_put_net_secrets(&b, &list) == 0)
+		s = secrets_new(buf_data(&b) + FRAME_HEADER, buf_len(&b) - FRAME_HEADER, NULL);
+	buf_fini(&b);
+	return s;
+}
+
+/* However it comes in pieces, the value in this form becomes the placeholder. */
+static void scrubbed(const struct secret_set *set, const char *what, const char *text, const char *want)
+{
+	size_t step;
+	int bad = 0;
+
+	for (step = 1; step <= strlen(text) + 1; step++)
+		bad += strcmp(moved(&set->scrub, text, step, 100), want) != 0;
+	is_int(bad, 0, what);
+	if (bad)
+		printf("# %s\n# becomes %s\n", text, moved(&set->scrub, text, 1000, 1000));
+}
+
+static void test_forms(void)
+{
+	static const struct {
+		const char *what, *text;
+	} forms[] = {
+		{ "as it is", "k/ey+<a&b>\"'=Z>" },
+		{ "in a URL", "k%2Fey%2B%3Ca%26b%3E%22%27%3DZ%3E" },
+		{ "in a URL, small digits", "k%2fey%2b%3ca%26b%3e%22%27%3dZ%3e" },
+		{ "in a URL, with its slashes", "k/ey%2B%3Ca%26b%3E%22%27%3DZ%3E" },
+		{ "in a URL, JavaScript's", "k%2Fey%2B%3Ca%26b%3E%22'%3DZ%3E" },
+		{ "in a path", "k/ey+%3Ca&b%3E%22'=Z%3E" },
+		{ "in JSON", "k/ey+<a&b>\\\"'=Z>" },
+		{ "in JSON, with escaped slashes", "k\\/ey+<a&b>\\\"'=Z>" },
+		{ "in JSON, Go's", "k/ey+\\u003ca\\u0026b\\u003e\\\"'=Z\\u003e" },
+		{ "in JSON, Gson's", "k/ey+\\u003ca\\u0026b\\u003e\\\"\\u0027\\u003dZ\\u003e" },
+		{ "in JSON, .NET's", "k/ey\\u002B\\u003Ca\\u0026b\\u003E\\u0022\\u0027=Z\\u003E" },
+		{ "in JSON, all escaped",
+		  "k\\u002fey\\u002b\\u003ca\\u0026b\\u003e\\u0022\\u0027\\u003dZ\\u003e" },
+		{ "in HTML", "k/ey+&lt;a&amp;b&gt;&quot;'=Z&gt;" },
+		{ "in HTML, quotes as well", "k/ey+&lt;a&amp;b&gt;&quot;&#39;=Z&gt;" },
+		{ "in HTML, Go's", "k/ey+&lt;a&amp;b&gt;&#34;&#39;=Z&gt;" },
+		{ "in HTML, Python's", "k/ey+&lt;a&amp;b&gt;&quot;&#x27;=Z&gt;" },
+		{ "in HTML, PHP's", "k/ey+&lt;a&amp;b&gt;&quot;&#039;=Z&gt;" },
+		{ "in HTML, Mustache's", "k&#x2F;ey+&lt;a&amp;b&gt;&quot;&#39;&#x3D;Z&gt;" },
+	};
+	struct secrets *s = one("k/ey+<a&b>\"'=Z>");
+	struct secret_set *set = s ? secrets_of(s, "a.example", 443) : NULL;
+	char text[256];
+	size_t i;
+
+	ok(set != NULL, "a value that many would escape");
+	for (i = 0; set && i < ARRAY_SIZE(forms); i++) {
+		snprintf(text, sizeof(text), "{%s} %s", forms[i].text, forms[i].text);
+		scrubbed(set, forms[i].what, text, "{boxlite-secret-a} boxlite-secret-a");
+	}
+	free(set);
+	secrets_free(s);
+}
+
+/* What is left of it at its borders are characters that have bits of its neighbours. */
+static void test_base64(void)
+{
+	struct secrets *s = one("tok>>>en???12"), *short_one = one("abcd"), *plain = one("abcdefghijkl");
+	struct secret_set *set = s ? secrets_of(s, "a.example", 443) : NULL;
+	struct secret_set *few = short_one ? secrets_of(short_one, "a.example", 443) : NULL;
+	struct secret_set *same = plain ? secrets_of(plain, "a.example", 443) : NULL;
+
+	ok(set && few && same, "values");
+	scrubbed(set, "Base64", "x dG9rPj4+ZW4/Pz8xMg== y", "x boxlite-secret-ag== y");
+	scrubbed(set, "Base64, one byte before it", "OnRvaz4+PmVuPz8/MTI=", "Onboxlite-secret-aI=");
+	scrubbed(set, "Base64, two bytes before it", "YTp0b2s+Pj5lbj8/PzEy", "YTpboxlite-secret-a");
+	scrubbed(set, "Basic", "Basic dXNlcjp0b2s+Pj5lbj8/PzEy", "Basic dXNlcjpboxlite-secret-a");
+	scrubbed(set, "Base64 of URLs", "dG9rPj4-ZW4_Pz8xMg", "boxlite-secret-ag");
+	scrubbed(set, "and one byte before it", "OnRvaz4-PmVuPz8_MTI", "Onboxlite-secret-aI");
+	scrubbed(set, "and two", "YTp0b2s-Pj5lbj8_PzEy", "YTpboxlite-secret-a");
+	scrubbed(few, "of few bytes there is none", "YWJjZA== 0YWJjZ", "YWJjZA== 0YWJjZ");
+	is_int(same->scrub.n, 4, "what comes to the same is looked for once");
+	free(set);
+	free(few);
+	free(same);
+	secrets_free(s);
+	secrets_free(short_one);
+	secrets_free(plain);
+}
+
 int main(void)
 {
 	test_streams();
 	test_hosts();
+	test_forms();
+	test_base64();
 	return tap_done();
 }
