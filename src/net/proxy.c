@@ -16,6 +16,10 @@
  * wiped. See secrets.c for the rest. A guest can make a server say a value in other ways than those that are looked
  * for (compressed against our wish, in pieces, encoded): whoever gives a secret for a host trusts that host with it.
  *
+ * A server that has closed, when not all of a request was sent yet, has mostly answered before (413, 401). So a send to
+ * it that fails is no end: what it has said is read up to its end and passed on, and what the guest still sends is
+ * dropped.
+ *
  * Bounds. PROXIES_MAX connections, each with its buffers; SHAKE_MS until both handshakes are over; then the guest's
  * end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves at most ROUNDS times what
  * the buffers hold, and then lets others have their turn.
@@ -397,7 +401,7 @@ static bool translate(struct proxy *p)
 static bool is_over(const struct proxy *p)
 {
 	if (p->state == SPLICE)
-		return p->guest.shut && p->server.shut;
+		return p->guest.shut && (p->server.shut || p->server.deaf);
 	return p->http2 ? http2_over(p->http2) : http1_over(p->http1);
 }
 
@@ -420,9 +424,12 @@ static bool pass(struct proxy *p)
 			return false;
 		moved |= end_flush(&p->server);
 		moved |= end_flush(&p->guest);
-		if (p->guest.broken || (p->server.broken && !buf_len(&p->guest.out)))
+		if (p->guest.broken || p->guest.deaf)
 			return false;
 	}
+	/* What the server has said before it broke off still goes to the guest. */
+	if (p->server.broken && !moved && !buf_len(&p->guest.out))
+		return false;
 	if (is_over(p) && p->state == PASS)
 		close_soon(p);
 	else if (moved)
@@ -458,7 +465,7 @@ static bool close_down(struct proxy *p)
 	do
 		buf_consume(&g->in, buf_len(&g->in));
 	while (end_fill(g) && !g->eof);
-	return !g->broken && !(g->eof && g->shut);
+	return !g->broken && !g->deaf && !(g->eof && g->shut);
 }
 
 static bool shake_guest(struct proxy *p)

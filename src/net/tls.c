@@ -134,7 +134,7 @@ void end_event(struct end *e, uint32_t events)
 	e->writable |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
 }
 
-/* What a call of OpenSSL has come to: 0 later, -1 broken; 1: the other side has said its last. */
+/* What a call of OpenSSL has come to: 0 later, -1 it failed; 1: the other side has said its last. */
 static int result(struct end *e, int r)
 {
 	int why = SSL_get_error(e->ssl, r);
@@ -143,11 +143,9 @@ static int result(struct end *e, int r)
 		e->readable = false;
 	else if (why == SSL_ERROR_WANT_WRITE)
 		e->writable = false;
-	else if (why == SSL_ERROR_ZERO_RETURN)
-		return 1;
 	else
-		e->broken = true;
-	return e->broken ? -1 : 0;
+		return why == SSL_ERROR_ZERO_RETURN ? 1 : -1;
+	return 0;
 }
 
 int end_shake(struct end *e)
@@ -186,12 +184,14 @@ static ssize_t read_plain(struct end *e, uint8_t *to)
 static ssize_t read_tls(struct end *e, uint8_t *to)
 {
 	size_t n = 0;
+	int r;
 
 	ERR_clear_error();
 	if (SSL_read_ex(e->ssl, to, TLS_PIECE, &n) == 1)
 		return (ssize_t)n;
-	if (result(e, 0) == 1)
-		e->eof = true;
+	r = result(e, 0);
+	e->eof |= r > 0;
+	e->broken |= r < 0;
 	return 0;
 }
 
@@ -224,7 +224,7 @@ static ssize_t write_plain(struct end *e)
 	if (errno == EAGAIN)
 		e->writable = false;
 	else
-		e->broken = true;
+		e->deaf = true;
 	return 0;
 }
 
@@ -235,8 +235,8 @@ static ssize_t write_tls(struct end *e)
 	ERR_clear_error();
 	if (SSL_write_ex(e->ssl, buf_data(&e->out), MIN(buf_len(&e->out), TLS_PIECE), &n) == 1)
 		return (ssize_t)n;
-	if (result(e, 0) == 1)
-		e->broken = true;
+	if (result(e, 0) != 0)
+		e->deaf = true;
 	return 0;
 }
 
@@ -244,7 +244,7 @@ bool end_flush(struct end *e)
 {
 	bool moved = false;
 
-	while (e->writable && !e->broken && buf_len(&e->out)) {
+	while (e->writable && !e->broken && !e->deaf && buf_len(&e->out)) {
 		ssize_t n = (e->ssl ? write_tls : write_plain)(e);
 
 		if (n <= 0)
@@ -252,12 +252,16 @@ bool end_flush(struct end *e)
 		buf_consume(&e->out, (size_t)n);
 		moved = true;
 	}
+	if (e->deaf && buf_len(&e->out)) {
+		buf_consume(&e->out, buf_len(&e->out));
+		moved = true;
+	}
 	return moved;
 }
 
 void end_shut(struct end *e)
 {
-	if (e->shut || e->broken)
+	if (e->shut || e->broken || e->deaf)
 		return;
 	e->shut = true;
 	ERR_clear_error();

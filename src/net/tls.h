@@ -26,7 +26,8 @@ struct end {
 	SSL *ssl; /* owned; NULL: plain */
 	bool readable, writable;
 	bool eof;    /* it sends no more */
-	bool broken; /* nothing goes any more */
+	bool deaf;   /* what is sent is lost; what it has said may still be read */
+	bool broken; /* nothing can be read any more */
 	bool shut;   /* nor do we, and it has been told */
 	struct buf in, out;
 };

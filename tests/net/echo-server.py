@@ -29,7 +29,17 @@ class Echo(http.server.BaseHTTPRequestHandler):
             self.connection.sendall(data)
         self.close_connection = True
 
+    def refuse(self):
+        """Before the body has come, and goes: the kernel then resets."""
+        text = b'too large, and not read\n' + self.headers.get('X-Key', '-').encode() + b'\n'
+        self.send_response(413)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        self.close_connection = True
+
     def do(self):
+        if '/early' in self.path: return self.refuse()
         with open(self.server.file, 'ab') as seen:
             text = (self.requestline + '\n' + ''.join(f'{k}: {v}\n' for k, v in self.headers.items())).encode()
             if self.headers.get('Upgrade') == 'websocket':

@@ -50,6 +50,7 @@ http {
 	server {
 		listen 443 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; root $T;
 		ssl_protocols TLSv1.2 TLSv1.3;
+		location /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:8000; }
 		location /echo { proxy_pass http://127.0.0.1:8000; proxy_http_version 1.1; proxy_set_header Host \$host; }
 	}
 }
@@ -113,6 +114,14 @@ for v in --http1.1 --http2; do
 		diag "$LOG"
 done
 sends "curl --http1.1 -H 'X-Key: $P1' -i https://$HOST:8443/close" "to the end of the connection, on another port"
+guest "head -c 5000000 /dev/zero > up; for i in 1 2 3 4 5 6 7 8; do
+	curl --http1.1 -H Expect: -H 'X-Key: $P1' -T up -w '%{http_code} ' https://$HOST:8443/early; done"
+is "$OUT" "$(for i in 1 2 3 4 5 6 7 8; do printf 'too large, and not read\n%s\n413 ' $P1; done)" "an answer before the request is complete" ||
+	diag "$LOG"
+for v in --http1.1 --http2; do
+	guest "head -c 5000000 /dev/zero > up; curl $v -H Expect: -T up -o /dev/null -w '%{http_code}' \$U/small"
+	is "$OUT" 413 "$v: and nginx's" || diag "$LOG"
+done
 sends "curl --tls-max 1.2 -H 'X-Key: $P1' \$U/echo" "TLS 1.2"
 guest "curl --http2 -Z --parallel-max 20 \$(for i in \$(seq 40); do echo -o p\$i \$U/file; done) &&
 	for i in \$(seq 40); do cmp p\$i file || exit 1; done"
