@@ -51,6 +51,7 @@ struct http1 {
 	unsigned refuse; /* status of the answer of our own; 0: none */
 	const char *why;
 	bool over, closes; /* after this answer */
+	bool late;
 };
 
 struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port)
@@ -80,6 +81,14 @@ void http1_free(struct http1 *h)
 bool http1_over(const struct http1 *h)
 {
 	return h->over;
+}
+
+bool http1_late(struct http1 *h)
+{
+	bool late = h->late;
+
+	h->late = false;
+	return late;
 }
 
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why)
@@ -184,23 +193,31 @@ static struct text value_of(const struct head *head, const char *name)
 	return f ? f->value : (struct text){ "", 0 };
 }
 
-/* How a body leaves, and whether it is held before. */
-static void choose(struct body *b, enum framing from, const struct swaps *swaps, uint64_t length, bool chunks,
-			   bool may_hold, bool *hold)
+/*
+ * How a body leaves, and whether it is held before (true). `fixable`, of requests: a long one keeps its length, for
+ * there are servers that take no other (411), and who has much to send has mostly nothing to replace in it. A short one
+ * that cannot be held keeps its values, and goes in chunks.
+ */
+static bool choose(struct body *b, bool chunks, bool may_hold, bool fixable)
 {
-	*hold = false;
-	body_begin(b, from, length, from, swaps);
-	if (from == FRAMING_NONE || (from == FRAMING_LENGTH && (!length || swaps_keep_length(swaps))))
-		return;
-	*hold = from == FRAMING_LENGTH && may_hold && body_hold(b);
-	if (!*hold)
-		b->to = chunks ? FRAMING_CHUNKED : FRAMING_CLOSE;
+	bool length = b->from == FRAMING_LENGTH;
+
+	if (b->from == FRAMING_NONE || (length && (!b->left || swaps_keep_length(b->swaps))))
+		return false;
+	if (length && may_hold && body_hold(b))
+		return true;
+	if (length && fixable && b->left > BODY_WHOLE_MAX) {
+		body_fix(b, may_hold);
+		return may_hold;
+	}
+	b->to = chunks ? FRAMING_CHUNKED : FRAMING_CLOSE;
+	return false;
 }
 
 /* The head that was held goes out, with the length that is known now. */
 static int release_head(struct stream *s, struct buf *out)
 {
-	ssize_t length = body_length(&s->body);
+	int64_t length = body_release(&s->body);
 	int r = length < 0 ? -ENOBUFS : buf_append(out, buf_data(&s->head), buf_len(&s->head));
 
 	if (r == 0)
@@ -259,8 +276,9 @@ static int begin_request(struct http1 *h, const struct head *head)
 	bool hold;
 	int r;
 
+	body_begin(&s->body, head->framing, head->length, head->framing, swaps);
 	/* Who waits to be told to go on must be answered by the server, who needs the head for that. */
-	choose(&s->body, head->framing, swaps, head->length, head->minor, !head_get(head, "expect"), &hold);
+	hold = choose(&s->body, head->minor, !head_get(head, "expect"), true);
 	if (s->body.to == FRAMING_CLOSE) {
 		refuse(h, 413, "a body that long needs HTTP/1.1");
 		return 0;
@@ -327,13 +345,24 @@ static int move_body(struct stream *s, struct buf *in, struct buf *out, bool eof
 	if (r < 0)
 		return r;
 	if (s->stage == HOLD) {
-		if (!s->body.taken || buf_room(out) < BODY_ROOM)
+		if (!body_is_held(&s->body) || buf_room(out) < BODY_ROOM)
 			return 0;
 		r = release_head(s, out);
 		return r < 0 ? r : 1;
 	}
 	r = body_put(&s->body, out);
 	return r < 0 ? r : s->body.over;
+}
+
+/* What its body still has cannot be replaced: the server gets no more of it, and the guest an answer if there is none. */
+static int give_up(struct http1 *h)
+{
+	h->late = true;
+	if (h->n == 1 && h->answer.stage != READ_HEAD)
+		return -EPERM;
+	h->n--;
+	refuse(h, 413, "a placeholder behind the first MiB of a body with a length cannot be replaced");
+	return 0;
 }
 
 int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof)
@@ -349,6 +378,8 @@ int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool e
 		case HOLD:
 		case BODY:
 			r = move_body(s, guest, server, eof);
+			if (r == -EPERM)
+				return give_up(h);
 			if (r > 0 && s->body.over)
 				s->stage = s->upgrades ? WAIT : READ_HEAD;
 			break;
@@ -413,7 +444,8 @@ static int begin_answer(struct http1 *h, const struct head *head)
 	if (head->status < 200)
 		return pass_interim(h, head);
 	/* Whatever its Content-Encoding says, in which a guest may have a say: packed data have no value in them. */
-	choose(&s->body, from, swaps, head->length, !asked->old, true, &hold);
+	body_begin(&s->body, from, head->length, from, swaps);
+	hold = choose(&s->body, !asked->old, true, false);
 	h->closes = s->body.to == FRAMING_CLOSE || from == FRAMING_CLOSE || server_closes(head);
 	r = put_answer_head(h, head, from == FRAMING_NONE, h->closes, &s->head);
 	return r < 0 ? r : put_head_end(s, hold, head->length);

@@ -14,13 +14,16 @@ struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t
 void http1_free(struct http1 *h);
 
 /*
- * Each moves what it can of what is there. `eof`: that side sends no more. 0; -EBADMSG, -ENOBUFS, -ENOMEM: the
+ * Each moves what it can of what is there. `eof`: that side sends no more. 0; -EBADMSG, -ENOBUFS, -ENOMEM, -EPERM: the
  * connection is beyond help. A request that is refused gets its answer with the answers.
  */
 int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof) MUST_CHECK;
 int http1_answer(struct http1 *h, struct buf *server, struct buf *guest, bool eof) MUST_CHECK;
 
 bool http1_over(const struct http1 *h);    /* nothing more comes: once all is sent, it may be closed */
+
+/* Since it was asked last: was a request given up, for a placeholder where none can be replaced any more? */
+bool http1_late(struct http1 *h);
 
 /* An answer of our own, after which the connection ends. */
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why) MUST_CHECK;

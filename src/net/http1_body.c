@@ -2,8 +2,9 @@
  * in --from--> work --swaps--> out, framed as `to`.
  *
  * To replace changes lengths. A body of which the length is told is either held as a whole until the new one is known
- * (body_hold()), or sent in chunks. Chunks are not kept as they were: their borders mean nothing (RFC 9112, 7.1).
- * Trailers are left out, as anybody on the way may do (7.1.2).
+ * (body_hold()), or sent in chunks, or only its beginning is held and changed (body_fix()): the length of what is behind
+ * that has been told by then, and if it has something to be replaced it goes no further. Chunks are not kept as they
+ * were: their borders mean nothing (RFC 9112, 7.1). Trailers are left out, as anybody on the way may do (7.1.2).
  */
 #include "net/http1_body.h"
 
@@ -55,26 +56,49 @@ void body_begin(struct body *b, enum framing from, uint64_t length, enum framing
 	b->swaps = swaps;
 	b->taken = from == FRAMING_NONE || (from == FRAMING_LENGTH && length == 0);
 	b->over = from == FRAMING_NONE;
+	b->hold = b->begin = 0;
+	b->fixed = false;
+}
+
+static bool reserve(struct body *b, size_t n)
+{
+	if (whole_all + n > BODY_WHOLE_ALL_MAX)
+		return false;
+	b->whole = n;
+	whole_all += n;
+	return true;
 }
 
 bool body_hold(struct body *b)
 {
-	if (b->left > BODY_WHOLE_MAX || whole_all + b->left > BODY_WHOLE_ALL_MAX)
+	if (b->left > BODY_WHOLE_MAX || !reserve(b, (size_t)b->left))
 		return false;
-	b->whole = (size_t)b->left;
-	whole_all += b->whole;
+	b->hold = (size_t)b->left;
 	return true;
+}
+
+void body_fix(struct body *b, bool hold)
+{
+	size_t most = reserve(b, hold ? BODY_WHOLE_MAX : 0) ? BODY_WHOLE_MAX : PIECE; /* that is there in any case */
+
+	b->fixed = true;
+	b->hold = hold ? (size_t)MIN(b->left, most) : 0;
+}
+
+bool body_is_held(const struct body *b)
+{
+	return b->taken || buf_len(&b->work) >= b->hold;
 }
 
 /* --- in --- */
 
 static int take_bytes(struct body *b, struct buf *in, uint64_t most)
 {
-	size_t n = (size_t)MIN(most, MIN(buf_len(in), buf_room(&b->work))), most_work = PIECE + b->swaps->widest;
+	size_t n = (size_t)MIN(most, MIN(buf_len(in), buf_room(&b->work)));
+	size_t most_work = b->hold ? b->hold : PIECE + b->swaps->widest;
 	int r;
 
-	if (!b->whole)
-		n = MIN(n, most_work - MIN(most_work, buf_len(&b->work)));
+	n = MIN(n, most_work - MIN(most_work, buf_len(&b->work)));
 	r = buf_append(&b->work, buf_data(in), n);
 	if (r == 0 && n)
 		buf_consume(in, n);
@@ -148,7 +172,7 @@ int body_take(struct body *b, struct buf *in, bool eof)
 {
 	int r = 1;
 
-	if (b->taken || (!b->whole && buf_len(&b->work) >= WORK_LOW + b->swaps->widest))
+	if (b->taken || buf_len(&b->work) >= (b->hold ? b->hold : WORK_LOW + b->swaps->widest))
 		return 0;
 	if (b->from == FRAMING_CHUNKED) {
 		while (r > 0 && !b->taken)
@@ -167,9 +191,16 @@ int body_take(struct body *b, struct buf *in, bool eof)
 
 /* --- out --- */
 
-ssize_t body_length(const struct body *b)
+int64_t body_release(struct body *b)
 {
-	return swap_length(b->swaps, buf_data(&b->work), buf_len(&b->work), 1 << 30);
+	size_t n = buf_len(&b->work);
+	ssize_t length;
+
+	b->hold = 0;
+	if (!b->fixed)
+		return swap_length(b->swaps, buf_data(&b->work), n, 1 << 30);
+	length = swap_length_begun(b->swaps, buf_data(&b->work), n, 1 << 30, &b->begin);
+	return length < 0 ? length : (int64_t)(b->left + (n - b->begin)) + length;
 }
 
 /* A chunk: its head is written when it is known how long it is. */
@@ -193,17 +224,51 @@ static ssize_t put_chunk(struct body *b, struct buf *out, size_t room)
 	return r < 0 ? r : n;
 }
 
+/* What was held has gone. */
+static void shrink(struct body *b)
+{
+	release(b);
+	if (b->work.cap > 2 * PIECE)
+		wipe(&b->work);
+}
+
 static int put_end(struct body *b, struct buf *out)
 {
 	int r = b->to == FRAMING_CHUNKED ? buf_append(out, "0\r\n\r\n", 5) : 0;
 
 	if (r < 0)
 		return r;
-	release(b);
-	if (b->work.cap > 2 * PIECE)
-		wipe(&b->work);
 	b->over = true;
 	return 0;
+}
+
+/* The beginning of a body with a fixed end as it is to be, and then the rest as it is. */
+static ssize_t put_fixed(struct body *b, struct buf *out, size_t room)
+{
+	size_t n = buf_len(&b->work), clean = n;
+	int r;
+
+	if (b->begin) {
+		ssize_t done = swap_move_some(b->swaps, &b->work, b->begin, out, room, true);
+
+		b->begin -= n - buf_len(&b->work);
+		return done;
+	}
+	if (swap_find(b->swaps, buf_data(&b->work), n, &clean))
+		return -EPERM;
+	clean = MIN(b->taken ? n : clean, room);
+	r = buf_append(out, buf_data(&b->work), clean);
+	if (r == 0 && clean)
+		buf_consume(&b->work, clean);
+	return r < 0 ? r : (ssize_t)clean;
+}
+
+static ssize_t put_some(struct body *b, struct buf *out, size_t room)
+{
+	if (b->fixed)
+		return put_fixed(b, out, room);
+	return b->to == FRAMING_CHUNKED ? put_chunk(b, out, room) :
+					  swap_move(b->swaps, &b->work, out, room, b->taken);
 }
 
 int body_put(struct body *b, struct buf *out)
@@ -214,12 +279,13 @@ int body_put(struct body *b, struct buf *out)
 		size_t room = BODY_ROOM - 64;
 
 		if (buf_len(&b->work))
-			n = b->to == FRAMING_CHUNKED ? put_chunk(b, out, room) :
-						       swap_move(b->swaps, &b->work, out, room, b->taken);
+			n = put_some(b, out, room);
 		if (n < 0)
 			return (int)n;
-		if (!buf_len(&b->work))
+		if (!buf_len(&b->work)) {
+			shrink(b);
 			return b->taken ? put_end(b, out) : 0;
+		}
 	}
 	return 0;
 }

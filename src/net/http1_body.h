@@ -7,7 +7,7 @@
 #include "net/http1_head.h"
 #include "net/swap.h"
 
-#define BODY_WHOLE_MAX (1 * MIB)  /* a body that is held until its new length is known */
+#define BODY_WHOLE_MAX (1 * MIB)  /* a body that is held until its new length is known; of a longer one so much */
 #define BODY_WHOLE_ALL_MAX (32 * MIB) /* by all connections */
 #define BODY_ROOM (128 * KIB) /* what a buffer to be filled has at least, or is not: more than any value in any form */
 
@@ -18,6 +18,9 @@ struct body {
 	const struct swaps *swaps; /* borrowed */
 	struct buf work;           /* taken, not yet changed */
 	size_t whole;              /* of BODY_WHOLE_ALL_MAX: what it holds of it */
+	size_t hold;               /* so much is awaited in `work` before any goes out */
+	size_t begin;              /* of `work`: what is still changed, of a body with a fixed end */
+	bool fixed;                /* the length of the rest is told, and nothing can be replaced in it */
 	bool taken, over;          /* the last byte came in; went out */
 };
 
@@ -27,16 +30,22 @@ void body_fini(struct body *b); /* wipes what it held */
 /* The next message's. */
 void body_begin(struct body *b, enum framing from, uint64_t length, enum framing to, const struct swaps *swaps);
 
-/* True: all of it may be held, for which there is room now. */
+/* True: all of it is held, for which there is room now. */
 bool body_hold(struct body *b);
 
-/* Takes what is there, up to all of it if it is held. `eof`: nothing more comes. 0, -EBADMSG, -ENOMEM. */
+/* Its end is fixed: only what is held of its beginning can be changed, which is nothing if `hold` is not set. */
+void body_fix(struct body *b, bool hold);
+
+/* Takes what is there, up to all that is held. `eof`: nothing more comes. 0, -EBADMSG, -ENOMEM. */
 int body_take(struct body *b, struct buf *in, bool eof) MUST_CHECK;
 
-/* How long a body that is held and taken will be; -ERANGE: too long to be told. */
-ssize_t body_length(const struct body *b);
+/* Is all there that was to be held? */
+bool body_is_held(const struct body *b);
 
-/* Puts what there is room for. 0, -ENOBUFS, -ENOMEM. */
+/* How long it will be, after which it is held no longer; -ERANGE: too long to be told. */
+int64_t body_release(struct body *b);
+
+/* Puts what there is room for. 0, -ENOBUFS, -ENOMEM; -EPERM: what follows has something to be replaced, and cannot. */
 int body_put(struct body *b, struct buf *out) MUST_CHECK;
 
 /* Frees a buffer that values were in. */

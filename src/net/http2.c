@@ -283,3 +283,11 @@ bool http2_over(const struct http2 *h)
 {
 	return h->guest_gone || (h->server_gone && !h->n && !nghttp2_session_want_write(h->guest));
 }
+
+bool http2_late(struct http2 *h)
+{
+	bool late = h->late;
+
+	h->late = false;
+	return late;
+}

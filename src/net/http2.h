@@ -18,4 +18,7 @@ int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, str
 
 bool http2_over(const struct http2 *h); /* nothing more comes: once all is sent, it may be closed */
 
+/* Since it was asked last: was a request given up, for a placeholder where none can be replaced any more? */
+bool http2_late(struct http2 *h);
+
 #endif

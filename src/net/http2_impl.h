@@ -50,6 +50,7 @@ struct http2 {
 	LIST_HEAD(, stream) streams;
 	unsigned n;
 	bool guest_gone, server_gone, leaving;
+	bool late;                   /* see http2_late() */
 };
 
 /* --- http2_head.c --- */

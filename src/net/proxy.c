@@ -395,6 +395,8 @@ static bool translate(struct proxy *p)
 		if (r == 0)
 			r = http1_answer(p->http1, &s->in, &g->out, s->eof);
 	}
+	if (p->http2 ? http2_late(p->http2) : http1_late(p->http1))
+		p->all->ops.denied(p->all->ud, &p->to, p->port, p->hello.name, "secret-late");
 	return r == 0;
 }
 

@@ -123,20 +123,50 @@ static size_t begun(const struct swaps *s, const uint8_t *p, size_t n)
 	return most;
 }
 
-ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most)
+/* Of bytes before `limit`, with strings that begin there; w->at is behind them then. */
+static ssize_t length_of(struct walk *w, size_t limit, size_t most)
 {
 	const struct swap *v;
-	struct walk w = { s, p, n, 0 };
 	size_t total = 0, at;
 
-	while ((v = walk_next(&w, n, &at))) {
-		total += at - w.at + v->to_len;
+	while ((v = walk_next(w, limit, &at))) {
+		total += at - w->at + v->to_len;
 		if (total > most)
 			return -ERANGE;
-		w.at = at + v->from_len;
+		w->at = at + v->from_len;
 	}
-	total += n - w.at;
+	if (w->at < limit) {
+		total += limit - w->at;
+		w->at = limit;
+	}
 	return total > most ? -ERANGE : (ssize_t)total;
+}
+
+ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most)
+{
+	struct walk w = { s, p, n, 0 };
+
+	return length_of(&w, n, most);
+}
+
+ssize_t swap_length_begun(const struct swaps *s, const void *p, size_t n, size_t most, size_t *ret_taken)
+{
+	struct walk w = { s, p, n, 0 };
+	ssize_t total = length_of(&w, n - begun(s, p, n), most);
+
+	*ret_taken = w.at;
+	return total;
+}
+
+bool swap_find(const struct swaps *s, const void *p, size_t n, size_t *ret)
+{
+	struct walk w = { s, p, n, 0 };
+	size_t limit = n - begun(s, p, n);
+	bool found = walk_next(&w, limit, ret) != NULL;
+
+	if (!found)
+		*ret = limit;
+	return found;
 }
 
 /* Copies up to the string at `at`, or `limit`, and what takes its place: false when there is no room for all of it. */
@@ -196,7 +226,12 @@ int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out)
 
 ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last)
 {
-	size_t n = buf_len(in), limit = last ? n : n - begun(s, buf_data(in), n), done;
+	return swap_move_some(s, in, buf_len(in), out, room, last);
+}
+
+ssize_t swap_move_some(const struct swaps *s, struct buf *in, size_t n, struct buf *out, size_t room, bool last)
+{
+	size_t limit = last ? n : n - begun(s, buf_data(in), n), done;
 	uint8_t *to;
 
 	if (!limit)

@@ -32,6 +32,12 @@ bool swaps_keep_length(const struct swaps *s);
 /* How long the n bytes would be; -ERANGE: longer than `most`. */
 ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most);
 
+/* The same of those of them that can be replaced before more are there: *ret_taken are. */
+ssize_t swap_length_begun(const struct swaps *s, const void *p, size_t n, size_t most, size_t *ret_taken);
+
+/* Is there one of the strings? *ret bytes are before it, or before what may be the beginning of one. */
+bool swap_find(const struct swaps *s, const void *p, size_t n, size_t *ret);
+
 /* Appends n bytes, which are all there are. 0, -ENOBUFS, -ENOMEM. */
 int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out) MUST_CHECK;
 
@@ -41,5 +47,8 @@ int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out) MU
  * room of at least s->longest it moves something if it can.
  */
 ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last);
+
+/* The same of the first n bytes of `in`, as if they were all. */
+ssize_t swap_move_some(const struct swaps *s, struct buf *in, size_t n, struct buf *out, size_t room, bool last);
 
 #endif

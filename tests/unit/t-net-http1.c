@@ -141,34 +141,114 @@ static void test_chunks(void)
 	end(&b);
 }
 
-static void test_long(void)
+static char text[3 * MIB], got[3 * MIB];
+
+/* A body of 2 MiB with a placeholder at each of these places (0: no more): what goes out of it; the result of all. */
+static size_t long_body(struct both *b, const char *fields, const size_t *places, size_t *ret_head)
 {
-	static char text[3 * MIB];
-	size_t n = (size_t)snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\n" HOST "Content-Length: 2097152\r\n\r\n"), head = n;
-	static char got[3 * MIB];
-	size_t have = 0;
-	struct both b;
+	size_t n = (size_t)snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\n" HOST "%s\r\n", fields), have = 0;
+	const char *end;
 
 	memset(text + n, 'x', 2 * MIB);
-	memcpy(text + n + 1000000, P, strlen(P));
-	memcpy(text + n + 2 * MIB - strlen(P), P, strlen(P));
-	n += 2 * MIB;
-	begin(&b);
-	if (buf_append(&b.guest_in, text, n) < 0)
-		b.r = -1;
+	for (; *places; places++)
+		memcpy(text + n + *places, P, strlen(P));
+	begin(b);
+	if (buf_append(&b->guest_in, text, n + 2 * MIB) < 0)
+		b->r = -1;
 	do {
-		step(&b);
-		memcpy(got + have, buf_data(&b.server_out), buf_len(&b.server_out));
-		have += buf_len(&b.server_out);
-		if (buf_len(&b.server_out))
-			buf_consume(&b.server_out, buf_len(&b.server_out));
-		else
+		size_t out;
+
+		step(b);
+		out = buf_len(&b->server_out);
+		memcpy(got + have, buf_data(&b->server_out), out);
+		have += out;
+		if (!out)
 			break;
-	} while (b.r == 0);
-	ok(b.r == 0 && memmem(got, have, "chunked", 7), "a long body goes in chunks");
-	ok(!memmem(got, have, P, strlen(P)) && memmem(got + 900000, 200000, V, strlen(V)) && have > 2 * MIB - 100,
-	   "with its values (%zu bytes of %zu)", have, n - head);
-	ok(!memcmp(got + have - 5, "0\r\n\r\n", 5) && !buf_len(&b.guest_in), "to its end");
+		buf_consume(&b->server_out, out);
+	} while (b->r == 0);
+	end = memmem(got, have, "\r\n\r\n", 4);
+	*ret_head = end ? (size_t)(end - got) + 4 : 0;
+	return have;
+}
+
+#define LONG "Content-Length: 2097152\r\n"
+
+static void test_long(void)
+{
+	static const size_t none[] = { 0 }, early[] = { 1, 1000000, 1 * MIB - sizeof(P) + 1, 0 };
+	size_t head, n = 3 * (strlen(P) - strlen(V));
+	struct both b;
+	char length[64];
+	size_t have = long_body(&b, LONG, none, &head);
+
+	ok(b.r == 0 && memmem(got, head, LONG, strlen(LONG)) && have - head == 2 * MIB, "a long body keeps its length");
+	ok(!buf_len(&b.guest_in) && !memcmp(got + head, text + strlen(text) - 2 * MIB, 2 * MIB), "and its bytes");
+	end(&b);
+	have = long_body(&b, LONG, early, &head);
+	snprintf(length, sizeof(length), "Content-Length: %zu\r\n", (size_t)(2 * MIB - n));
+	ok(b.r == 0 && memmem(got, head, length, strlen(length)) && have - head == 2 * MIB - n,
+	   "values in its first MiB change it");
+	ok(!memmem(got, have, P, strlen(P)) && !memcmp(got + head + 1, V, strlen(V)), "and are there");
+	end(&b);
+	have = long_body(&b, "Expect: 100-continue\r\n" LONG, none, &head);
+	ok(b.r == 0 && memmem(got, head, LONG, strlen(LONG)) && have - head == 2 * MIB, "also if it waits for the server");
+	end(&b);
+	have = long_body(&b, LONG "Content-Type: text/plain\r\n", none, &head);
+	ok(b.r == 0 && !http1_late(b.h), "nothing is late");
+	end(&b);
+}
+
+static void late(const char *fields, size_t place, size_t least, const char *what)
+{
+	size_t places[] = { place, 0 }, head;
+	struct both b;
+	size_t have = long_body(&b, fields, places, &head);
+
+	ok(b.r == 0 && have - head >= least && have - head <= place, "%s: what is before it goes (%zu)", what, have - head);
+	ok(!memmem(got, have, "boxlite", 7), "but it does not");
+	ok(!strncmp(text_of(&b.guest_out), "HTTP/1.1 413", 12) && http1_over(b.h), "and that is told");
+	ok(http1_late(b.h) && !http1_late(b.h), "once");
+	end(&b);
+}
+
+static void test_late(void)
+{
+	size_t places[] = { 1500000, 0 }, head;
+	struct both b;
+
+	late(LONG, 1500000, 1 * MIB, "a placeholder in the rest");
+	late(LONG, 1 * MIB, 1 * MIB, "at its beginning");
+	late(LONG, 1 * MIB - 3, 1 * MIB - 3, "across its border");
+	late(LONG, 2 * MIB - strlen(P), 1 * MIB, "at its end");
+	late("Expect: 100-continue\r\n" LONG, 1, 0, "in a body of which nothing is held");
+	(void)!long_body(&b, LONG, places, &head);
+	ok(!b.server_out.mem || !memmem(buf_data(&b.server_out), buf_len(&b.server_out), P, strlen(P)), "nothing waits");
+	end(&b);
+}
+
+/* Requests before it are answered first; one that is being answered is cut off. */
+static void test_late_answers(void)
+{
+	static const char first[] = "GET / HTTP/1.1\r\n" HOST "\r\n", put[] = "PUT / HTTP/1.1\r\n" HOST
+		"Expect: 100-continue\r\n" LONG "\r\n" P;
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+	struct both b;
+
+	begin(&b);
+	feed(&b, &b.guest_in, first, strlen(first), 1000);
+	feed(&b, &b.guest_in, put, strlen(put), 1000);
+	is_str(text_of(&b.guest_out), "", "an earlier request is still to be answered");
+	feed(&b, &b.server_in, answer, strlen(answer), 1000);
+	feed(&b, &b.server_in, "abc", 3, 1);
+	ok(b.r == 0 && !strncmp(text_of(&b.guest_out), answer, strlen(answer)) &&
+	   strstr(text_of(&b.guest_out), "abcHTTP/1.1 413 ") && http1_over(b.h), "then comes ours");
+	end(&b);
+	begin(&b);
+	feed(&b, &b.guest_in, put, strlen(put) - strlen(P), 1000);
+	feed(&b, &b.server_in, answer, strlen(answer), 1000);
+	feed(&b, &b.server_in, "a", 1, 1);
+	feed(&b, &b.guest_in, P, strlen(P), 1000);
+	ok(b.r == -EPERM && http1_late(b.h), "one that is being answered gets no other answer");
 	end(&b);
 }
 
@@ -324,6 +404,8 @@ int main(void)
 	test_requests();
 	test_chunks();
 	test_long();
+	test_late();
+	test_late_answers();
 	test_refused();
 	test_answers();
 	test_websocket();
