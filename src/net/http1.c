@@ -2,7 +2,7 @@
  * Two streams, each message by message: a head, and a body (http1_body.h).
  *
  *	READ_HEAD --> HOLD --> BODY --> READ_HEAD		request and answer alike
- *	    |           (all of it is taken, then its new length is known)
+ *	    |           (all of it is taken, or its beginning; then its new length is known)
  *	    +--> WAIT --> RAW or READ_HEAD		a request with Upgrade: websocket, until it is answered
  *
  * Requests may come before earlier ones are answered; how each of them is to be answered is kept in a ring (RFC 9112,
@@ -354,7 +354,7 @@ static int move_body(struct stream *s, struct buf *in, struct buf *out, bool eof
 	return r < 0 ? r : s->body.over;
 }
 
-/* What its body still has cannot be replaced: the server gets no more of it, and the guest an answer if there is none. */
+/* What its body still has cannot be replaced: the server gets no more of it, the guest an answer if there is none. */
 static int give_up(struct http1 *h)
 {
 	h->late = true;

@@ -2,9 +2,9 @@
  * in --from--> work --swaps--> out, framed as `to`.
  *
  * To replace changes lengths. A body of which the length is told is either held as a whole until the new one is known
- * (body_hold()), or sent in chunks, or only its beginning is held and changed (body_fix()): the length of what is behind
- * that has been told by then, and if it has something to be replaced it goes no further. Chunks are not kept as they
- * were: their borders mean nothing (RFC 9112, 7.1). Trailers are left out, as anybody on the way may do (7.1.2).
+ * (body_hold()), or sent in chunks, or only its beginning is held and changed (body_fix()): the length of what is
+ * behind that has been told by then, and if it has something to be replaced it goes no further. Chunks are not kept as
+ * they were: their borders mean nothing (RFC 9112, 7.1). Trailers are left out, as anybody on the way may do (7.1.2).
  */
 #include "net/http1_body.h"
 
@@ -30,20 +30,29 @@ void wipe(struct buf *b)
 	buf_fini(b);
 }
 
+bool hold_take(size_t *held, size_t n)
+{
+	if (whole_all + n > BODY_WHOLE_ALL_MAX)
+		return false;
+	*held = n;
+	whole_all += n;
+	return true;
+}
+
+void hold_give(size_t *held)
+{
+	whole_all -= *held;
+	*held = 0;
+}
+
 void body_init(struct body *b)
 {
 	*b = (struct body){ .work = BUF_INIT(BODY_WHOLE_MAX + PIECE), .taken = true, .over = true };
 }
 
-static void release(struct body *b)
-{
-	whole_all -= b->whole;
-	b->whole = 0;
-}
-
 void body_fini(struct body *b)
 {
-	release(b);
+	hold_give(&b->whole);
 	wipe(&b->work);
 }
 
@@ -60,18 +69,9 @@ void body_begin(struct body *b, enum framing from, uint64_t length, enum framing
 	b->fixed = false;
 }
 
-static bool reserve(struct body *b, size_t n)
-{
-	if (whole_all + n > BODY_WHOLE_ALL_MAX)
-		return false;
-	b->whole = n;
-	whole_all += n;
-	return true;
-}
-
 bool body_hold(struct body *b)
 {
-	if (b->left > BODY_WHOLE_MAX || !reserve(b, (size_t)b->left))
+	if (b->left > BODY_WHOLE_MAX || !hold_take(&b->whole, (size_t)b->left))
 		return false;
 	b->hold = (size_t)b->left;
 	return true;
@@ -79,7 +79,8 @@ bool body_hold(struct body *b)
 
 void body_fix(struct body *b, bool hold)
 {
-	size_t most = reserve(b, hold ? BODY_WHOLE_MAX : 0) ? BODY_WHOLE_MAX : PIECE; /* that is there in any case */
+	bool room = hold_take(&b->whole, hold ? BODY_WHOLE_MAX : 0);
+	size_t most = room ? BODY_WHOLE_MAX : PIECE; /* a buffer of that is there in any case */
 
 	b->fixed = true;
 	b->hold = hold ? (size_t)MIN(b->left, most) : 0;
@@ -227,7 +228,7 @@ static ssize_t put_chunk(struct body *b, struct buf *out, size_t room)
 /* What was held has gone. */
 static void shrink(struct body *b)
 {
-	release(b);
+	hold_give(&b->whole);
 	if (b->work.cap > 2 * PIECE)
 		wipe(&b->work);
 }
@@ -242,33 +243,12 @@ static int put_end(struct body *b, struct buf *out)
 	return 0;
 }
 
-/* The beginning of a body with a fixed end as it is to be, and then the rest as it is. */
-static ssize_t put_fixed(struct body *b, struct buf *out, size_t room)
-{
-	size_t n = buf_len(&b->work), clean = n;
-	int r;
-
-	if (b->begin) {
-		ssize_t done = swap_move_some(b->swaps, &b->work, b->begin, out, room, true);
-
-		b->begin -= n - buf_len(&b->work);
-		return done;
-	}
-	if (swap_find(b->swaps, buf_data(&b->work), n, &clean))
-		return -EPERM;
-	clean = MIN(b->taken ? n : clean, room);
-	r = buf_append(out, buf_data(&b->work), clean);
-	if (r == 0 && clean)
-		buf_consume(&b->work, clean);
-	return r < 0 ? r : (ssize_t)clean;
-}
-
 static ssize_t put_some(struct body *b, struct buf *out, size_t room)
 {
-	if (b->fixed)
-		return put_fixed(b, out, room);
-	return b->to == FRAMING_CHUNKED ? put_chunk(b, out, room) :
-					  swap_move(b->swaps, &b->work, out, room, b->taken);
+	if (b->to == FRAMING_CHUNKED)
+		return put_chunk(b, out, room);
+	return b->fixed ? swap_move_fixed(b->swaps, &b->work, &b->begin, out, room, b->taken) :
+			  swap_move(b->swaps, &b->work, out, room, b->taken);
 }
 
 int body_put(struct body *b, struct buf *out)

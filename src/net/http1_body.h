@@ -24,6 +24,10 @@ struct body {
 	bool taken, over;          /* the last byte came in; went out */
 };
 
+/* Room for n bytes of a body that is held, of BODY_WHOLE_ALL_MAX: false, or *held are n until they are given back. */
+bool hold_take(size_t *held, size_t n);
+void hold_give(size_t *held);
+
 void body_init(struct body *b);
 void body_fini(struct body *b); /* wipes what it held */
 

@@ -42,6 +42,17 @@ bool text_has(struct text t, const char *word)
 	return false;
 }
 
+bool text_length(struct text t, uint64_t *ret)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	for (i = 0; i < t.n && i < LENGTH_DIGITS && t.p[i] >= '0' && t.p[i] <= '9'; i++)
+		v = v * 10 + (uint64_t)(t.p[i] - '0');
+	*ret = v;
+	return t.n > 0 && i == t.n;
+}
+
 const struct head_field *head_get(const struct head *h, const char *name)
 {
 	size_t i;
@@ -148,17 +159,6 @@ static bool take_field(struct text line, struct head *h)
 	return is_token(f->name) && is_value(f->value); /* a folded line begins with a space, which no token has */
 }
 
-static bool take_length(struct text t, uint64_t *ret)
-{
-	uint64_t v = 0;
-	size_t i;
-
-	for (i = 0; i < t.n && i < LENGTH_DIGITS && t.p[i] >= '0' && t.p[i] <= '9'; i++)
-		v = v * 10 + (uint64_t)(t.p[i] - '0');
-	*ret = v;
-	return t.n > 0 && i == t.n;
-}
-
 /* RFC 9112, 6.3: one length or one coding, never both, never twice. */
 static bool take_framing(struct head *h, bool request)
 {
@@ -170,7 +170,7 @@ static bool take_framing(struct head *h, bool request)
 		const struct head_field *f = &h->fields[i];
 
 		if (text_is(f->name, "content-length")) {
-			if (lengths || codings || !take_length(f->value, &h->length))
+			if (lengths || codings || !text_length(f->value, &h->length))
 				return false;
 			lengths = true;
 			h->framing = FRAMING_LENGTH;

@@ -45,6 +45,7 @@ int head_parse(const uint8_t *p, size_t n, bool request, struct head *ret) MUST_
 
 bool text_is(struct text t, const char *word); /* in any case */
 bool text_has(struct text t, const char *word); /* as an element of a list with commas, in any case */
+bool text_length(struct text t, uint64_t *ret); /* digits: less than 2^63 */
 const struct head_field *head_get(const struct head *h, const char *name); /* the first of that name */
 
 #endif

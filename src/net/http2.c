@@ -134,7 +134,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *u
 		s->server_closed = true;
 	if (guest && !s->server_closed && !h->server_gone)
 		nghttp2_submit_rst_stream(h->server, 0, s->server_id, code ? code : NGHTTP2_CANCEL);
-	if (!guest && !s->guest_closed && !s->down.over)
+	if (!guest && !s->guest_closed && !s->down.over && !s->refused)
 		nghttp2_submit_rst_stream(h->guest, 0, s->guest_id, code ? code : NGHTTP2_INTERNAL_ERROR);
 	if (s->guest_closed && s->server_closed)
 		stream_free(s);
@@ -257,7 +257,7 @@ static void lose_server(struct http2 *h)
 		s->server_closed = true;
 		if (s->guest_closed)
 			stream_free(s);
-		else if (!s->down.over)
+		else if (!s->down.over && !s->refused)
 			nghttp2_submit_rst_stream(h->guest, 0, s->guest_id, NGHTTP2_INTERNAL_ERROR);
 	}
 }

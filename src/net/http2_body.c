@@ -2,9 +2,13 @@
  * Bodies. What was received waits in `work` until the other session has asked for it (a data provider of nghttp2);
  * only then is it given back as window to who has sent it. So the windows bound what is held, and a side that does not
  * read stops the other one.
+ *
+ * A request that tells its length is held as in HTTP/1.1 (http1_body.c), all of it or its first MiB, before its head
+ * goes. What is held would be more than the windows: those bytes are given back at once, and counted by hold_take().
  */
 #include "net/http2_impl.h"
 
+#include <errno.h>
 #include <string.h>
 
 static int32_t id_at(const struct half *f, const nghttp2_session *s)
@@ -21,8 +25,11 @@ void half_init(struct half *f, struct stream *s, nghttp2_session *from, nghttp2_
 /* Bytes that nobody will send are given back as well: they are of the window of all. */
 void half_fini(struct half *f)
 {
-	if (f->from && buf_len(&f->work))
-		nghttp2_session_consume_connection(f->from, buf_len(&f->work));
+	size_t n = buf_len(&f->work) - f->given;
+
+	if (f->from && n)
+		nghttp2_session_consume_connection(f->from, n);
+	hold_give(&f->whole);
 	wipe(&f->work);
 	wipe(&f->out);
 	wipe(&f->trailers);
@@ -35,10 +42,56 @@ static void wake(struct half *f)
 	f->waits = false;
 }
 
+bool half_hold(struct half *f, uint64_t length, bool may_hold)
+{
+	size_t n = (size_t)MIN(length, (uint64_t)BODY_WHOLE_MAX);
+
+	f->length = length;
+	f->fixed = length > BODY_WHOLE_MAX;
+	if (!may_hold || !hold_take(&f->whole, n))
+		return false;
+	f->work.max = n + STREAM_WINDOW;
+	f->hold = n;
+	return true;
+}
+
+int64_t half_release(struct half *f)
+{
+	size_t n = buf_len(&f->work);
+	ssize_t length;
+
+	f->hold = 0;
+	if (!f->fixed)
+		return f->whole ? swap_length(f->swaps, buf_data(&f->work), n, 1 << 30) : -1;
+	length = swap_length_begun(f->swaps, buf_data(&f->work), n, 1 << 30, &f->begin);
+	return length < 0 ? length : (int64_t)(f->length - f->begin) + length;
+}
+
+static bool is_ended(const struct half *f)
+{
+	return f->stream->refused || f->stream->guest_closed || f->stream->server_closed;
+}
+
+/* Bytes that are held: 0 or an error of nghttp2. */
+static int hold(struct half *f, const uint8_t *p, size_t n)
+{
+	size_t more = MIN(n, f->hold - MIN(f->hold, buf_len(&f->work)));
+	int r = nghttp2_session_consume(f->from, id_at(f, f->from), more);
+
+	f->given += more;
+	if (r == 0 && buf_append(&f->work, p, n) < 0)
+		r = NGHTTP2_ERR_CALLBACK_FAILURE;
+	if (r == 0 && buf_len(&f->work) >= f->hold)
+		r = head_go_on(f->stream);
+	return r < 0 && nghttp2_is_fatal(r) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 int half_receive(struct half *f, const uint8_t *p, size_t n)
 {
-	if (f->stream->refused || f->stream->guest_closed || f->stream->server_closed)
+	if (is_ended(f))
 		return nghttp2_session_consume(f->from, id_at(f, f->from), n);
+	if (f->hold)
+		return hold(f, p, n);
 	if (buf_append(&f->work, p, n) < 0) /* more than the window: nghttp2 would have said so */
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	wake(f);
@@ -51,17 +104,43 @@ void half_end(struct half *f)
 	wake(f);
 }
 
-/* Changes what is there. */
+/* Bytes of `work` have gone on: the window of those that it is not so already of is given back. */
+static int give_back(struct half *f, size_t n)
+{
+	size_t before = MIN(n, f->given);
+
+	f->given -= before;
+	if (f->whole && !buf_len(&f->work)) { /* what was held has gone */
+		hold_give(&f->whole);
+		wipe(&f->work);
+	}
+	return n > before ? nghttp2_session_consume(f->from, id_at(f, f->from), n - before) : 0;
+}
+
+/* Changes what is there. 0, -EPERM, or another error. */
 static int change(struct half *f)
 {
 	size_t before = buf_len(&f->work);
+	ssize_t r;
 
 	if (!before)
 		return 0;
-	if (swap_move(f->swaps, &f->work, &f->out, BODY_ROOM, f->over) < 0)
-		return -1;
+	r = f->fixed ? swap_move_fixed(f->swaps, &f->work, &f->begin, &f->out, BODY_ROOM, f->over) :
+		       swap_move(f->swaps, &f->work, &f->out, BODY_ROOM, f->over);
+	if (r < 0)
+		return (int)r;
 	before -= buf_len(&f->work);
-	return before ? nghttp2_session_consume(f->from, id_at(f, f->from), before) : 0;
+	return before ? give_back(f, before) : 0;
+}
+
+/* What follows has a placeholder that cannot be replaced: the server's stream ends here, the guest gets an answer. */
+static void give_up(struct half *f)
+{
+	struct stream *s = f->stream;
+
+	s->h->late = true;
+	if (!s->answered && !s->refused && !s->guest_closed)
+		(void)!head_refuse(s, "413");
 }
 
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -69,10 +148,13 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
 {
 	struct half *f = source->ptr;
 	size_t n;
+	int r = buf_len(&f->out) ? 0 : change(f);
 
 	(void)session;
 	(void)ud;
-	if (!buf_len(&f->out) && change(f) < 0)
+	if (r == -EPERM)
+		give_up(f);
+	if (r < 0)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	n = MIN(room, buf_len(&f->out));
 	if (n) {

@@ -60,8 +60,8 @@ static struct text get(const struct buf *b, const char *want, size_t *times)
 /* Fields to be sent. Their texts lie in one buffer, which may move until all are there. */
 struct sending {
 	struct buf text;
-	nghttp2_nv v[HEAD_FIELDS_MAX + 2];
-	size_t at[HEAD_FIELDS_MAX + 2], n;
+	nghttp2_nv v[HEAD_FIELDS_MAX + 3];
+	size_t at[HEAD_FIELDS_MAX + 3], n;
 };
 
 static void sending_init(struct sending *s)
@@ -127,21 +127,23 @@ static const char *judge(const struct http2 *h, const struct buf *b)
 	return NULL;
 }
 
-/* An answer without a body; what it is about is in a field. */
-static int refuse(struct stream *s, const char *status)
+/* What it is about is in a field. */
+int head_refuse(struct stream *s, const char *status)
 {
 	struct sending out;
 	int r;
 
 	sending_init(&out);
 	r = put(&out, ":status", status) < 0 || put(&out, "server", "boxlite") < 0 ? NGHTTP2_ERR_NOMEM : 0;
-	s->refused = s->server_closed = true;
+	s->refused = true;
+	s->server_closed |= s->server_id < 0;
 	if (r == 0)
 		r = nghttp2_submit_response(s->h->guest, s->guest_id, fields_of(&out), out.n, NULL);
 	wipe(&out.text);
 	return r;
 }
 
+/* A request without a body keeps its length of 0. */
 static bool is_dropped(struct text name, bool last)
 {
 	if (text_is(name, "te") || text_is(name, "trailer")) /* "te: trailers" is how gRPC asks */
@@ -149,11 +151,13 @@ static bool is_dropped(struct text name, bool last)
 	return field_is_dropped(name) && !(last && text_is(name, "content-length"));
 }
 
-static int change_request(const struct stream *s, bool last, struct sending *out)
+/* length: to be told; < 0: none. */
+static int change_request(const struct stream *s, bool last, int64_t length, struct sending *out)
 {
 	struct rd r = rd_over(buf_data(&s->from_guest.b), buf_len(&s->from_guest.b));
 	const struct secret_set *set = s->h->set;
 	struct text name, value;
+	char text[24];
 	int k = 0;
 
 	while (k == 0 && rd_left(&r) && next(&r, &name, &value)) {
@@ -169,6 +173,10 @@ static int change_request(const struct stream *s, bool last, struct sending *out
 		end(out, k == 0 && (buf_len(&out->text) - before != value.n ||
 				    (value.n && memcmp(buf_data(&out->text) + before, value.p, value.n) != 0)));
 	}
+	if (k == 0 && length >= 0) {
+		snprintf(text, sizeof(text), "%lld", (long long)length);
+		k = put(out, "content-length", text);
+	}
 	return k < 0 ? k : put(out, "accept-encoding", "identity");
 }
 
@@ -180,25 +188,15 @@ static int keep_trailers(struct half *f, struct fields *from)
 	return r < 0 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
-int head_to_server(struct stream *s, bool last)
+static int send_request(struct stream *s, bool last, int64_t length)
 {
 	nghttp2_data_provider source = half_source(&s->up);
 	struct sending out;
-	const char *status;
 	int r = 0;
 
-	if (s->refused)
-		return 0;
-	if (s->server_id >= 0)
-		return keep_trailers(&s->up, &s->from_guest);
-	status = judge(s->h, &s->from_guest.b);
-	if (status)
-		return refuse(s, status);
 	sending_init(&out);
-	s->up.swaps = field_body_swaps(s->h->set, get(&s->from_guest.b, "content-type", NULL));
-	s->up.over = last;
-	if (change_request(s, last, &out) < 0) {
-		r = refuse(s, "431");
+	if (change_request(s, last, length, &out) < 0) {
+		r = head_refuse(s, "431");
 	} else {
 		s->server_id = nghttp2_submit_request(s->h->server, NULL, fields_of(&out), out.n,
 						      last ? NULL : &source, s);
@@ -209,6 +207,48 @@ int head_to_server(struct stream *s, bool last)
 	}
 	wipe(&out.text);
 	return r;
+}
+
+/* The length of its body, if that is told. */
+static bool takes_length(const struct stream *s, uint64_t *ret)
+{
+	size_t times;
+	struct text t = get(&s->from_guest.b, "content-length", &times);
+
+	return times == 1 && text_length(t, ret) && *ret;
+}
+
+int head_go_on(struct stream *s)
+{
+	int64_t length = half_release(&s->up);
+
+	return length == -ERANGE ? head_refuse(s, "413") : send_request(s, false, length);
+}
+
+int head_to_server(struct stream *s, bool last)
+{
+	uint64_t length;
+	const char *status;
+	size_t expects;
+
+	if (s->refused)
+		return 0;
+	if (s->up.hold) /* trailers before the body has come */
+		return head_refuse(s, "400");
+	if (s->server_id >= 0)
+		return keep_trailers(&s->up, &s->from_guest);
+	status = judge(s->h, &s->from_guest.b);
+	if (status)
+		return head_refuse(s, status);
+	s->up.swaps = field_body_swaps(s->h->set, get(&s->from_guest.b, "content-type", NULL));
+	s->up.over = last;
+	if (last || !takes_length(s, &length))
+		return send_request(s, last, -1);
+	if (swaps_keep_length(s->up.swaps))
+		return send_request(s, false, (int64_t)length);
+	/* Who waits to be told to go on must be answered by the server, who needs the head for that. */
+	(void)get(&s->from_guest.b, "expect", &expects);
+	return half_hold(&s->up, length, !expects) ? 0 : head_go_on(s);
 }
 
 /* --- answers ---------------------------------------------------------------------------------------------- */
@@ -238,7 +278,7 @@ int head_to_guest(struct stream *s, bool last)
 	struct sending out;
 	int r;
 
-	if (s->guest_closed)
+	if (s->guest_closed || s->refused)
 		return 0;
 	if (s->answered)
 		return keep_trailers(&s->down, &s->from_server);

@@ -23,6 +23,13 @@ struct half {
 	struct buf trailers;           /* packed fields; empty: none */
 	bool over;                     /* the last byte was received */
 	bool waits;                    /* the session that sends is to be told when there is more */
+	/* Of a request with a length; see http2_body.c. */
+	uint64_t length;
+	size_t hold;                   /* so much is awaited in `work` before it goes on; 0: it has gone */
+	size_t given;                  /* of `work`: for which the guest has got its window back */
+	size_t whole;                  /* of BODY_WHOLE_ALL_MAX */
+	size_t begin;                  /* of `work`: what is still changed, if it is */
+	bool fixed;                    /* the length of the rest is told, and nothing can be replaced in it */
 };
 
 /* Fields as they come: each is its two lengths (u32) and its two texts. */
@@ -59,6 +66,8 @@ int fields_add(struct fields *f, const uint8_t *name, size_t name_len, const uin
 void fields_clear(struct fields *f);
 int head_to_server(struct stream *s, bool last);  /* what from_guest has; 0 or an error of nghttp2 */
 int head_to_guest(struct stream *s, bool last);
+int head_go_on(struct stream *s);                 /* all is there that was to be held of its body */
+int head_refuse(struct stream *s, const char *status); /* an answer of ours, without a body */
 
 /* --- http2_body.c --- */
 
@@ -67,6 +76,10 @@ void half_fini(struct half *f);
 int half_receive(struct half *f, const uint8_t *p, size_t n);
 void half_end(struct half *f); /* no more comes */
 nghttp2_data_provider half_source(struct half *f);
+
+/* A request of this length, which may change: true if some of it is to be held before its head may go. */
+bool half_hold(struct half *f, uint64_t length, bool may_hold);
+int64_t half_release(struct half *f); /* how long it will be; -ERANGE: too long to be told; -1: it is not to be told */
 
 /* Sends trailers that were kept in f->trailers. */
 int trailers_send(struct half *f, int32_t id);

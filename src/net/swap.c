@@ -158,17 +158,6 @@ ssize_t swap_length_begun(const struct swaps *s, const void *p, size_t n, size_t
 	return total;
 }
 
-bool swap_find(const struct swaps *s, const void *p, size_t n, size_t *ret)
-{
-	struct walk w = { s, p, n, 0 };
-	size_t limit = n - begun(s, p, n);
-	bool found = walk_next(&w, limit, ret) != NULL;
-
-	if (!found)
-		*ret = limit;
-	return found;
-}
-
 /* Copies up to the string at `at`, or `limit`, and what takes its place: false when there is no room for all of it. */
 static bool copy(struct walk *w, size_t upto, const struct swap *v, uint8_t *to, size_t room, size_t *done)
 {
@@ -224,12 +213,8 @@ int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out)
 	return 0;
 }
 
-ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last)
-{
-	return swap_move_some(s, in, buf_len(in), out, room, last);
-}
-
-ssize_t swap_move_some(const struct swaps *s, struct buf *in, size_t n, struct buf *out, size_t room, bool last)
+/* Of the first n bytes of `in`. */
+static ssize_t move(const struct swaps *s, struct buf *in, size_t n, struct buf *out, size_t room, bool last)
 {
 	size_t limit = last ? n : n - begun(s, buf_data(in), n), done;
 	uint8_t *to;
@@ -245,4 +230,37 @@ ssize_t swap_move_some(const struct swaps *s, struct buf *in, size_t n, struct b
 	buf_consume(in, run(s, buf_data(in), n, limit, to, room, &done));
 	buf_commit(out, done);
 	return (ssize_t)done;
+}
+
+ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last)
+{
+	return move(s, in, buf_len(in), out, room, last);
+}
+
+/* Bytes in which nothing may be found. */
+static ssize_t move_plain(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last)
+{
+	size_t n = buf_len(in), limit = last ? n : n - begun(s, buf_data(in), n), at;
+	struct walk w = { s, buf_data(in), n, 0 };
+	int r;
+
+	if (walk_next(&w, limit, &at))
+		return -EPERM;
+	limit = MIN(limit, room);
+	r = buf_append(out, buf_data(in), limit);
+	if (r == 0 && limit)
+		buf_consume(in, limit);
+	return r < 0 ? r : (ssize_t)limit;
+}
+
+ssize_t swap_move_fixed(const struct swaps *s, struct buf *in, size_t *begin, struct buf *out, size_t room, bool last)
+{
+	size_t n = buf_len(in);
+	ssize_t moved;
+
+	if (!*begin)
+		return move_plain(s, in, out, room, last);
+	moved = move(s, in, *begin, out, room, true);
+	*begin -= n - buf_len(in);
+	return moved;
 }

@@ -35,9 +35,6 @@ ssize_t swap_length(const struct swaps *s, const void *p, size_t n, size_t most)
 /* The same of those of them that can be replaced before more are there: *ret_taken are. */
 ssize_t swap_length_begun(const struct swaps *s, const void *p, size_t n, size_t most, size_t *ret_taken);
 
-/* Is there one of the strings? *ret bytes are before it, or before what may be the beginning of one. */
-bool swap_find(const struct swaps *s, const void *p, size_t n, size_t *ret);
-
 /* Appends n bytes, which are all there are. 0, -ENOBUFS, -ENOMEM. */
 int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out) MUST_CHECK;
 
@@ -48,7 +45,10 @@ int swap_put(const struct swaps *s, const void *p, size_t n, struct buf *out) MU
  */
 ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last);
 
-/* The same of the first n bytes of `in`, as if they were all. */
-ssize_t swap_move_some(const struct swaps *s, struct buf *in, size_t n, struct buf *out, size_t room, bool last);
+/*
+ * The same of what has a fixed length: strings are replaced in the first *begin bytes of `in` only, of which that many
+ * are left then. -EPERM: what follows has one of them.
+ */
+ssize_t swap_move_fixed(const struct swaps *s, struct buf *in, size_t *begin, struct buf *out, size_t room, bool last);
 
 #endif

@@ -51,7 +51,8 @@ http {
 		listen 443 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; root $T;
 		ssl_protocols TLSv1.2 TLSv1.3;
 		location /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:8000; }
-		location /echo { proxy_pass http://127.0.0.1:8000; proxy_http_version 1.1; proxy_set_header Host \$host; }
+		location /echo { proxy_pass http://127.0.0.1:8000; proxy_http_version 1.1; proxy_set_header Host \$host;
+			proxy_set_header X-Length \$http_content_length; }
 	}
 }
 E
@@ -106,8 +107,19 @@ for v in --http1.1 --http2; do
 	sends "curl $v -H 'Content-Type: text/plain' -d 'x${P1}y' \$U/echo" "$v: in a body" "x${KEY}y"
 	sends "curl $v -d 'k=$P1' \$U/echo" "$v: in a form" "k=s3cret%2FValue%2B1234567890"
 	sends "curl $v -H 'Content-Type: text/plain' -H 'Transfer-Encoding: chunked' -d 'x${P1}y' \$U/echo/chunks" "$v: in chunks"
-	sends "{ head -c 2000000 /dev/zero | tr '\\0' X; echo $P1; head -c 70000 /dev/zero | tr '\\0' Y; echo $P1; } > up
-		curl $v -H 'Content-Type: text/plain' -T up \$U/echo | tr -d XY" "$v: in a long body" "X$KEY"
+	sends "{ echo x$P1; head -c 2000000 /dev/zero | tr '\\0' X; } > up
+		curl $v -H Expect: -H 'Content-Type: text/plain' -T up \$U/echo | tr -d X" "$v: in a long body" "x$KEY"
+	like "$(head -c 1000 seen)" "X-Length: $((2000002 + ${#KEY}))" "$v: which keeps a length"
+	: > seen
+	guest "{ head -c 2000000 /dev/zero | tr '\\0' X; echo $P1; head -c 70000 /dev/zero | tr '\\0' Y; } > up
+		curl $v -H Expect: -H 'Content-Type: text/plain' -o /dev/null -w '%{http_code} ' -T up \$U/echo
+		curl $v -H 'X-Key: $P1' -o /dev/null -w '%{http_code}' \$U/echo"
+	is "$OUT" "413 200" "$v: behind what of it can be changed it is refused" || diag "$LOG"
+	like "$LOG" "denied tcp $SERVER 443 $HOST secret-late 1" "$v: and told"
+	[ "$(grep -c "$KEY" seen)" = 1 ] && ! grep -q "$P1" seen
+	ok $? "$v: the server has not got it" || diag "$(head -c 300 seen)"
+	sends "{ head -c 2000000 /dev/zero | tr '\\0' X; echo $P1; head -c 70000 /dev/zero | tr '\\0' Y; echo $P1; } |
+		curl $v -H 'Content-Type: text/plain' -T - \$U/echo | tr -d XY" "$v: in a long body without a length" "X$KEY"
 	guest "curl $v \$U/file | cmp - file && curl $v -w '%{http_version} %{num_connects}\n' -o x \$U/file -o y \$U/file"
 	ok $STATUS "$v: a file comes as it is" || diag "$OUT" "$LOG"
 	is "$OUT" "$([ $v = --http2 ] && echo $'2 1\n2 0' || echo $'1.1 1\n1.1 0')" "$v: by this version, on one connection" ||
