@@ -138,6 +138,8 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *u
 		nghttp2_submit_rst_stream(h->guest, 0, s->guest_id, code ? code : NGHTTP2_INTERNAL_ERROR);
 	if (s->guest_closed && s->server_closed)
 		stream_free(s);
+	else if (!guest)
+		half_drop(&s->up);
 	return 0;
 }
 

@@ -133,6 +133,16 @@ static int change(struct half *f)
 	return before ? give_back(f, before) : 0;
 }
 
+void half_drop(struct half *f)
+{
+	size_t n = buf_len(&f->work);
+
+	if (n)
+		buf_consume(&f->work, n);
+	if (n && f->from)
+		(void)!give_back(f, n);
+}
+
 /* What follows has a placeholder that cannot be replaced: the server's stream ends here, the guest gets an answer. */
 static void give_up(struct half *f)
 {
@@ -141,6 +151,7 @@ static void give_up(struct half *f)
 	s->h->late = true;
 	if (!s->answered && !s->refused && !s->guest_closed)
 		(void)!head_refuse(s, "413");
+	half_drop(f);
 }
 
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags,

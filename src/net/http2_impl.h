@@ -75,6 +75,7 @@ void half_init(struct half *f, struct stream *s, nghttp2_session *from, nghttp2_
 void half_fini(struct half *f);
 int half_receive(struct half *f, const uint8_t *p, size_t n);
 void half_end(struct half *f); /* no more comes */
+void half_drop(struct half *f); /* what is there goes nowhere: whoever sends it may go on */
 nghttp2_data_provider half_source(struct half *f);
 
 /* A request of this length, which may change: true if some of it is to be held before its head may go. */
