@@ -51,7 +51,7 @@ struct http1 {
 	unsigned refuse; /* status of the answer of our own; 0: none */
 	const char *why;
 	bool over, closes; /* after this answer */
-	bool late;
+	bool late; /* see http1_late() */
 };
 
 struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port)

@@ -429,11 +429,10 @@ static bool pass(struct proxy *p)
 		if (p->guest.broken || p->guest.deaf)
 			return false;
 	}
-	/* What the server has said before it broke off still goes to the guest. */
-	if (p->server.broken && !moved && !buf_len(&p->guest.out))
-		return false;
 	if (is_over(p) && p->state == PASS)
 		close_soon(p);
+	else if (p->server.broken && !moved && !buf_len(&p->guest.out)) /* it had said no more than the guest has */
+		return false;
 	else if (moved)
 		yield(p);
 	return !(p->state == SPLICE && is_over(p));

@@ -240,13 +240,12 @@ ssize_t swap_move(const struct swaps *s, struct buf *in, struct buf *out, size_t
 /* Bytes in which nothing may be found. */
 static ssize_t move_plain(const struct swaps *s, struct buf *in, struct buf *out, size_t room, bool last)
 {
-	size_t n = buf_len(in), limit = last ? n : n - begun(s, buf_data(in), n), at;
+	size_t n = buf_len(in), limit = MIN(room, last ? n : n - begun(s, buf_data(in), n)), at;
 	struct walk w = { s, buf_data(in), n, 0 };
 	int r;
 
 	if (walk_next(&w, limit, &at))
 		return -EPERM;
-	limit = MIN(limit, room);
 	r = buf_append(out, buf_data(in), limit);
 	if (r == 0 && limit)
 		buf_consume(in, limit);
