@@ -68,7 +68,8 @@ struct walk {
 	size_t n, at;
 };
 
-/* The longest string that is at `at`, of those that end their window like it; NULL: none. */
+/* The longest string that is at `at`, of those that end their window like it, and of equal ones the first that was
+ * added, which are linked last; NULL: none. */
 static const struct swap *longest_at(const struct walk *w, size_t at)
 {
 	const struct swap *best = NULL;
@@ -77,7 +78,7 @@ static const struct swap *longest_at(const struct walk *w, size_t at)
 	for (i = w->s->first[slot(w->s, w->p + at + w->s->window)]; i; i = w->s->next[i - 1]) {
 		const struct swap *v = &w->s->v[i - 1];
 
-		if (v->from_len <= w->n - at && (!best || v->from_len > best->from_len) &&
+		if (v->from_len <= w->n - at && (!best || v->from_len >= best->from_len) &&
 		    memcmp(w->p + at, v->from, v->from_len) == 0)
 			best = v;
 	}

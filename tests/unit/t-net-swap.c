@@ -68,6 +68,56 @@ static void test_streams(void)
 	ok(!swaps_keep_length(&s) && swaps_keep_length(&none), "whether lengths change");
 }
 
+/* The plainest way to do it. */
+static const char *plainly(const struct swaps *s, const char *text)
+{
+	static char out[4096];
+	size_t n = 0, i;
+
+	while (*text) {
+		const struct swap *best = NULL;
+
+		for (i = 0; i < s->n; i++)
+			if (!strncmp(text, (const char *)s->v[i].from, s->v[i].from_len) &&
+			    (!best || s->v[i].from_len > best->from_len))
+				best = &s->v[i];
+		if (best)
+			memcpy(out + n, best->to, best->to_len);
+		else
+			out[n] = *text;
+		n += best ? best->to_len : 1;
+		text += best ? best->from_len : 1;
+	}
+	out[n] = 0;
+	return out;
+}
+
+/* Strings of few letters, which are in each other's way. */
+static void test_search(void)
+{
+	static struct swaps s;
+	static char from[8][16], text[400];
+	size_t i, k;
+	int round, bad = 0;
+
+	srand(1);
+	for (round = 0; round < 3000; round++) {
+		memset(&s, 0, sizeof(s));
+		for (i = 0; i < 1 + (size_t)round % 8; i++) {
+			size_t n = 1 + (size_t)rand() % (round % 3 ? 15 : 4);
+
+			for (k = 0; k < n; k++)
+				from[i][k] = (char)('a' + rand() % 3);
+			swaps_add(&s, from[i], n, "XYZ", (size_t)rand() % 4);
+		}
+		swaps_done(&s);
+		for (k = 0; k < sizeof(text) - 1; k++)
+			text[k] = (char)('a' + rand() % 3);
+		bad += strcmp(moved(&s, text, 1 + (size_t)rand() % 40, 200), plainly(&s, text)) != 0;
+	}
+	is_int(bad, 0, "what is found is what comparing each string at each place finds");
+}
+
 static struct secrets *three(void)
 {
 	struct net_secrets list = { .n = 3, .v = {
@@ -207,6 +257,7 @@ static void test_base64(void)
 int main(void)
 {
 	test_streams();
+	test_search();
 	test_hosts();
 	test_forms();
 	test_base64();
