@@ -57,6 +57,11 @@ static void decode(const struct frame *f)
 			abort();
 		free(name);
 	}
+	if (wire_get_dial_unix(f, &name) == 0) {
+		if (*name != '/' || strlen(name) > SOCKET_PATH_MAX)
+			abort();
+		free(name);
+	}
 	if (wire_get_started(f, &started) < 0 && wire_get_resize(f, &rows, &cols) < 0 && wire_get_shutdown(f, &n) < 0 &&
 	    wire_get_error(f, text) < 0)
 		return;

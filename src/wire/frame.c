@@ -124,6 +124,7 @@ const char *frame_name(uint8_t type)
 	case FRAME_ATTACH: return "ATTACH";
 	case FRAME_CLOSE: return "CLOSE";
 	case FRAME_COPY: return "COPY";
+	case FRAME_DIAL_UNIX: return "DIAL_UNIX";
 	case FRAME_SPEC: return "SPEC";
 	case FRAME_MACHINE: return "MACHINE";
 	case FRAME_NET: return "NET";

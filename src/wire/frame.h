@@ -13,10 +13,10 @@
  *
  * Payloads are JSON objects, but for DATA (raw bytes), CREDIT (u32) and what is sent for each process: wire/proc.h.
  *
- * Streams. A stream is one process in the box, or one copy of files (COPY). The side that starts it
- * chooses the id, never 0 and never one still in use: the shim towards the
- * agent, the client towards the shim (which translates). A stream lives from
- * START, COPY or ATTACH until EXIT, which is the last frame of its id.
+ * Streams. A stream is one process in the box, one copy of files (COPY), or one connection to a socket in the box
+ * (DIAL_UNIX). The side that starts it chooses the id, never 0 and never one still in use: the shim towards the agent,
+ * the client towards the shim (which translates). A stream lives from START, COPY, DIAL_UNIX or ATTACH until EXIT,
+ * which is the last frame of its id.
  *
  * Any number of clients may be attached to one process. Who attaches to it later is first sent the last of what it has
  * written, up to FRAME_BACKLOG bytes beyond the credit; and begins without credit for stdin, if it asked to give that:
@@ -77,6 +77,9 @@ enum frame_type {
 
 	/* towards the agent, begins a stream as START does; library -> boxlite-copy */
 	FRAME_COPY = 28,    /* a tar out of the box, or into it: see wire/copy.h */
+	/* shim -> agent, begins a stream as START does: connect to a UNIX socket in the box. STARTED says that it is,
+	 * stdin and stdout are its bytes; EXIT of code 0, or of an errno. Of a client, and back: as DIAL */
+	FRAME_DIAL_UNIX = 29,
 
 	/* library -> shim, once, before all else */
 	FRAME_SPEC = 32,    /* what to run, see wire/spec.h */

@@ -463,6 +463,22 @@ int wire_get_rename(const struct frame *f, char **ret_name)
 	return *ret_name ? 0 : -ENOMEM;
 }
 
+int wire_put_dial_unix(struct buf *out, uint32_t stream, const char *path)
+{
+	return frame_put(out, FRAME_DIAL_UNIX, 0, stream, path, strlen(path) + 1);
+}
+
+int wire_get_dial_unix(const struct frame *f, char **ret_path)
+{
+	struct rd r = rd_over(f->payload, f->len);
+	const char *path = rd_str(&r);
+
+	if (!rd_done(&r) || *path != '/' || strlen(path) > SOCKET_PATH_MAX)
+		return -EBADMSG;
+	*ret_path = strdup(path);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
 int wire_get_error(const struct frame *f, char ret[ERROR_TEXT_MAX])
 {
 	struct rd r = rd_over(f->payload, f->len);

@@ -19,6 +19,7 @@
  *	SHUTDOWN  u32 grace_ms
  *	BYE, FAILED  str error
  *	RENAME    str name
+ *	DIAL_UNIX str path
  */
 #ifndef WIRE_PROC_H
 #define WIRE_PROC_H
@@ -27,6 +28,7 @@
 #include "wire/frame.h"
 
 #define BOX_NAME_MAX 63 /* bytes of what a box is called */
+#define SOCKET_PATH_MAX 4095 /* bytes of the path of a socket in the box */
 #define PROC_STRINGS_MAX 65536 /* entries of argv, of the environment */
 
 /* START */
@@ -101,6 +103,7 @@ int wire_put_resize(struct buf *out, uint32_t stream, uint16_t rows, uint16_t co
 int wire_put_exit(struct buf *out, uint32_t stream, const struct proc_exit *e) MUST_CHECK;
 int wire_put_shutdown(struct buf *out, uint32_t grace_ms) MUST_CHECK;
 int wire_put_rename(struct buf *out, const char *name) MUST_CHECK;
+int wire_put_dial_unix(struct buf *out, uint32_t stream, const char *path) MUST_CHECK;
 int wire_put_bye(struct buf *out, const char *error) MUST_CHECK;       /* error may be NULL */
 int wire_put_failed(struct buf *out, const char *error) MUST_CHECK;
 int wire_put_empty(struct buf *out, enum frame_type type, uint32_t stream) MUST_CHECK; /* {} */
@@ -115,6 +118,7 @@ int wire_get_resize(const struct frame *f, uint16_t *ret_rows, uint16_t *ret_col
 int wire_get_exit(const struct frame *f, struct proc_exit *ret) MUST_CHECK;
 int wire_get_shutdown(const struct frame *f, uint32_t *ret_grace_ms) MUST_CHECK;
 int wire_get_rename(const struct frame *f, char **ret_name) MUST_CHECK; /* owned by the caller; or -ENOMEM */
+int wire_get_dial_unix(const struct frame *f, char **ret_path) MUST_CHECK; /* likewise; it is absolute */
 /* BYE and FAILED: the text ("" if none), at most ERROR_TEXT_MAX - 1 bytes of it, safe to print. */
 int wire_get_error(const struct frame *f, char ret[ERROR_TEXT_MAX]) MUST_CHECK;
 

@@ -5,7 +5,7 @@ import struct
 
 HELLO, BOOT, READY, SHUTDOWN, BYE, FAILED, PARKED, TIMING, METRICS, TOP, RENAME, TRUST = range(1, 13)
 START, STARTED, DATA, CREDIT, SIGNAL, RESIZE, EXIT = range(16, 23)
-ATTACH, CLOSE, COPY = 23, 24, 28
+ATTACH, CLOSE, COPY, DIAL_UNIX = 23, 24, 28, 29
 GENERATION = 2
 KINDS = ["exited", "signalled", "not-found", "cannot-run", "lost", "cannot-start"]
 
@@ -43,6 +43,8 @@ def pack(kind, m):
         return struct.pack("<HH", m["rows"], m["cols"])
     if kind == SHUTDOWN:
         return struct.pack("<I", m["grace_ms"])
+    if kind == DIAL_UNIX:
+        return text(m["path"])
     if kind in (BYE, FAILED):
         return text(m.get("error"))
     return json.dumps(m).encode()

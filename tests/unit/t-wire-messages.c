@@ -125,6 +125,42 @@ static void test_rename(void)
 	buf_fini(&b);
 }
 
+static void test_dial_unix(void)
+{
+	static char path[SOCKET_PATH_MAX + 2];
+	static const struct {
+		const char *payload, *what;
+		uint32_t len;
+	} bad[] = {
+		{ "", "nothing", 0 },       { "/x", "a path without its end", 2 },
+		{ "", "an empty path", 1 }, { "run/x", "a relative path", 6 },
+		{ "/x\0y", "more than a path", 5 },
+	};
+	struct buf b = BUF_INIT(16 * KIB);
+	struct frame f = { .type = FRAME_DIAL_UNIX };
+	char *got = NULL;
+	size_t i;
+
+	memset(path, '/', SOCKET_PATH_MAX);
+	is_int(wire_put_dial_unix(&b, 3, path), 0, "a path");
+	is_int(frame_peek(&b, &f) == 1 ? wire_get_dial_unix(&f, &got) : -1, 0, "comes");
+	is_str(got, path, "as it was sent");
+	is_int(f.stream, 3, "on its stream");
+	free(got);
+	got = NULL;
+	buf_consume(&b, buf_len(&b));
+	path[SOCKET_PATH_MAX] = '/';
+	is_int(wire_put_dial_unix(&b, 3, path), 0, "one that is too long");
+	is_int(frame_peek(&b, &f) == 1 ? wire_get_dial_unix(&f, &got) : 0, -EBADMSG, "is none");
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		f.payload = (const uint8_t *)bad[i].payload;
+		f.len = bad[i].len;
+		is_int(wire_get_dial_unix(&f, &got), -EBADMSG, bad[i].what);
+	}
+	ok(got == NULL, "and nothing is given out");
+	buf_fini(&b);
+}
+
 static void test_exit(void)
 {
 	struct proc_exit e = { .kind = PROC_SIGNALLED, .signal = 15 }, got = { 0 };
@@ -470,6 +506,7 @@ int main(void)
 	test_timing();
 	test_machine_net();
 	test_rename();
+	test_dial_unix();
 	test_exit();
 	test_hello();
 	test_clock();
