@@ -25,6 +25,7 @@
 
 #include "agent/container.h"
 #include "agent/copy.h"
+#include "agent/dial.h"
 #include "agent/idle.h"
 #include "agent/path.h"
 #include "agent/trust.h"
@@ -336,6 +337,27 @@ static enum proc_end copy(const struct launch *l, struct launch_report *report, 
 	return PROC_EXITED;
 }
 
+/*
+ * Instead of stages 5 and 6: a connection.
+ * Should: be root in the box, no more, and give the agent the connection.
+ * Mustn't: exec, as a copy; have a file of the agent open but /dev/null and the reports: the path may lead through
+ *          /proc/self/fd.
+ */
+static enum proc_end dial(const struct launch *l, struct launch_report *report, struct error *err)
+{
+	struct launch_report done = { .pid = (int32_t)syscall(SYS_getpid) };
+	int r = drop_capabilities(capabilities, err), fd;
+
+	if (r == 0 && (fd = r = dial_unix(l->dial, err)) >= 0) {
+		r = send_report(l, &done, &fd, 1);
+		if (r == 0)
+			_exit(0);
+		error_code(err, r, "cannot report to the agent");
+	}
+	report->code = (uint8_t)MIN(-r, 255);
+	return PROC_EXITED;
+}
+
 _Noreturn void launch_child(struct launch *l)
 {
 	struct launch_report report = { .failed = true, .kind = proc_end_unprepared(l->spec) };
@@ -343,7 +365,7 @@ _Noreturn void launch_child(struct launch *l)
 	int r;
 
 	/* While the agent's own files are to be seen. */
-	l->program = l->copy || l->spec->argv.n ? -1 : open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	l->program = l->copy || l->dial || l->spec->argv.n ? -1 : open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	r = enter_namespaces(l, &err);
 
 	if (r == 0)
@@ -354,6 +376,8 @@ _Noreturn void launch_child(struct launch *l)
 		r = take_stdio(l, &err);
 	if (r == 0 && l->copy)
 		report.kind = copy(l, &report, &err);
+	else if (r == 0 && l->dial)
+		report.kind = dial(l, &report, &err);
 	else if (r == 0 && (r = become_user(l, &err)) == 0)
 		report.kind = run(l->spec, &err);
 	memcpy(report.error, err.text, sizeof(report.error));

@@ -14,6 +14,7 @@ struct launch {
 	const char *hostname;   /* of a main process */
 	int join;               /* else: pidfd of the main process, whose namespaces it joins; -1: there is none */
 	const struct copy_spec *copy; /* it copies instead of running a program; NULL: it does not */
+	const char *dial;       /* it connects to this socket instead; NULL: it does not */
 	int stdio[3];           /* all -1 if a terminal is to be made */
 	int reports;            /* socket to the agent */
 	struct known_user *known; /* the agent's, of which the child changes its copy */
@@ -22,14 +23,14 @@ struct launch {
 
 /*
  * Whole structs, in this order: one with the pid (and the terminal's master as its fd, if there is one); one with
- * `has_user`, if it had to read who it runs as; then, if it fails, one with `failed`. Closed without that: it runs, or
- * has copied.
+ * `has_user`, if it had to read who it runs as, or the same as the first with the connection as its fd; then, if it
+ * fails, one with `failed`. Closed without that: it runs, has copied, or has connected.
  */
 struct launch_report {
 	int32_t pid;    /* as the box sees it */
 	bool failed;
 	enum proc_end kind;
-	uint8_t code;   /* of PROC_EXITED: a copy's errno */
+	uint8_t code;   /* of PROC_EXITED: the errno of a copy or a connection */
 	char error[ERROR_TEXT_MAX];
 	bool has_user;
 	struct known_user user;

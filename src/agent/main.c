@@ -12,6 +12,7 @@
  *	 channel.c    the connection                     user.c       passwd and group
  *	 root.c       the agent's file systems           cgroup.c     how whole trees are killed
  *	 metrics.c    what the box uses                  top.c        what runs in it
+ *	 dial.c       connections to its sockets
  *
  * Time to the first process is what a user waits for, and a system call of a
  * software CPU costs tens of microseconds: so nothing is done that a box does

@@ -13,7 +13,12 @@
  *	                | report `failed`                      (reaped)
  *	                +------------------------------------> ended --> EXIT
  *
- * An exec or a copy that comes before the main process runs waits for that, as what it joins is not there.
+ * What comes before the main process runs waits for that, as what it joins is not there.
+ *
+ * A connection is made by a process like an exec, which sends it as the fd of a report and ends. What stays is a proc
+ * without a process, until its stream is over:
+ *
+ *	 DIAL_UNIX --> child connects --report, fd--> STARTED, child reaped --> stream over --> EXIT
  *
  * A terminal is its process' from STARTED on: what is typed before that waits in the stream, because a ^C would
  * find no foreground group that it is meant for.
@@ -45,6 +50,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/dial.h"
 #include "agent/launch.h"
 #include "agent/signals.h"
 #include "agent/tty.h"
@@ -61,6 +67,7 @@
 static void child_ready(struct watch *w, uint32_t events);
 static void reports_ready(struct watch *w, uint32_t events);
 static void attach_terminal(struct proc *p);
+static void attach_connection(struct proc *p);
 static void time_is_up(struct watch *w, uint32_t events);
 
 int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err)
@@ -89,6 +96,20 @@ struct proc *procs_find(const struct procs *ps, uint32_t stream)
 		if (p->stream.id == stream)
 			return p;
 	return NULL;
+}
+
+void task_fini(struct task *t)
+{
+	proc_spec_fini(&t->spec);
+	copy_spec_fini(&t->copy);
+	free(t->path);
+	*t = TASK_INIT(TASK_RUN);
+}
+
+/* It is made; the process that has made it is ending, or was reaped. */
+static bool is_connection(const struct proc *p)
+{
+	return p->dials && p->running;
 }
 
 bool procs_main_alive(const struct procs *ps)
@@ -130,17 +151,18 @@ static int make_pipe(struct ends *e, int i)
 	return fcntl(e->ours[i], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0; /* it is new: there are no other flags */
 }
 
-static int make_ends(struct ends *e, const struct proc_spec *spec)
+/* Of `gives`: a terminal or a connection, which the child makes. */
+static int make_ends(struct ends *e, const struct proc_spec *spec, bool gives)
 {
-	/* A pipe is cheaper, and cannot carry the terminal. */
-	int fds[2], r = spec->tty ? sock_pair(fds) : pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
+	/* A pipe is cheaper, and cannot carry an fd. */
+	int fds[2], r = gives ? sock_pair(fds) : pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
 
 	if (r < 0)
 		return r;
 	e->reports_ours = fds[0];
 	e->reports_child = fds[1];
-	if (spec->tty)
-		return 0; /* the child makes the terminal */
+	if (gives)
+		return 0;
 	if (spec->stdin_open)
 		r = make_pipe(e, 0);
 	else if ((e->child[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
@@ -186,13 +208,25 @@ static int spawn(struct proc *p, struct launch *l, struct error *err)
 	return 0;
 }
 
+/* Whether a report of its brings an fd. */
+static bool gives_fd(const struct proc *p)
+{
+	return p->has_tty || p->dials;
+}
+
 /* Starts the process of p, whose cgroup exists. */
-static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec *copy, struct error *err)
+static int start(struct proc *p, struct task *t, struct error *err)
 {
 	struct procs *ps = p->set;
 	struct ends e = ENDS_NONE;
-	struct launch l = { .spec = spec, .copy = copy, .hostname = ps->hostname, .known = &ps->known };
-	int r = make_ends(&e, spec);
+	struct launch l = {
+		.spec = &t->spec,
+		.copy = t->kind == TASK_COPY ? &t->copy : NULL,
+		.dial = t->path,
+		.hostname = ps->hostname,
+		.known = &ps->known,
+	};
+	int r = make_ends(&e, &t->spec, gives_fd(p));
 
 	if (r < 0) {
 		error_code(err, r, "cannot make the pipes of a process");
@@ -201,16 +235,18 @@ static int start(struct proc *p, struct proc_spec *spec, const struct copy_spec 
 	l.join = p->is_main || !ps->main ? -1 : ps->main->pidfd;
 	l.reports = e.reports_child;
 	memcpy(l.stdio, e.child, sizeof(l.stdio));
+	if (p->dials)
+		memset(l.stdio, 0, sizeof(l.stdio)); /* all of them the agent's own: /dev/null */
 	r = spawn(p, &l, err);
 	if (r < 0)
 		goto out;
-	/* What a child without a terminal says first need not wake us: it is read when the socket is closed. */
-	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, spec->tty ? EPOLLIN : EPOLLHUP, reports_ready);
+	/* What a child that sends no fd says first need not wake us: it is read when the socket is closed. */
+	r = loop_add(ps->loop, &p->reports_watch, e.reports_ours, gives_fd(p) ? EPOLLIN : EPOLLHUP, reports_ready);
 	if (r < 0)
 		cgroup_kill(p->cgroup); /* and wait for it as for any other */
 	p->reports = take_fd(&e.reports_ours);
-	if (!spec->tty)
-		stream_attach(&p->stream, false, take_fd(&e.ours[0]), take_fd(&e.ours[1]),
+	if (!gives_fd(p))
+		stream_attach(&p->stream, STREAM_PIPES, take_fd(&e.ours[0]), take_fd(&e.ours[1]),
 			      take_fd(&e.ours[2]));
 	r = 0;
 out:
@@ -247,19 +283,21 @@ static int refuse(struct procs *ps, uint32_t stream, const struct proc_exit *e)
 	return wire_put_exit(&ps->to->out, stream, e);
 }
 
-static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct proc_spec *spec)
+static struct proc *proc_new(struct procs *ps, uint32_t stream, const struct task *t)
 {
+	const struct proc_spec *spec = &t->spec;
 	struct proc *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->set = ps;
 	p->is_main = spec->main;
+	p->dials = t->kind == TASK_DIAL;
 	p->stop_signal = spec->stop_signal ? spec->stop_signal : SIGTERM;
 	p->has_tty = spec->tty;
 	p->rows = spec->rows;
 	p->cols = spec->cols;
-	p->pidfd = p->reports = p->terminal = p->timer = -1;
+	p->pidfd = p->reports = p->terminal = p->connection = p->timer = -1;
 	p->reports_watch = p->timer_watch = WATCH_NONE;
 	p->cgroup = CGROUP_BOX;
 	stream_init(&p->stream, stream, ps->to, ps->loop);
@@ -270,8 +308,7 @@ static void stop_waiting(struct proc *p)
 {
 	if (!p->waits)
 		return;
-	proc_spec_fini(&p->waits->spec);
-	copy_spec_fini(&p->waits->copy);
+	task_fini(p->waits);
 	free(p->waits);
 	p->waits = NULL;
 }
@@ -283,6 +320,7 @@ static void proc_free(struct proc *p)
 	close_fd(&p->timer);
 	close_fd(&p->reports);
 	close_fd(&p->terminal);
+	close_fd(&p->connection);
 	close_fd(&p->pidfd);
 	stream_fini(&p->stream);
 	if (p->cgroup != CGROUP_BOX)
@@ -308,36 +346,32 @@ static int limit_time(struct proc *p, uint32_t ms, struct error *err)
 }
 
 /* Gives p its process. */
-static int launch(struct proc *p, struct proc_spec *spec, const struct copy_spec *copy, struct error *err)
+static int launch(struct proc *p, struct task *t, struct error *err)
 {
-	int r = spec->main ? 0 : cgroup_new(&p->cgroup, err);
+	const char *what = t->kind == TASK_COPY ? "a copy" : t->kind == TASK_DIAL ? "a connection" : "nothing";
+	int r = t->spec.main ? 0 : cgroup_new(&p->cgroup, err);
 
 	if (r == 0)
-		r = start(p, spec, copy, err);
+		r = start(p, t, err);
 	if (r == 0)
-		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid,
-			  copy ? "a copy" : spec->argv.n ? spec->argv.v[0] : "nothing");
+		log_debug("stream %u: pid %d for %s", p->stream.id, p->pid, t->spec.argv.n ? t->spec.argv.v[0] : what);
 	return r;
 }
 
 /* The main process is on its way: it makes the namespaces that others join. */
-static int wait_for_main(struct proc *p, struct proc_spec *spec, struct copy_spec *copy, struct error *err)
+static int wait_for_main(struct proc *p, struct task *t, struct error *err)
 {
 	p->waits = calloc(1, sizeof(*p->waits));
 	if (!p->waits)
 		return error_nomem(err);
-	p->waits->spec = *spec;
-	*spec = PROC_SPEC_INIT;
-	p->waits->is_copy = copy;
-	if (copy) {
-		p->waits->copy = *copy;
-		*copy = (struct copy_spec){ 0 };
-	}
+	*p->waits = *t;
+	*t = TASK_INIT(TASK_RUN);
 	return 0;
 }
 
-int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct copy_spec *copy, struct error *err)
+int procs_start(struct procs *ps, uint32_t stream, struct task *t, struct error *err)
 {
+	const struct proc_spec *spec = &t->spec;
 	struct proc_exit e = { 0 };
 	struct error why = { 0 };
 	struct proc *p;
@@ -345,17 +379,17 @@ int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struc
 
 	if (stream == 0 || procs_find(ps, stream))
 		return error_set(err, -EPROTO, "START on stream %u, which is in use", stream);
-	if (!may_start(ps, spec, copy, &e))
+	if (!may_start(ps, spec, t->kind == TASK_COPY, &e))
 		return refuse(ps, stream, &e);
-	p = proc_new(ps, stream, spec);
+	p = proc_new(ps, stream, t);
 	if (!p)
 		return error_nomem(err);
 	e.kind = proc_end_unprepared(spec);
 	r = limit_time(p, spec->timeout_ms, &why);
 	if (r == 0 && !spec->main && ps->main && !ps->main->running)
-		r = wait_for_main(p, spec, copy, &why);
+		r = wait_for_main(p, t, &why);
 	else if (r == 0)
-		r = launch(p, spec, copy, &why);
+		r = launch(p, t, &why);
 	if (r < 0) {
 		memcpy(e.error, why.text, sizeof(e.error));
 		proc_free(p);
@@ -393,7 +427,7 @@ static void end_waits(struct procs *ps)
 			continue;
 		if (!procs_main_alive(ps))
 			give_up(p, PROC_LOST, 0, "the box's main process has ended");
-		else if (launch(p, &p->waits->spec, p->waits->is_copy ? &p->waits->copy : NULL, &why) < 0)
+		else if (launch(p, p->waits, &why) < 0)
 			give_up(p, PROC_CANNOT_RUN, 0, why.text);
 		else
 			stop_waiting(p);
@@ -414,13 +448,16 @@ static bool take_report(struct proc *p)
 	struct launch_report r;
 	size_t nfds = 0;
 	int fd = -1;
-	bool got = p->has_tty ? sock_recv_fds(p->reports, &r, sizeof(r), &fd, 1, &nfds) == (ssize_t)sizeof(r)
+	bool got = gives_fd(p) ? sock_recv_fds(p->reports, &r, sizeof(r), &fd, 1, &nfds) == (ssize_t)sizeof(r)
 			      : io_read_full(p->reports, &r, sizeof(r)) == 0;
 
 	if (!got)
 		return false;
 	r.error[sizeof(r.error) - 1] = 0;
-	if (nfds) {
+	if (nfds && p->dials) {
+		close_fd(&p->connection);
+		p->connection = fd;
+	} else if (nfds) {
 		close_fd(&p->terminal);
 		p->terminal = fd;
 		tty_resize(fd, p->rows, p->cols); /* a RESIZE may have come before it */
@@ -441,16 +478,18 @@ static bool take_report(struct proc *p)
 static void reports_end(struct proc *p)
 {
 	reports_close(p);
-	if (*p->exit.error || !p->box_pid)
+	if (*p->exit.error || !p->box_pid || (p->dials && p->connection < 0))
 		return;
 	p->running = true;
 	p->started_ns = clock_ns();
 	if (p->terminal >= 0)
 		attach_terminal(p);
 	log_debug("stream %u runs", p->stream.id);
-	channel_hold(p->set->to, p->is_main ? 0 : STARTED_HOLD_MS);
+	channel_hold(p->set->to, p->is_main || p->dials ? 0 : STARTED_HOLD_MS);
 	if (wire_put_started(&p->set->to->out, p->stream.id, &(struct proc_started){ .pid = p->box_pid }) < 0)
 		p->set->to->lost = true;
+	if (p->dials)
+		attach_connection(p);
 	if (p->is_main)
 		end_waits(p->set);
 }
@@ -470,6 +509,18 @@ static void reports_ready(struct watch *w, uint32_t events)
 
 /* --- the end -------------------------------------------------------------------------------- */
 
+/* Its process has done its part: it stays, as a connection. */
+static void become_connection(struct proc *p)
+{
+	p->ended = false;
+	p->pid = 0;
+	close_fd(&p->pidfd);
+	loop_remove(p->set->loop, &p->timer_watch);
+	close_fd(&p->timer);
+	cgroup_release(p->cgroup);
+	p->cgroup = CGROUP_BOX;
+}
+
 static void proc_ended(struct proc *p, int status)
 {
 	p->ended = true;
@@ -478,6 +529,10 @@ static void proc_ended(struct proc *p, int status)
 		while (take_report(p))
 			;
 		reports_end(p);
+	}
+	if (is_connection(p)) {
+		become_connection(p);
+		return;
 	}
 	if (*p->exit.error || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		p->exit.timed_out = false; /* its own end was faster */
@@ -528,6 +583,7 @@ void procs_settle(struct procs *ps)
 	while ((p = *at)) {
 		if (!channel_busy(ps->to))
 			stream_resume(&p->stream);
+		p->ended |= is_connection(p) && stream_is_over(&p->stream);
 		if (p->ended && (ps->impatient || ps->to->lost))
 			stream_abandon(&p->stream);
 		if (!p->ended || !stream_drained(&p->stream)) {
@@ -556,7 +612,7 @@ static bool is_spared(const struct proc *p, int signo)
 
 void proc_signal(struct proc *p, int signo)
 {
-	if (p->ended)
+	if (p->ended || is_connection(p))
 		return;
 	if (p->waits) {
 		give_up(p, PROC_SIGNALLED, signo, "");
@@ -593,7 +649,7 @@ void procs_kill_all(struct procs *ps)
 	cgroup_kill(CGROUP_BOX);
 	/* A box with privileges may have moved itself: the ends of its pid namespace have no such way out. */
 	for (p = ps->list; p; p = p->next)
-		if (p->waits)
+		if (p->waits || (is_connection(p) && !p->ended))
 			give_up(p, PROC_LOST, 0, "the box is shutting down");
 		else if (!p->ended)
 			pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
@@ -626,10 +682,17 @@ static void attach_terminal(struct proc *p)
 	/* epoll wants an fd for each direction */
 	int in = fcntl(p->terminal, F_DUPFD_CLOEXEC, 0), out = fcntl(p->terminal, F_DUPFD_CLOEXEC, 0);
 
-	stream_attach(&p->stream, true, in, out, -1);
+	stream_attach(&p->stream, STREAM_TTY, in, out, -1);
 	feel(p, signo);
 	if (p->stream.out[0].unwanted)
 		proc_close_output(p, CHANNEL_STDOUT);
+}
+
+static void attach_connection(struct proc *p)
+{
+	int in = fcntl(p->connection, F_DUPFD_CLOEXEC, 0);
+
+	stream_attach(&p->stream, STREAM_SOCKET, in, take_fd(&p->connection), -1);
 }
 
 int proc_input(struct proc *p, const struct frame *f, struct error *err)

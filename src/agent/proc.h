@@ -1,6 +1,7 @@
 /*
  * The processes of the box that the host has started: the main process and
- * execs. Each has a stream of frames until its EXIT. See proc.c.
+ * execs; and its connections to sockets of the box, each of which was made by a
+ * process. Each has a stream of frames until its EXIT. See proc.c.
  */
 #ifndef AGENT_PROC_H
 #define AGENT_PROC_H
@@ -14,22 +15,30 @@
 
 #define PROCS_MAX 1024
 
+enum task_kind { TASK_RUN, TASK_COPY, TASK_DIAL };
+
 /* What is to be started. */
-struct waiting {
+struct task {
+	enum task_kind kind;
 	struct proc_spec spec;
-	struct copy_spec copy;
-	bool is_copy;
+	struct copy_spec copy; /* of TASK_COPY */
+	char *path;            /* owned; of TASK_DIAL: a UNIX socket in the box */
 };
+
+#define TASK_INIT(k) ((struct task){ .kind = (k), .spec = PROC_SPEC_INIT })
+
+void task_fini(struct task *t);
 
 struct proc {
 	struct proc *next;
 	struct procs *set;
 	struct stream stream;
 	bool is_main;
+	bool dials;          /* it makes a connection, and is that once it has: `running`, without a process */
 	int stop_signal;     /* what asks it to end */
 	bool ended;          /* reaped; `exit` says how */
 	bool running;        /* exec has succeeded and STARTED was sent */
-	struct waiting *waits; /* owned; of an exec or a copy that came before the main process ran, else NULL */
+	struct task *waits;  /* owned; of what came before the main process ran, else NULL */
 	pid_t pid;           /* as the agent sees it */
 	int box_pid;         /* as the box sees it; 0 until reported */
 	int pidfd;           /* owned */
@@ -38,6 +47,7 @@ struct proc {
 	int reports;         /* owned; pipe or socket from the child, -1 after its exec */
 	struct watch reports_watch;
 	int terminal;        /* owned; the master of its terminal, -1 = none, or not made yet */
+	int connection;      /* owned; between the report and the stream's start, else -1 */
 	uint16_t rows, cols; /* what the host wants it to be, also before it is there */
 	int killed_as;       /* signal that a SIGKILL stands for, 0 = none */
 	int timer;           /* owned; until its time is up, -1 = it has as much as it wants */
@@ -65,12 +75,11 @@ struct procs {
 int procs_init(struct procs *ps, struct loop *l, struct channel *to, struct error *err) MUST_CHECK;
 
 /*
- * START of a stream that is not in use; or COPY (`copy` is not NULL), which runs beside the main process or in a box
- * that never had one. Both may be taken over, and are the caller's to free even so. What is wrong with the process is
- * told to the host in its EXIT; negative only when the host broke the protocol.
+ * START of a stream that is not in use; or COPY, which runs beside the main process or in a box that never had one; or
+ * DIAL_UNIX. What t has may be taken over, and is the caller's to free even so. What is wrong with it is told to the
+ * host in its EXIT; negative only when the host broke the protocol.
  */
-int procs_start(struct procs *ps, uint32_t stream, struct proc_spec *spec, struct copy_spec *copy,
-		struct error *err) MUST_CHECK;
+int procs_start(struct procs *ps, uint32_t stream, struct task *t, struct error *err) MUST_CHECK;
 
 /* NULL if the stream has ended: frames may have crossed its EXIT. */
 struct proc *procs_find(const struct procs *ps, uint32_t stream);

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/dial.h"
 #include "agent/metrics.h"
 #include "agent/net.h"
 #include "agent/park.h"
@@ -109,28 +110,37 @@ static void timer_ready(struct watch *w, uint32_t events)
 
 static int on_start(struct session *s, const struct frame *f, struct error *err)
 {
-	struct proc_spec spec = PROC_SPEC_INIT;
-	int r = wire_get_start(f, &spec, err);
+	struct task t = TASK_INIT(TASK_RUN);
+	int r = wire_get_start(f, &t.spec, err);
 
 	if (r == 0 && spec.main && s->trust && !s->procs.had_main)
 		trust_set(s->trust, strv_get_env(&spec.env, "JAVA_HOME"));
 	if (r == 0)
-		r = procs_start(&s->procs, f->stream, &spec, NULL, err);
-	proc_spec_fini(&spec);
+		r = procs_start(&s->procs, f->stream, &t, err);
+	task_fini(&t);
 	return r;
 }
 
 static int on_copy(struct session *s, const struct frame *f, struct error *err)
 {
-	struct proc_spec process = PROC_SPEC_INIT;
-	struct copy_spec copy;
-	int r = wire_get_copy(f, &copy, err);
+	struct task t = TASK_INIT(TASK_COPY);
+	int r = wire_get_copy(f, &t.copy, err);
 
-	if (r < 0)
-		return r;
-	process.stdin_open = copy.op == COPY_PUT;
-	r = procs_start(&s->procs, f->stream, &process, &copy, err);
-	copy_spec_fini(&copy);
+	t.spec.stdin_open = t.copy.op == COPY_PUT;
+	if (r == 0)
+		r = procs_start(&s->procs, f->stream, &t, err);
+	task_fini(&t);
+	return r;
+}
+
+static int on_dial(struct session *s, const struct frame *f, struct error *err)
+{
+	struct task t = TASK_INIT(TASK_DIAL);
+	int r = wire_get_dial_unix(f, &t.path);
+
+	t.spec.timeout_ms = DIAL_UNIX_WAIT_MS;
+	r = r < 0 ? error_set(err, r, "malformed DIAL_UNIX") : procs_start(&s->procs, f->stream, &t, err);
+	task_fini(&t);
 	return r;
 }
 
@@ -172,6 +182,7 @@ static int on_serving(struct session *s, const struct frame *f, struct error *er
 	switch (f->type) {
 	case FRAME_START: return on_start(s, f, err);
 	case FRAME_COPY: return on_copy(s, f, err);
+	case FRAME_DIAL_UNIX: return on_dial(s, f, err);
 	case FRAME_DATA:
 	case FRAME_CREDIT:
 	case FRAME_CLOSE:
@@ -259,8 +270,10 @@ static bool settle(struct session *s)
 	if (s->phase != SESSION_STOPPING)
 		return false;
 	/* What is left when the main process has ended is not worth waiting for. */
-	if (ps->n && !procs_main_alive(ps))
+	if (ps->n && !procs_main_alive(ps)) {
 		procs_kill_all(ps);
+		settle_output(s); /* of the end of a connection no event will tell */
+	}
 	return ps->n == 0;
 }
 

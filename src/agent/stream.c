@@ -19,6 +19,11 @@
  * quarters minus what is queued, so it never stalls on a process that reads.
  * When nobody reads any more, bytes are dropped and credit still goes back,
  * so that a host that waits for credit learns of the end by EXIT.
+ *
+ * A socket has both, each with an fd of its own, and no process whose end would
+ * be the end: either half ends by itself (shutdown(2)) and is told at once, and
+ * the stream is over when both have. After the end of what the box says, its
+ * inlet waits for the hang-up: then the box reads no more either.
  */
 #include "agent/stream.h"
 
@@ -41,6 +46,7 @@
 static void outlet_ready(struct watch *w, uint32_t events);
 static void inlet_ready(struct watch *w, uint32_t events);
 static void inlet_break(struct stream *s);
+static void inlet_adjust(struct stream *s);
 
 void stream_init(struct stream *s, uint32_t id, struct channel *to, struct loop *l)
 {
@@ -96,12 +102,19 @@ static void outlet_say_end(struct outlet *o)
  * at once wakes the host once. */
 static void outlet_finish(struct outlet *o)
 {
+	struct stream *s = o->stream;
+	bool sock = s->kind == STREAM_SOCKET;
+
 	if (o->fd < 0)
 		return;
+	if (sock && o->unwanted)
+		shutdown(o->fd, SHUT_RD); /* the inlet has it open, too */
 	outlet_close(o);
 	o->ends = true;
-	if (o->stream->ended)
+	if (s->ended || sock)
 		outlet_say_end(o);
+	if (sock)
+		inlet_adjust(s);
 }
 
 /* Moves at most one frame. False when there is nothing more to move now. */
@@ -223,6 +236,11 @@ void stream_abandon(struct stream *s)
 	outlet_finish(&s->out[1]);
 }
 
+bool stream_is_over(const struct stream *s)
+{
+	return s->kind == STREAM_SOCKET && s->attached && s->in.fd < 0 && s->out[0].fd < 0;
+}
+
 bool stream_drained(const struct stream *s)
 {
 	return s->out[0].fd < 0 && s->out[1].fd < 0;
@@ -233,7 +251,7 @@ void stream_close(struct stream *s, enum frame_channel ch)
 	struct outlet *o = &s->out[ch - CHANNEL_STDOUT];
 
 	o->unwanted = true;
-	if (s->tty)
+	if (s->kind == STREAM_TTY)
 		inlet_break(s);
 	outlet_adjust(o);
 }
@@ -278,30 +296,39 @@ static ssize_t inlet_write(struct stream *s, const uint8_t *p, size_t n)
 	return put;
 }
 
-/* All has been written: pass the end on, or wait for room for the rest. */
+/* All has been written, and nothing more will come. */
+static void inlet_finish(struct stream *s)
+{
+	if (s->kind == STREAM_TTY)
+		tty_send_eof(s->in.fd);
+	if (s->kind == STREAM_SOCKET)
+		shutdown(s->in.fd, SHUT_WR);
+	inlet_close(s);
+}
+
+/* Passes the end on, or waits for room for the rest, or for a hang-up, which epoll tells of unasked. */
 static void inlet_adjust(struct stream *s)
 {
 	struct inlet *in = &s->in;
+	bool waits = buf_len(&in->queue);
 
 	if (in->fd < 0)
 		return;
-	if (buf_len(&in->queue)) {
-		if (in->watch.fd < 0 && loop_add(s->loop, &in->watch, in->fd, EPOLLOUT, inlet_ready) < 0)
-			inlet_break(s);
-		return;
-	}
-	loop_remove(s->loop, &in->watch);
-	if (!in->eof)
-		return;
-	if (s->tty)
-		tty_send_eof(in->fd);
-	inlet_close(s);
+	if (!waits && in->eof)
+		inlet_finish(s);
+	else if (!waits && !(s->kind == STREAM_SOCKET && s->out[0].fd < 0))
+		loop_remove(s->loop, &in->watch);
+	else if (in->watch.fd >= 0)
+		loop_change(s->loop, &in->watch, waits ? EPOLLOUT : 0);
+	else if (loop_add(s->loop, &in->watch, in->fd, waits ? EPOLLOUT : 0, inlet_ready) < 0)
+		inlet_break(s);
 }
 
 static void inlet_ready(struct watch *w, uint32_t events)
 {
 	struct stream *s = container_of(w, struct stream, in.watch);
-	ssize_t put = inlet_write(s, buf_data(&s->in.queue), buf_len(&s->in.queue));
+	size_t n = buf_len(&s->in.queue);
+	ssize_t put = n ? inlet_write(s, buf_data(&s->in.queue), n) : -EPIPE;
 
 	(void)events;
 	if (put < 0) {
@@ -335,9 +362,9 @@ int stream_data(struct stream *s, const struct frame *f, struct error *err)
 	return 0;
 }
 
-void stream_attach(struct stream *s, bool tty, int in, int out, int err)
+void stream_attach(struct stream *s, enum stream_kind kind, int in, int out, int err)
 {
-	s->tty = tty;
+	s->kind = kind;
 	s->attached = true;
 	s->in.fd = in;
 	s->out[0].fd = out;

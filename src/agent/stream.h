@@ -1,7 +1,7 @@
 /*
  * The bytes of one process: its stdin from the host, its stdout and stderr to
- * the host, with the credit of wire/frame.h each way. Knows fds and frames and
- * nothing of processes.
+ * the host, with the credit of wire/frame.h each way; or those of a connection
+ * in the box, both ways. Knows fds and frames and nothing of processes.
  */
 #ifndef AGENT_STREAM_H
 #define AGENT_STREAM_H
@@ -11,10 +11,16 @@
 
 struct stream;
 
+enum stream_kind {
+	STREAM_PIPES,
+	STREAM_TTY,
+	STREAM_SOCKET, /* stdin is what is sent on it, stdout what is received */
+};
+
 /* stdin: host -> process */
 struct inlet {
 	int fd;              /* owned, does not block; -1: nobody reads, bytes are dropped */
-	struct watch watch;  /* while `queue` holds something */
+	struct watch watch;  /* while `queue` holds something; of a socket also after its outlet, for the hang-up */
 	struct buf queue;    /* at most FRAME_WINDOW: what the process has not taken yet */
 	uint32_t credit;     /* bytes the host may still send */
 	uint32_t owed;       /* bytes passed on for which no CREDIT has been sent */
@@ -38,7 +44,7 @@ struct stream {
 	uint32_t id;
 	struct channel *to;
 	struct loop *loop;
-	bool tty;
+	enum stream_kind kind;
 	bool attached; /* before it, input is queued */
 	bool ended; /* the process has: read what is there, do not wait for more */
 	struct inlet in;
@@ -49,9 +55,9 @@ void stream_init(struct stream *s, uint32_t id, struct channel *to, struct loop 
 
 /*
  * Gives the stream its fds, which become its own and do not block; -1 = there is none.
- * For a terminal `in` and `out` are two fds of the master.
+ * For a terminal `in` and `out` are two fds of the master, for a socket two of that.
  */
-void stream_attach(struct stream *s, bool tty, int in, int out, int err);
+void stream_attach(struct stream *s, enum stream_kind kind, int in, int out, int err);
 void stream_fini(struct stream *s);
 
 /* DATA of the host: 0, -ENOMEM, or -EPROTO when it breaks the rules. */
@@ -68,6 +74,9 @@ void stream_resume(struct stream *s);
 
 /* The process has ended: no more input, and output only as far as it is there already. */
 void stream_end(struct stream *s);
+
+/* Of a socket: neither end has anything more to say, or the box has closed its own. */
+bool stream_is_over(const struct stream *s);
 
 /* Forgets output that the host did not take. */
 void stream_abandon(struct stream *s);

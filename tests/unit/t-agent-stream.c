@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -50,7 +51,7 @@ static void rig_open(struct rig *r)
 	io_set_nonblock(p[1][0], true);
 	io_set_nonblock(p[2][0], true);
 	stream_init(&r->s, 7, &r->to, &r->loop);
-	stream_attach(&r->s, false, p[0][1], p[1][0], p[2][0]);
+	stream_attach(&r->s, STREAM_PIPES, p[0][1], p[1][0], p[2][0]);
 }
 
 static void rig_close(struct rig *r)
@@ -261,11 +262,91 @@ static void test_early_input(void)
 	if (pipe(p) < 0)
 		abort();
 	io_set_nonblock(p[1], true);
-	stream_attach(&r.s, false, p[1], -1, -1);
+	stream_attach(&r.s, STREAM_PIPES, p[1], -1, -1);
 	spin(&r);
 	ok(read(p[0], got, 5) == 1 && got[0] == 'e', "reaches it");
 	is_int(read(p[0], got, 1), 0, "with its end");
 	close(p[0]);
+	rig_close(&r);
+}
+
+/* The stream of a connection, whose other end is given back. */
+static int connect_rig(struct rig *r)
+{
+	int fds[2];
+
+	rig_open(r);
+	stream_fini(&r->s);
+	stream_init(&r->s, 7, &r->to, &r->loop);
+	if (sock_pair(fds) < 0 || io_set_nonblock(fds[0], true) < 0 || io_set_nonblock(fds[1], true) < 0)
+		abort();
+	stream_attach(&r->s, STREAM_SOCKET, dup(fds[0]), fds[0], -1);
+	return fds[1];
+}
+
+static void test_socket(void)
+{
+	char got[8];
+	struct rig r;
+	int box = connect_rig(&r);
+	bool eof;
+
+	is_int(data(&r, 3, true), 0, "a connection: input, and its end");
+	spin(&r);
+	is_int(read(box, got, sizeof(got)), 3, "comes");
+	is_int(read(box, got, sizeof(got)), 0, "with its end");
+	ok(!stream_is_over(&r.s), "which is not that of the other way");
+	is_int(write(box, "four", 4), 4, "the box answers");
+	shutdown(box, SHUT_WR);
+	spin(&r);
+	is_int(received(&r, FRAME_DATA, CHANNEL_STDOUT, &eof), 4, "which comes");
+	ok(eof, "with its end, which is told at once");
+	ok(stream_is_over(&r.s), "and that was all");
+	close(box);
+	rig_close(&r);
+
+	box = connect_rig(&r);
+	shutdown(box, SHUT_WR);
+	spin(&r);
+	ok(!stream_is_over(&r.s), "what the box says ends first");
+	is_int(data(&r, 3, false), 0, "input is still taken");
+	is_int(read(box, got, sizeof(got)), 3, "and comes");
+	close(box);
+	spin(&r);
+	ok(stream_is_over(&r.s), "until the box hangs up");
+	is_int(data(&r, 3, false), 0, "what crosses that is dropped");
+	rig_close(&r);
+}
+
+/* As much is in the socket and in the inlet as goes. */
+static void test_socket_that_is_full(void)
+{
+	size_t sum = 0, n, taken = 0;
+	struct rig r;
+	int box = connect_rig(&r);
+	ssize_t got;
+	bool eof;
+
+	for (n = 0; n + FRAME_DATA_MAX <= FRAME_WINDOW + sum; n += FRAME_DATA_MAX) {
+		is_int(data(&r, FRAME_DATA_MAX, false), 0, "a frame within the credit");
+		spin(&r);
+		sum += received(&r, FRAME_CREDIT, CHANNEL_STDIN, &eof);
+	}
+	ok(n >= FRAME_WINDOW && n < 8 * FRAME_WINDOW, "a box that does not read stops the host");
+	is_int(data(&r, 0, true), 0, "which says its last word");
+	stream_close(&r.s, CHANNEL_STDOUT);
+	spin(&r);
+	ok(!stream_is_over(&r.s) && send(box, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE,
+	   "and hears no more: the box meets a broken pipe");
+	do {
+		spin(&r);
+		got = read(box, bytes, sizeof(bytes));
+		taken += got > 0 ? (size_t)got : 0;
+	} while (got > 0);
+	is_int((int)taken, (int)n, "what it has said is the box's, to the last byte");
+	is_int((int)got, 0, "and its end");
+	ok(stream_is_over(&r.s), "which is that of the connection");
+	close(box);
 	rig_close(&r);
 }
 
@@ -277,5 +358,7 @@ int main(void)
 	test_input();
 	test_input_without_reader();
 	test_early_input();
+	test_socket();
+	test_socket_that_is_full();
 	return tap_done();
 }
