@@ -44,6 +44,18 @@ void client_drop(struct client *c)
 	}
 }
 
+bool client_only_asks(const struct client *c, const struct frame *f)
+{
+	const struct attachment *a;
+	const struct stream *st;
+
+	for (st = c->shim->streams; st; st = st->next)
+		for (a = st->attachments; a; a = a->next)
+			if (a->client == c)
+				return false;
+	return f->stream == 0 && !c->creator && !c->changing && buf_len(&c->conn.in) == frame_size(f);
+}
+
 void clients_reap(struct shim *s)
 {
 	while (s->dropped_clients) {
@@ -175,7 +187,7 @@ static int attach(struct client *c, const struct frame *f)
 	for (a = st ? st->attachments : NULL; a; a = a->next)
 		if (a->client == c)
 			return -EBADMSG;
-	if (!st)
+	if (!st || st->connects)
 		return refuse_attach(c, f->stream, exec, NULL);
 	if (input && st->input)
 		return refuse_attach(c, f->stream, exec, "another client gives its input; attach without one");
@@ -237,6 +249,8 @@ static int handle_frame(struct client *c, const struct frame *f)
 		return change_from_client(c, f);
 	case FRAME_DIAL:
 		return dial_from_client(c, f);
+	case FRAME_DIAL_UNIX:
+		return dial_unix_from_client(c, f);
 	case FRAME_RENAME:
 		return rename_box(c->shim, f);
 	case FRAME_SHUTDOWN:

@@ -38,7 +38,7 @@ void events_ended(struct shim *s, const struct proc_exit *e)
 
 void events_exec(struct shim *s, const struct stream *st, const struct proc_exit *e)
 {
-	if (st->copies || st->is_health || st->agent_id == MAIN_STREAM)
+	if (st->copies || st->connects || st->is_health || st->agent_id == MAIN_STREAM)
 		return;
 	say(s, (struct event){
 		       .action = e ? "exec_die" : "exec_start",

@@ -229,6 +229,7 @@ static void drop_slow_clients(struct shim *s)
 			client_drop(c);
 		}
 	}
+	dials_close(s);
 }
 
 void life_timeout(struct shim *s)
@@ -431,6 +432,6 @@ void life_check_done(struct shim *s)
 		if (!conn_wants_write(&c->conn))
 			client_drop(c);
 	}
-	if (!s->clients)
+	if (!s->clients && !s->dials)
 		loop_stop(&s->loop);
 }

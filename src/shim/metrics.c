@@ -131,7 +131,8 @@ static void answer_metrics(struct client *c, const struct guest_metrics *guest)
 	c->waits_until_ns[QUERY_METRICS] = 0;
 	snprintf(m.engine, sizeof(m.engine), "%s", s->engine ? s->engine->name : "");
 	for (st = s->streams; st; st = st->next)
-		m.execs_running += st->agent_id != MAIN_STREAM && !st->ended && !st->copies && !st->is_health;
+		m.execs_running += st->agent_id != MAIN_STREAM && !st->ended && !st->copies && !st->connects &&
+				     !st->is_health;
 	if (guest)
 		m.guest = *guest;
 	look_at_engine(s, &m.host);

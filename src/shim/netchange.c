@@ -31,7 +31,7 @@ static void tell(struct client *c, uint8_t type, const struct net_done *d)
 		client_flush(c);
 }
 
-static int tell_failure(struct client *c, uint8_t type, int code, const char *why)
+int change_refuse(struct client *c, uint8_t type, int code, const char *why)
 {
 	struct net_done d = { 0 };
 	struct error err = { 0 };
@@ -105,7 +105,7 @@ void change_end(struct shim *s)
 	while ((q = STAILQ_FIRST(&s->net->asked))) {
 		STAILQ_REMOVE_HEAD(&s->net->asked, next);
 		if (q->client)
-			tell_failure(q->client, q->change.type, -EAGAIN, "the box has ended before that was done");
+			change_refuse(q->client, q->change.type, -EAGAIN, "the box has ended before that was done");
 		net_change_fini(&q->change);
 		free(q);
 	}
@@ -172,9 +172,9 @@ static int pass_on(struct client *c, struct question *q)
 	int r = check(c->shim, &q->change, &err);
 
 	if (r < 0)
-		return tell_failure(c, q->change.type, r, err.text);
+		return change_refuse(c, q->change.type, r, err.text);
 	if (wire_put_net_change(n->ready ? &n->conn.out : &n->early, &q->change) < 0)
-		return tell_failure(c, q->change.type, -EBUSY, "the box has too much to do");
+		return change_refuse(c, q->change.type, -EBUSY, "the box has too much to do");
 	q->client = c;
 	c->changing = true;
 	STAILQ_INSERT_TAIL(&n->asked, q, next);
@@ -196,13 +196,13 @@ int change_from_client(struct client *c, const struct frame *f)
 		return -ENOMEM;
 	r = wire_get_net_change(f, &q->change, NULL);
 	if (r == 0 && s->spec.no_main)
-		r = tell_failure(c, f->type, -ENOTCONN, "the box does not run");
+		r = change_refuse(c, f->type, -ENOTCONN, "the box does not run");
 	else if (r == 0 && s->spec.net.none)
-		r = tell_failure(c, f->type, -EOPNOTSUPP, "the box has no network (--network none)");
+		r = change_refuse(c, f->type, -EOPNOTSUPP, "the box has no network (--network none)");
 	else if (r == 0 && s->life >= LIFE_RESTING && s->life < LIFE_DONE)
 		r = change_later(c, &q->change);
 	else if (r == 0 && (!s->net || s->net->watch.fd < 0 || s->life >= LIFE_ENDING))
-		r = tell_failure(c, f->type, -ENOTCONN, "the box is just ending");
+		r = change_refuse(c, f->type, -ENOTCONN, "the box is just ending");
 	else if (r == 0)
 		r = pass_on(c, q);
 	if (r == 1)
@@ -229,7 +229,7 @@ static int hand_over(struct client *c, const struct net_change *change)
 	if (r == 0)
 		r = conn_put_fd(&n->conn, &message, c->conn.fd);
 	if (r < 0)
-		return tell_failure(c, FRAME_DIAL, r == -EAGAIN ? -EBUSY : r, r == -EAGAIN ? "the box has too much to do"
+		return change_refuse(c, FRAME_DIAL, r == -EAGAIN ? -EBUSY : r, r == -EAGAIN ? "the box has too much to do"
 											      : strerror(-r));
 	net_flush(c->shim);
 	client_drop(c);
@@ -240,20 +240,13 @@ int dial_from_client(struct client *c, const struct frame *f)
 {
 	struct shim *s = c->shim;
 	struct net_change change = { 0 };
-	const struct stream *st;
-	const struct attachment *a;
 
-	if (f->stream != 0 || c->creator || c->changing || buf_len(&c->conn.in) != frame_size(f) ||
-	    wire_get_net_change(f, &change, NULL) < 0)
+	if (!client_only_asks(c, f) || wire_get_net_change(f, &change, NULL) < 0)
 		return -EBADMSG;
-	for (st = s->streams; st; st = st->next)
-		for (a = st->attachments; a; a = a->next)
-			if (a->client == c)
-				return -EBADMSG;
 	if (s->spec.net.none && !s->spec.no_main)
-		return tell_failure(c, f->type, -EOPNOTSUPP, "the box has no network (--network none)");
+		return change_refuse(c, f->type, -EOPNOTSUPP, "the box has no network (--network none)");
 	if (!s->net || !s->net->ready || s->net->watch.fd < 0 || s->life != LIFE_RUNNING)
-		return tell_failure(c, f->type, -ENOTCONN, s->life == LIFE_BOOTING ? "the box is just starting"
+		return change_refuse(c, f->type, -ENOTCONN, s->life == LIFE_BOOTING ? "the box is just starting"
 										   : "the box is just ending");
 	return hand_over(c, &change);
 }

@@ -21,6 +21,7 @@
 #define CLIENT_OUT_MAX (64 * MIB)
 #define CLIENTS_MAX 256
 #define STREAMS_MAX 4096
+#define DIALS_MAX 256 /* connections to sockets in the box; what they may have on its way fits AGENT_OUT_MAX */
 #define MAIN_STREAM SPEC_MAIN_EXEC /* the main process's id towards the agent */
 
 #define BOOT_TIMEOUT_MS 120000 /* a guest under TCG on a busy machine is slow, but not that slow */
@@ -76,7 +77,7 @@ struct attachment {
 	bool owner;              /* it has started the process */
 };
 
-/* A process, seen from both sides. */
+/* A process, a copy, or a connection to a socket in the box, seen from both sides. */
 struct stream {
 	struct stream *next; /* an older one */
 	uint32_t agent_id;   /* for clients the number of the exec */
@@ -92,6 +93,8 @@ struct stream {
 	bool ended;         /* `exit` waits for somebody to ask */
 	bool copies;        /* files, instead of being a process */
 	bool is_health;     /* the shim has started it, see health.c */
+	bool connects;      /* to a socket in the box, instead of being a process: dial.c */
+	struct dial *dial;  /* of `connects`: its other end, NULL once that has gone */
 	struct proc_exit exit;
 };
 
@@ -126,7 +129,8 @@ struct shim {
 	struct watch listen_watch, timer_watch, signal_watch, clock_watch;
 	struct client *clients, *dropped_clients;
 	struct stream *streams;
-	size_t nclients, nstreams;
+	struct dial *dials;
+	size_t nclients, nstreams, ndials;
 	size_t nended; /* streams that have */
 	uint32_t next_agent_id;
 
@@ -236,6 +240,18 @@ void net_close(struct shim *s);
 int change_from_client(struct client *c, const struct frame *f);
 int dial_from_client(struct client *c, const struct frame *f);
 void change_forget(struct client *c); /* it has gone */
+/* Answers a question of that type with why not. 0. */
+int change_refuse(struct client *c, uint8_t type, int code, const char *why);
+
+/* dial.c: connections to UNIX sockets in the box */
+int dial_unix_from_client(struct client *c, const struct frame *f); /* -EBADMSG: the client lies */
+/* What its stream hears of the agent; st->dial may be gone after each of these. */
+void dial_connected(struct stream *st);
+void dial_data(struct stream *st, const struct frame *f); /* of stdout, and within its credit */
+void dial_credit(struct stream *st);                      /* there is more for stdin */
+void dial_ended(struct stream *st, const struct proc_exit *e);
+void dials_close(struct shim *s); /* their clients do not read */
+size_t dial_debt(const struct dial *d); /* bytes that its client has not taken yet */
 
 /* agent.c: the agent channel */
 int agent_open(struct shim *s, int fd, struct error *err);
@@ -253,6 +269,8 @@ void client_handle_input(struct client *c); /* every complete frame that has bee
 void client_flush(struct client *c);
 void clients_flush(struct shim *s); /* after each batch of events */
 void client_drop(struct client *c); /* c stays allocated until clients_reap() */
+/* Whether f is all that it has ever asked for, so that its connection can become another's. */
+bool client_only_asks(const struct client *c, const struct frame *f);
 void clients_reap(struct shim *s);
 int client_listen(struct shim *s, struct error *err);
 
@@ -270,6 +288,9 @@ void stream_detach_all(struct client *c);
 void stream_from_agent(struct stream *st, struct shim *s, const struct frame *f);
 int stream_from_client(struct attachment *a, struct shim *s, const struct frame *f); /* -EBADMSG: the client lies */
 int stream_signal(struct stream *st, struct shim *s, const struct frame *f);         /* likewise */
+/* Nobody gives its input any more, nor takes what a copy or a connection says. */
+void stream_end_input(struct stream *st, struct shim *s);
+void stream_taken(struct stream *st, struct shim *s); /* of stdout, by its dial */
 void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e);
 void streams_end(struct shim *s, const struct proc_exit *e); /* all of them */
 

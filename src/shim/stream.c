@@ -9,6 +9,8 @@
  *
  *	agent --DATA--> backlog, log of the main process, attachments --CREDIT--> (the slowest) --CREDIT--> agent
  *
+ * A connection to a socket in the box has a dial (dial.c) in place of attachments, and neither backlog nor stderr.
+ *
  * The backlog are the last frames of output, for who attaches later. A stream ends with the agent's EXIT. One that was
  * started detached, and that nobody but its starter was attached to, is kept until somebody has asked for it, or
  * ENDED_MAX have ended after it.
@@ -95,11 +97,18 @@ static void credit_agent(struct stream *st, struct shim *s, enum frame_channel c
 		return;
 	for (a = st->attachments; a; a = a->next)
 		most = MAX(most, a->debt[ch]);
+	if (st->dial)
+		most = (uint32_t)dial_debt(st->dial);
 	if (used <= most || used - most < least)
 		return;
 	if (frame_put_credit(agent_queue(s), st->agent_id, ch, used - most) < 0)
 		life_fail(s, "out of memory");
 	st->credit[ch] = FRAME_WINDOW - most;
+}
+
+void stream_taken(struct stream *st, struct shim *s)
+{
+	credit_agent(st, s, CHANNEL_STDOUT, FRAME_WINDOW / 2);
 }
 
 /* --- attachments ------------------------------------------------------------------------------- */
@@ -166,10 +175,11 @@ int stream_attach(struct stream *st, struct client *c, uint32_t id, bool input)
 }
 
 /* Nobody gives an input any more: its end, unless another client may come for that. */
-static void end_input(struct stream *st, struct shim *s)
+void stream_end_input(struct stream *st, struct shim *s)
 {
-	/* Nobody is there for whom the rest of the tree would have to be read. */
-	if (st->copies && !st->ended && frame_put_close(agent_queue(s), st->agent_id, CHANNEL_STDOUT) < 0)
+	/* Nobody is there for whom the rest would have to be read. */
+	if ((st->copies || st->connects) && !st->ended &&
+	    frame_put_close(agent_queue(s), st->agent_id, CHANNEL_STDOUT) < 0)
 		log_warn("stream %u: cannot close its output", st->agent_id);
 	if (st->detached || st->stdin_ended || st->ended)
 		return;
@@ -188,7 +198,7 @@ void stream_detach(struct attachment *a, struct shim *s)
 	*at = a->next;
 	if (st->input == a) {
 		st->input = NULL;
-		end_input(st, s);
+		stream_end_input(st, s);
 	}
 	free(a);
 	/* What it owed holds up nobody. */
@@ -231,6 +241,8 @@ static const char *wrong_data(const struct stream *st, const struct frame *f)
 
 	if (ch == CHANNEL_STDIN || f->len > st->credit[ch])
 		return "beyond its credit";
+	if (st->connects && (ch != CHANNEL_STDOUT || !st->started.pid))
+		return "that is a connection, and has no such output, or none yet";
 	if (st->output_ended[ch])
 		return "behind its end";
 	return f->len || f->flags & FRAME_EOF ? NULL : "without any";
@@ -252,7 +264,10 @@ static void data_from_agent(struct stream *st, struct shim *s, const struct fram
 	s->counts.output_bytes += f->len;
 	if (st->agent_id == MAIN_STREAM)
 		output_add(s, ch, f->payload, f->len);
-	remember(st, f);
+	if (st->dial)
+		dial_data(st, f);
+	if (!st->connects)
+		remember(st, f);
 	for (a = st->attachments; a; a = next) {
 		next = a->next;
 		if (a->closed[ch])
@@ -274,6 +289,8 @@ static void credit_from_agent(struct stream *st, struct shim *s, const struct fr
 		return;
 	}
 	st->credit[CHANNEL_STDIN] += more;
+	if (st->dial)
+		dial_credit(st);
 	if (st->input && !st->stdin_ended &&
 	    frame_put_credit(&st->input->client->conn.out, st->input->id, CHANNEL_STDIN, more) < 0)
 		client_drop(st->input->client);
@@ -289,6 +306,8 @@ static void started_from_agent(struct stream *st, struct shim *s, const struct f
 		return;
 	}
 	st->started.pid = said.pid;
+	if (st->dial)
+		dial_connected(st);
 	events_exec(s, st, NULL);
 	if (st->agent_id == MAIN_STREAM) {
 		events_action(s, s->restarts ? "restart" : "start", NULL);
@@ -312,7 +331,8 @@ static void exit_from_agent(struct stream *st, struct shim *s, const struct fram
 		life_fail(s, "the guest broke the protocol: malformed EXIT");
 		return;
 	}
-	if (!is_main && !st->copies && !st->is_health && e.kind != PROC_EXITED && e.kind != PROC_SIGNALLED)
+	if (!is_main && !st->copies && !st->connects && !st->is_health && e.kind != PROC_EXITED &&
+	    e.kind != PROC_SIGNALLED)
 		s->counts.execs_failed++;
 	e.again = is_main && restart_wanted(s, &e);
 	events_exec(s, st, &e);
@@ -450,6 +470,8 @@ void stream_end(struct stream *st, struct shim *s, const struct proc_exit *e)
 	st->ended = true;
 	st->exit = *e;
 	st->exit.again &= st->agent_id == MAIN_STREAM;
+	if (st->dial)
+		dial_ended(st, &st->exit);
 	while ((a = st->attachments)) {
 		struct client *c = a->client;
 		int r = wire_put_exit(&c->conn.out, a->id, &st->exit);
