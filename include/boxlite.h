@@ -842,6 +842,17 @@ int boxlite_box_set_network_rules(struct boxlite_box *box, const char *const *ru
  */
 int boxlite_box_dial(struct boxlite_box *box, unsigned port, int *fd, struct boxlite_error *err);
 
+/*
+ * Connects to a UNIX stream socket of the box that runs, by its absolute path there: as root of the box, in its file
+ * systems, following its links; a box without a network has them, too. `path` is copied. *fd is as that of
+ * boxlite_box_dial(), and each half of it ends by itself, by shutdown(2) of either side.
+ * Errors: -EINVAL, -ENOTCONN it does not run, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EACCES of the path, -ENOTSOCK
+ * it is none, -EPROTOTYPE of another type, -ECONNREFUSED nobody listens there, -ETIMEDOUT too many wait there to be
+ * accepted, for 5 s; -EBUSY the box has 256 such connections, or too much to do. Blocks so long.
+ * From any thread that uses the home of the box. Since 0.1.
+ */
+int boxlite_box_dial_unix(struct boxlite_box *box, const char *path, int *fd, struct boxlite_error *err);
+
 #ifdef __cplusplus
 }
 #endif

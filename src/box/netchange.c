@@ -196,7 +196,7 @@ static int read_frame(struct buf *in, int fd, uint64_t until_ms, struct frame *r
 	return r < 0 ? r : 0;
 }
 
-static int await_dial(int fd, struct error *err)
+static int await_dial(int fd, uint8_t type, struct error *err)
 {
 	auto_buf struct buf in = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);
 	uint64_t until_ms = clock_ms() + DIAL_WAIT_MS + DIAL_SLACK_MS;
@@ -204,7 +204,7 @@ static int await_dial(int fd, struct error *err)
 	struct frame f;
 	int r;
 
-	while ((r = read_frame(&in, fd, until_ms, &f)) == 0 && f.type != FRAME_DIAL)
+	while ((r = read_frame(&in, fd, until_ms, &f)) == 0 && f.type != type)
 		buf_consume(&in, frame_size(&f));
 	if (r == -EPIPE)
 		return error_set(err, -ENOTCONN, "it does not run (any more)");
@@ -218,14 +218,14 @@ static int await_dial(int fd, struct error *err)
 	return r;
 }
 
-int box_dial(struct home *h, const char *id, uint16_t port, struct error *err)
+int box_dial(struct home *h, const char *id, uint16_t port, const char *path, struct error *err)
 {
 	const struct net_change c = { .type = FRAME_DIAL, .guest_port = port };
-	auto_buf struct buf message = BUF_INIT(KIB);
+	auto_buf struct buf message = BUF_INIT(KIB + SOCKET_PATH_MAX);
 	struct error why = { 0 };
 	struct conn conn;
 	auto_fd int fd = -1;
-	int r = wire_put_net_change(&message, &c);
+	int r = path ? wire_put_dial_unix(&message, 0, path) : wire_put_net_change(&message, &c);
 
 	if (r < 0)
 		return error_code(err, r, "cannot ask box %s", id);
@@ -237,7 +237,7 @@ int box_dial(struct home *h, const char *id, uint16_t port, struct error *err)
 	conn_fini(&conn);
 	if (r < 0)
 		return error_code(err, r, "cannot ask box %s", id);
-	r = await_dial(fd, &why);
+	r = await_dial(fd, path ? FRAME_DIAL_UNIX : FRAME_DIAL, &why);
 	if (r < 0)
 		return error_set(err, r, "box %s: %s", id, why.text);
 	r = io_set_nonblock(fd, false);

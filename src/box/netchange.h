@@ -10,8 +10,8 @@
 int box_change_network(struct home *h, const char *id, const struct net_change *c, struct net_spec *ret_ports,
 		       struct error *err) MUST_CHECK;
 
-/* A connection to a port of the box: the fd, close-on-exec and blocking. -ENOTCONN, -ECONNREFUSED, -ETIMEDOUT, -EBUSY,
- * -EOPNOTSUPP. */
-int box_dial(struct home *h, const char *id, uint16_t port, struct error *err) MUST_CHECK;
+/* A connection to a port of the box, or with `path` to a UNIX socket in it: the fd, close-on-exec and blocking.
+ * -ENOTCONN, -ECONNREFUSED, -ETIMEDOUT, -EBUSY, -EOPNOTSUPP; of a socket also what its path leads to. */
+int box_dial(struct home *h, const char *id, uint16_t port, const char *path, struct error *err) MUST_CHECK;
 
 #endif

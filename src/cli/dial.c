@@ -1,5 +1,5 @@
 /*
- * dial: standard input and output as a connection to a port of a box.
+ * dial: standard input and output as a connection to a port or a UNIX socket of a box.
  *
  * Two ways, each with a buffer, and poll(2): who is slow on one of them stops that one only. The end of the input is
  * said to the box, and what it answers is still printed; the end of that is the end.
@@ -90,7 +90,8 @@ static int talk(int fd)
 	return 0;
 }
 
-static int dial(const struct global *g, const char *name, unsigned port, int *fd)
+/* port 0: to the socket at that path. */
+static int dial(const struct global *g, const char *name, unsigned port, const char *path, int *fd)
 {
 	struct boxlite_error err = { 0 };
 	struct boxlite_box *box;
@@ -101,7 +102,7 @@ static int dial(const struct global *g, const char *name, unsigned port, int *fd
 		return r;
 	r = boxlite_box_open(b, name, &box, &err);
 	if (r == 0) {
-		r = boxlite_box_dial(box, port, fd, &err);
+		r = port ? boxlite_box_dial(box, port, fd, &err) : boxlite_box_dial_unix(box, path, fd, &err);
 		boxlite_box_close(box);
 	}
 	boxlite_close(b);
@@ -110,17 +111,20 @@ static int dial(const struct global *g, const char *name, unsigned port, int *fd
 
 int cmd_dial(const struct global *g, int argc, char **argv)
 {
-	static const char help[] = "PORT is one of TCP, at which a program in the box listens; it need not be published.\n";
-	uint64_t port;
+	static const char help[] = "PORT is one of TCP, at which a program in the box listens; it need not be published.\n"
+				   "SOCKET is the absolute path of a UNIX socket in the box.\n";
+	uint64_t port = 0;
+	const char *to;
 	int fd, r = cli_no_options("dial", help, argc, argv);
 
 	if (r >= 0)
 		return r;
 	if (argc - optind != 2)
-		return cli_usage("dial", "a box and one of its ports are wanted");
-	if (str_parse_u64(argv[optind + 1], UINT16_MAX, &port) < 0 || port == 0)
-		return cli_usage("dial", "'%s' is not a port", argv[optind + 1]);
-	r = dial(g, argv[optind], (unsigned)port, &fd);
+		return cli_usage("dial", "a box and one of its ports or sockets are wanted");
+	to = argv[optind + 1];
+	if (*to != '/' && (str_parse_u64(to, UINT16_MAX, &port) < 0 || port == 0))
+		return cli_usage("dial", "'%s' is not a port, nor an absolute path", to);
+	r = dial(g, argv[optind], (unsigned)port, to, &fd);
 	if (r == 0) {
 		r = talk(fd);
 		close(fd);

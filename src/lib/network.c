@@ -114,7 +114,24 @@ PUBLIC int boxlite_box_dial(struct boxlite_box *box, unsigned port, int *fd, str
 	if (r == 0 && (port == 0 || port > UINT16_MAX))
 		r = error_set(&e, -EINVAL, "there is no port %u", port);
 	if (r == 0)
-		r = box_dial(box->home, box->row.id, (uint16_t)port, &e);
+		r = box_dial(box->home, box->row.id, (uint16_t)port, NULL, &e);
+	if (r < 0)
+		return lib_fail(err, &e, r);
+	*fd = r;
+	return 0;
+}
+
+PUBLIC int boxlite_box_dial_unix(struct boxlite_box *box, const char *path, int *fd, struct boxlite_error *err)
+{
+	struct error e = { 0 };
+	int r = box && path && fd ? 0 : lib_missing(&e);
+
+	if (r == 0 && *path != '/')
+		r = error_set(&e, -EINVAL, "'%.100s' is not an absolute path", path);
+	if (r == 0 && strlen(path) > SOCKET_PATH_MAX)
+		r = error_set(&e, -ENAMETOOLONG, "a path of %zu characters", strlen(path));
+	if (r == 0)
+		r = box_dial(box->home, box->row.id, 0, path, &e);
 	if (r < 0)
 		return lib_fail(err, &e, r);
 	*fd = r;
