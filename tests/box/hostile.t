@@ -128,6 +128,28 @@ bl top whole_top; is "$ST" 0 "and again"
 "$B" rm -f whole_top > /dev/null
 nothing_left "nothing is left of these"
 
+# A connection to a socket in it.
+asked dial_early dial dial_early /x; fails 125 'DATA on stream 2 that is a connection' "bytes of a connection that is none yet"
+says dial_early 'DATA on stream 2 that is a connection' "end the box"
+for scenario in dial_errors dial_credits; do
+	asked $scenario dial $scenario /x < /dev/null; is "$ST $OUT" "0 " "$scenario: the end of the box ends it"
+done
+says dial_errors 'DATA on stream 2 that is a connection' "it has no standard error"
+says dial_credits 'wrong CREDIT' "nor more credit than a window"
+mkfifo nobody
+exec 9<> nobody
+"$TOP/tests/lib/fake-engine.py" dial_floods > engine-floods && chmod +x engine-floods
+with_engine "$T/engine-floods" "$B" run -d --name dial_floods bb true > /dev/null
+timeout 60 "$B" dial dial_floods /x < /dev/null > nobody 2> /dev/null 9>&- & pid=$!
+says dial_floods 'DATA on stream 2 beyond its credit' "more than its client takes ends the box"
+exec 9>&-
+wait $pid
+asked dial_ends dial dial_ends /x; fails 125 "the connection was not made" "an end before the beginning"
+asked dial_escapes dial dial_escapes /x; fails 125 'a\?\[2Jb\?c' "a reason with terminal escapes"
+asked dial_silent dial dial_silent /x; fails 125 'no answer of its shim' "no answer"
+"$B" rm -f dial_ends dial_escapes dial_silent > /dev/null
+nothing_left "nothing is left of these"
+
 # A console that never ends.
 "$TOP/tests/lib/fake-engine.py" floods > "$T/engine"
 with_engine "$T/engine" bl run --name loud bb true

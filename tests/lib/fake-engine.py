@@ -9,7 +9,7 @@ import signal
 import struct
 import sys
 
-from wire import BYE, COPY, CREDIT, DATA, EXIT, FAILED, HELLO, METRICS, READY, STARTED, TOP, frame, pack
+from wire import BYE, COPY, CREDIT, DATA, DIAL_UNIX, EXIT, FAILED, HELLO, METRICS, READY, STARTED, TOP, frame, pack
 
 AGENT, CONSOLE = 5, 6  # fds of the engine, as src/shim/engine_qemu.c gives them
 
@@ -155,6 +155,39 @@ def on_question(kind, *answers):
 def cancels():
     idles()
     on_question(COPY, frame(EXIT, {"kind": "exited", "code": 125, "signal": 0, "error": "not in the mood"}, 2))
+
+
+def dialled(*answers):
+    up()
+    on_question(DIAL_UNIX, *answers)
+
+
+def dial_early():
+    dialled(frame(DATA, b"x", 2, 1))
+
+
+def dial_errors():
+    dialled(frame(STARTED, {"pid": 2}, 2), frame(DATA, b"x", 2, 2))
+
+
+def dial_floods():
+    dialled(frame(STARTED, {"pid": 2}, 2), *[frame(DATA, b"x" * 32768, 2, 1) for _ in range(64)])
+
+
+def dial_credits():
+    dialled(frame(STARTED, {"pid": 2}, 2), frame(CREDIT, struct.pack("<I", 1 << 20), 2, 0))
+
+
+def dial_ends():
+    dialled(frame(EXIT, {"kind": "exited"}, 2))
+
+
+def dial_escapes():
+    dialled(frame(EXIT, {"kind": "exited", "code": 111, "error": "a\x1b[2Jb\nc"}, 2))
+
+
+def dial_silent():
+    dialled()
 
 
 def tasks(*pids, **more):
