@@ -496,7 +496,8 @@ struct boxlite_metrics {
 	/* what has passed through */
 	uint64_t uptime_ns; /* of a sum: all of them */
 	uint64_t execs_started, execs_running, execs_failed; /* failed: never ran */
-	uint64_t input_bytes, output_bytes; /* of the main process, execs, health checks and copies */
+	uint64_t input_bytes, output_bytes; /* of the main process, execs, health checks, copies and
+					       dialled sockets */
 
 	/* where the time of the start went, as in boxlite_timing; kernel: with `machine` until the box has ended */
 	uint64_t boot_setup_ns, boot_machine_ns, boot_kernel_ns, boot_agent_ns;

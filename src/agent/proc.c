@@ -512,7 +512,7 @@ static void reports_ready(struct watch *w, uint32_t events)
 /* Its process has done its part: it stays, as a connection. */
 static void become_connection(struct proc *p)
 {
-	p->ended = false;
+	p->ended = p->exit.timed_out = false;
 	p->pid = 0;
 	close_fd(&p->pidfd);
 	loop_remove(p->set->loop, &p->timer_watch);

@@ -48,7 +48,7 @@ struct box_metrics {
 	char engine[8];
 	uint64_t uptime_ns;              /* since the shim was told what to run */
 	uint64_t execs_started, execs_running, execs_failed; /* failed: never ran */
-	uint64_t input_bytes, output_bytes; /* of the main process and execs */
+	uint64_t input_bytes, output_bytes; /* of all streams of the agent */
 	struct host_metrics host;
 	struct guest_metrics guest;      /* all 0 without has_guest */
 	bool has_guest;

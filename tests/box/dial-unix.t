@@ -9,7 +9,7 @@ is "$? $(cat log)" "0 " "the servers of the box are built"
 bl run -d --name box --network none bb busybox sleep 100000
 is "$ST" 0 "a box without a network" || diag "$ERR"
 bl cp "$peer" box:/peer
-bl exec box busybox sh -c 'mkdir -p /s /deep; cd /s; ln -s /s/echo link; ln -s /proc/self/root/s/echo magic; : > file'
+bl exec box busybox sh -c 'mkdir -p /s /deep; cd /s; ln -s /s/echo link; ln -s /proc/self/root/s/echo magic; ln -s loop loop; : > file'
 bl exec -d box /peer /s
 shim_of() { awk '{ print $4 }' "/proc/$("$B" stats --no-stream --json "$1" | jq .host.pid)/stat"; }
 shim=$(shim_of box)
@@ -72,6 +72,13 @@ fails 125 "File name too long" "a name that is longer than an address"
 dial /s/full ''
 fails 125 "nobody has accepted" "a queue that is full: not for ever"
 
+# --- the library ------------------------------------------------------------------------------------------------
+program dial
+codes=$(timeout 100 ./dial box /s/echo /s/nothing /s/dead /s/file /s/file/x /s/dgram s/echo "/s/$(printf 'x%.0s' {1..200})" \
+  /s/loop /s/full /s/count)
+is "${codes//$'\n'/ }" "'hi' ENOENT ECONNREFUSED ENOTSOCK ENOTDIR EPROTOTYPE EINVAL ENAMETOOLONG ELOOP ETIMEDOUT '2 '" \
+  "each failure has its code, and a connection outlives the library"
+
 # --- bytes -----------------------------------------------------------------------------------------------------
 head -c 5000000 /dev/urandom > big
 timeout 100 "$B" dial box /s/echo < big > back
@@ -101,8 +108,7 @@ full=$(memory)
 ok $? "and nothing piles up" || diag "$small kB before, $full kB now"
 kill -0 $FLOOD && kill -0 $DEAF
 ok $? "both wait"
-kill -KILL $FLOOD $DEAF
-wait $FLOOD $DEAF 2> /dev/null
+{ kill -KILL $FLOOD $DEAF; wait $FLOOD $DEAF; } 2> /dev/null
 wait_for logged "flood ended"
 ok $? "a client that was killed is gone for the box"
 
@@ -125,8 +131,7 @@ is $bad 0 "each with its own bytes"
 "$B" dial box /s/echo < idle > mine & MINE=$!
 echo x >&7
 wait_for test -s mine
-kill -KILL $MINE
-wait $MINE 2> /dev/null
+{ kill -KILL $MINE; wait $MINE; } 2> /dev/null
 wait_for logged "echo 2"
 ok $? "one that is killed while it waits is an end for the box"
 # But for /s/deaf, where the rest of what came still waits to be taken.
