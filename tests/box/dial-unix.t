@@ -79,6 +79,11 @@ codes=$(timeout 100 ./dial box /s/echo /s/nothing /s/dead /s/file /s/file/x /s/d
 is "${codes//$'\n'/ }" "'hi' ENOENT ECONNREFUSED ENOTSOCK ENOTDIR EPROTOTYPE EINVAL ENAMETOOLONG ELOOP ETIMEDOUT '2 '" \
   "each failure has its code, and a connection outlives the library"
 
+is "$(timeout 100 ./dial box many /s/count)" "256 EBUSY" "256 in all, and no more"
+again() { [ "$(echo x | "$B" dial box /s/echo)" = x ]; }
+wait_for again
+ok $? "which end with the program that has dialled"
+
 # --- bytes -----------------------------------------------------------------------------------------------------
 head -c 5000000 /dev/urandom > big
 timeout 100 "$B" dial box /s/echo < big > back

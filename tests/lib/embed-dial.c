@@ -1,5 +1,6 @@
 /* An application that dials sockets of a box: embed-dial BOX PATH... prints what each gives, an error by its name. Of a
- * connection: that it is an ordinary fd, which has nothing to do with the library any more, and what comes back. */
+ * connection: that it is an ordinary fd, which has nothing to do with the library any more, and what comes back.
+ * embed-dial BOX many PATH: how many there may be at once, and the error of one more. */
 #define _GNU_SOURCE
 #include <boxlite.h>
 #include <errno.h>
@@ -24,6 +25,16 @@ static void talk(int fd)
 	close(fd);
 }
 
+/* The end of the program closes them. */
+static void dial_many(struct boxlite_box *box, const char *path)
+{
+	int fd, n = 0, r;
+
+	while ((r = boxlite_box_dial_unix(box, path, &fd, NULL)) == 0)
+		n++;
+	printf("%d %s\n", n, strerrorname_np(-r));
+}
+
 int main(int argc, char **argv)
 {
 	struct boxlite_error err = { 0 };
@@ -38,6 +49,10 @@ int main(int argc, char **argv)
 	if (boxlite_box_dial_unix(NULL, "/", &fd, &err) != -EINVAL || boxlite_box_dial_unix(box, NULL, &fd, &err) != -EINVAL ||
 	    boxlite_box_dial_unix(box, "/", NULL, &err) != -EINVAL)
 		printf("NOT-CHECKED\n");
+	if (argc == 4 && !strcmp(argv[2], "many")) {
+		dial_many(box, argv[3]);
+		argc = 0;
+	}
 	for (i = 2; i < argc; i++) {
 		int r = boxlite_box_dial_unix(box, argv[i], &fd, &err);
 
