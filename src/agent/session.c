@@ -113,8 +113,8 @@ static int on_start(struct session *s, const struct frame *f, struct error *err)
 	struct task t = TASK_INIT(TASK_RUN);
 	int r = wire_get_start(f, &t.spec, err);
 
-	if (r == 0 && spec.main && s->trust && !s->procs.had_main)
-		trust_set(s->trust, strv_get_env(&spec.env, "JAVA_HOME"));
+	if (r == 0 && t.spec.main && s->trust && !s->procs.had_main)
+		trust_set(s->trust, strv_get_env(&t.spec.env, "JAVA_HOME"));
 	if (r == 0)
 		r = procs_start(&s->procs, f->stream, &t, err);
 	task_fini(&t);
