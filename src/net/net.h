@@ -94,12 +94,12 @@ bool tcp_dial(struct net *n, int fd, uint16_t guest_port);
 int tcp_open(struct net *n, struct error *err) MUST_CHECK;
 void tcp_close(struct net *n);
 
-/* --- proxy_open.c: connections to hosts that have a secret --- */
+/* --- proxy_open.c: which connections are the proxy's --- */
 
 int proxy_start(struct net *n, struct error *err) MUST_CHECK; /* while there is a file system */
 void proxy_stop(struct net *n);
-/* A SYN that is allowed to this address: true if it is the proxy's. */
-bool proxy_open(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to);
+/* Is a connection there to be the proxy's, once it is one? `to`: as the host's kernel knows it. */
+bool proxy_wants(struct net *n, const struct ip_addr *to, uint16_t port);
 
 void udp_packet(struct net *n, const struct packet *p);
 /* A datagram of the gateway's own. */

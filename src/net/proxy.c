@@ -1,12 +1,13 @@
 /*
  * Theory of operation. One connection has two ends: the guest's is a socket pair with tcp.c, the server's a socket of
- * the host. Which way it goes is known from the guest's first message, which is looked at and left where it is
- * (MSG_PEEK).
+ * the host, which is connected already (tcp_hand_over()). Which way it goes is known from the guest's first message,
+ * which is looked at and left where it is (MSG_PEEK). A server that speaks before that does so in the clear, and is
+ * heard.
  *
- *	LISTEN --a host of a secret--> CONNECT --> SERVER --> GUEST --> PASS --> CLOSE
- *	   |         connect(2)    its handshake    ours    |  HTTP       what was sent is waited for
- *	   |                            +--not verified---> REFUSE -----> CLOSE   (502, of our own)
- *	   +--another name, no TLS--> SPLICE                              bytes as they are
+ *	LISTEN --a host of a secret--> SERVER --> GUEST --> PASS --> CLOSE
+ *	   |                   its handshake    ours    |  HTTP       what was sent is waited for
+ *	   |                      +-----not verified--> REFUSE -----> CLOSE   (502, of our own)
+ *	   +--another name, no TLS--> SPLICE                         bytes as they are
  *
  * The server's handshake comes first: only what it chooses by ALPN is offered to the guest, so that both sides speak
  * the same. Its certificate is verified against the host's trust and the name in the guest's ClientHello; nothing but
@@ -27,8 +28,6 @@
 #include "net/proxy.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -43,7 +42,6 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "net/ca.h"
-#include "net/hostsock.h"
 #include "net/http1.h"
 #include "net/http2.h"
 #include "net/tls.h"
@@ -55,16 +53,21 @@
 #define TICK_MS 1000
 #define ROUNDS 16
 
-enum state { LISTEN, CONNECT, SERVER, GUEST, PASS, REFUSE, CLOSE, SPLICE };
+enum state { LISTEN, SERVER, GUEST, PASS, REFUSE, CLOSE, SPLICE };
 
 struct proxy {
 	LIST_ENTRY(proxy) link;
 	struct proxies *all;
+	uint64_t number;
 	enum state state;
 	struct end guest, server;
 	struct ip_addr to;
 	uint16_t port;
+	enum inspect what;  /* INSPECT_MORE: the guest has not said enough yet */
+	char name[NET_NAME_MAX + 1]; /* for which it comes; of INSPECT_NAME */
 	struct hello hello; /* its ALPN is not kept */
+	bool spoke;         /* the server has, before the guest */
+	bool ended;         /* the guest says no more than what is there to be looked at */
 	bool h2;            /* what the server has chosen */
 	bool alpn;          /* it has chosen something */
 	uint64_t until_ms;  /* 0: no limit */
@@ -83,6 +86,7 @@ struct proxies {
 	struct ca *ca;
 	LIST_HEAD(, proxy) list;
 	unsigned n;
+	uint64_t numbers;
 	struct watch tick;
 	bool ticking;
 };
@@ -218,41 +222,6 @@ static void refuse(struct proxy *p, const char *why)
 	p->state = REFUSE;
 }
 
-/* Begins to connect. False: there is no memory or file for it. */
-static bool dial(struct proxy *p)
-{
-	struct host_addr a = host_addr_of(&p->to, p->port);
-	int fd = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, r;
-
-	if (fd < 0)
-		return false;
-	r = connect(fd, &a.sa, a.len) == 0 || errno == EINPROGRESS ? 0 : -errno;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	if (end_watch(&p->server, p->all->loop, fd, on_server) < 0)
-		return false;
-	if (r < 0 && p->state == SPLICE)
-		return false;
-	if (r < 0)
-		refuse(p, strerror(-r));
-	return true;
-}
-
-/* True: it is connected. */
-static bool connected(struct proxy *p)
-{
-	socklen_t n = sizeof(int);
-	int error = 0;
-
-	if (!p->server.writable)
-		return false;
-	if (getsockopt(p->server.watch.fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-		error = errno;
-	if (error)
-		refuse(p, strerror(error));
-	return error == 0;
-}
-
 static bool begin_server(struct proxy *p)
 {
 	static const uint8_t both[] = "\x02h2\x08http/1.1";
@@ -312,37 +281,6 @@ static void close_soon(struct proxy *p)
 {
 	p->state = CLOSE;
 	set_limit(p, CLOSE_MS);
-}
-
-/* Looks at what the guest says first. False: it is over. */
-static bool listen_to(struct proxy *p)
-{
-	uint8_t first[INSPECT_MAX];
-	ssize_t n = recv(p->guest.watch.fd, first, sizeof(first), MSG_PEEK);
-	char name[NET_NAME_MAX + 1] = "";
-	enum inspect what;
-
-	if (n <= 0)
-		return n < 0 && errno == EAGAIN;
-	what = inspect_claim(first, (size_t)n, name);
-	if (what == INSPECT_MORE && !p->guest.eof)
-		return true;
-	if (what == INSPECT_MORE)
-		what = INSPECT_BAD;
-	if (!p->all->ops.may(p->all->ud, &p->to, p->port, what, name))
-		return false;
-	if (hello_parse(first, (size_t)n, &p->hello) == 0 && secrets_has(p->all->secrets, p->hello.name, p->port)) {
-		/* What is neither is no HTTP, and without ALPN it is the older one. */
-		bool known = p->hello.h2 || p->hello.http1 || !p->hello.offers;
-
-		p->hello.alpn = NULL;
-		p->state = CONNECT;
-		return known && dial(p);
-	}
-	p->hello.alpn = NULL;
-	p->state = SPLICE;
-	set_limit(p, 0);
-	return dial(p);
 }
 
 static bool shake_server(struct proxy *p)
@@ -438,6 +376,65 @@ static bool pass(struct proxy *p)
 	return !(p->state == SPLICE && is_over(p));
 }
 
+/* --- the guest's first message ---------------------------------------------------------------------------- */
+
+/* What a server says first goes to the guest, whose first message is waited for all the same. */
+static bool hear_server(struct proxy *p)
+{
+	struct end *g = &p->guest, *s = &p->server;
+	unsigned round;
+	bool moved = true;
+
+	for (round = 0; moved && round < ROUNDS; round++) {
+		moved = end_fill(s);
+		if (moved && !p->spoke) {
+			p->spoke = true;
+			set_limit(p, 0);
+		}
+		if (!copy(s, g))
+			return false;
+		moved |= end_flush(g);
+	}
+	if (moved)
+		yield(p);
+	return !g->broken && !s->broken;
+}
+
+/* What it is, from the n bytes that are there; 0: it has said nothing, and never will. */
+static void look(struct proxy *p, const uint8_t *first, size_t n)
+{
+	p->what = n ? inspect_claim(first, n, p->name) : INSPECT_OTHER;
+	if (p->what == INSPECT_MORE && p->ended)
+		p->what = INSPECT_BAD;
+}
+
+/* Looks at what the guest says first. False: it is over. */
+static bool listen_to(struct proxy *p)
+{
+	uint8_t first[INSPECT_MAX];
+	ssize_t n = recv(p->guest.watch.fd, first, sizeof(first), MSG_PEEK);
+	bool secret;
+
+	if (n < 0 && errno != EAGAIN)
+		return false;
+	if (n >= 0)
+		look(p, first, (size_t)n);
+	if (p->what == INSPECT_MORE)
+		return hear_server(p);
+	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->what, p->name))
+		return false;
+	secret = !p->spoke && n && hello_parse(first, (size_t)n, &p->hello) == 0 &&
+		 secrets_has(p->all->secrets, p->hello.name, p->port);
+	p->hello.alpn = NULL;
+	if (secret) /* what is neither is no HTTP, and without ALPN it is the older one */
+		return (p->hello.h2 || p->hello.http1 || !p->hello.offers) && begin_server(p);
+	p->state = SPLICE;
+	set_limit(p, 0);
+	return true;
+}
+
+/* --- all of it -------------------------------------------------------------------------------------------- */
+
 /* Answers with a refusal, once the guest listens. */
 static bool say_refusal(struct proxy *p)
 {
@@ -480,7 +477,6 @@ static bool step(struct proxy *p)
 {
 	switch (p->state) {
 	case LISTEN: return listen_to(p);
-	case CONNECT: return !connected(p) || begin_server(p);
 	case SERVER: return shake_server(p);
 	case GUEST: return shake_guest(p);
 	case REFUSE: return say_refusal(p);
@@ -510,8 +506,7 @@ static void on_guest(struct watch *w, uint32_t events)
 	struct proxy *p = container_of(w, struct proxy, guest.watch);
 
 	end_event(&p->guest, events);
-	if (p->state == LISTEN && (events & (EPOLLRDHUP | EPOLLHUP)))
-		p->guest.eof = true;
+	p->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	go_on(p);
 }
 
@@ -523,24 +518,38 @@ static void on_server(struct watch *w, uint32_t events)
 	go_on(p);
 }
 
-void proxies_serve(struct proxies *all, int sock, const struct ip_addr *to, uint16_t port)
+uint64_t proxies_serve(struct proxies *all, int guest, int server, const struct ip_addr *to, uint16_t port)
 {
-	auto_fd int fd = sock;
-	struct proxy *p = all->n < PROXIES_MAX && io_set_nonblock(fd, true) == 0 ? calloc(1, sizeof(*p)) : NULL;
+	auto_fd int g = guest, s = server;
+	struct proxy *p = all->n < PROXIES_MAX && io_set_nonblock(g, true) == 0 ? calloc(1, sizeof(*p)) : NULL;
 
 	if (!p) {
 		all->ops.denied(all->ud, to, port, NULL, "limit");
-		return;
+		return 0;
 	}
 	p->all = all;
+	p->number = ++all->numbers;
 	p->to = *to;
 	p->port = port;
 	end_init(&p->guest, IN_MAX, HTTP1_OUT_MAX);
 	end_init(&p->server, IN_MAX, HTTP1_OUT_MAX);
 	LIST_INSERT_HEAD(&all->list, p, link);
 	all->n++;
-	if (end_watch(&p->guest, all->loop, take_fd(&fd), on_guest) < 0)
+	if (end_watch(&p->guest, all->loop, take_fd(&g), on_guest) < 0 ||
+	    end_watch(&p->server, all->loop, take_fd(&s), on_server) < 0) {
 		proxy_free(p);
-	else
-		set_limit(p, SHAKE_MS);
+		return 0;
+	}
+	set_limit(p, SHAKE_MS);
+	return p->number;
+}
+
+bool proxies_recheck(struct proxies *all, uint64_t number)
+{
+	const struct proxy *p;
+
+	LIST_FOREACH(p, &all->list, link)
+		if (p->number == number)
+			return all->ops.may(all->ud, &p->to, p->port, p->what, p->name);
+	return true;
 }

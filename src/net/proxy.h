@@ -13,7 +13,8 @@
 struct proxies; /* opaque */
 
 struct proxy_ops {
-	/* May it go on to its address, for what it is? name: for which it comes (inspect.h); of INSPECT_NAME only. */
+	/* May it go on to its address, for what it is? INSPECT_MORE: that is not known yet. name: for which it comes
+	 * (inspect.h); of INSPECT_NAME only. */
 	bool (*may)(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name);
 	/* It came to nothing; reason is one of struct net_denied. */
 	void (*denied)(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason);
@@ -27,9 +28,13 @@ void proxies_free(struct proxies *p); /* also NULL */
 const char *proxies_ca(const struct proxies *p); /* the certificate that the guest is to trust, PEM */
 
 /*
- * Serves the guest on this stream socket, whose other end has its bytes, until its end; the fd is taken. `to` is where
- * the guest has connected to, as the host's kernel is to reach it: the policy has allowed it.
+ * Serves the guest on a stream socket, whose other end has its bytes, with a socket that is connected to the server,
+ * until their end; both fds are taken. `to` is where the guest has connected to: the policy has allowed it. A number
+ * that no other connection has; 0: there are too many of them.
  */
-void proxies_serve(struct proxies *p, int fd, const struct ip_addr *to, uint16_t port);
+uint64_t proxies_serve(struct proxies *p, int guest, int server, const struct ip_addr *to, uint16_t port);
+
+/* The rules are others. May this connection go on? One that is over may. */
+bool proxies_recheck(struct proxies *p, uint64_t number);
 
 #endif

@@ -5,21 +5,22 @@
  */
 #include <errno.h>
 
-#include "net/tcp.h"
+#include "net/net.h"
 
 /* As tcp.c asks for all other connections: where names have a say, a claim is for a name that is allowed. */
 static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name)
 {
 	struct net *n = ud;
-	struct policy_answer a = policy_check(n->policy, NET_TCP, to, port, false);
+	struct ip_addr addr;
+	bool by_name;
 
-	if (a.allow && a.by_name && what == INSPECT_BAD)
-		a = (struct policy_answer){ .reason = "claim" };
-	else if (a.allow && a.by_name && what == INSPECT_NAME)
-		a = policy_check_claim(n->policy, to, port, false, name);
-	if (!a.allow)
-		denied(n, NET_TCP, to, port, name, a.reason);
-	return a.allow;
+	if (!stack_may(n, NET_TCP, to, port, &addr, &by_name))
+		return false;
+	if (by_name && what == INSPECT_BAD)
+		denied(n, NET_TCP, to, port, NULL, "claim");
+	if (!by_name || what != INSPECT_NAME)
+		return !by_name || what != INSPECT_BAD;
+	return stack_may_claim(n, to, port, name);
 }
 
 static void on_denied(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason)
@@ -43,14 +44,7 @@ void proxy_stop(struct net *n)
 	secrets_free(n->secrets);
 }
 
-bool proxy_open(struct net *n, const struct packet *p, const struct flow_key *k, const struct ip_addr *to)
+bool proxy_wants(struct net *n, const struct ip_addr *to, uint16_t port)
 {
-	int fd;
-
-	if (!n->proxies || !policy_has_secret(n->policy, to, k->remote_port))
-		return false;
-	fd = tcp_open_internal(n, p, k);
-	if (fd >= 0)
-		proxies_serve(n->proxies, fd, to, k->remote_port);
-	return true;
+	return n->secrets && policy_has_secret(n->policy, to, port);
 }

@@ -64,6 +64,8 @@ struct tcp {
 	bool starved;         /* there is something to read, and no window for it */
 	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
 	bool internal;        /* the host's end is a socket pair, or a dialler's connection (change.c) */
+	bool to_proxy;        /* once the host is reached it becomes the proxy's: */
+	uint64_t proxy;       /* this one; 0: it is not */
 	bool inbound;         /* it began at the host: no rule is about it */
 	bool inspected;       /* it was seen for which name it comes: */
 	char *claim;          /* owned; NULL: its protocol has none */
@@ -97,8 +99,8 @@ void tcp_open_out(struct net *n, const struct packet *p); /* a SYN for which the
 void tcp_connected(struct tcp *t);                         /* connect(2) is over */
 void tcp_dialled(struct tcp *t, int code); /* what has come of it, to who waits for that, if anybody does */
 void tcp_recheck(struct flow *f);
-/* A SYN whose other end is in this program: the fd of a stream socket, or -errno, and the guest was refused. */
-int tcp_open_internal(struct net *n, const struct packet *p, const struct flow_key *k);
+/* The connection to the host becomes the proxy's, and a socket pair that of the guest. False: the connection is gone. */
+bool tcp_hand_over(struct tcp *t);
 
 /* --- tcp_send.c --- */
 

@@ -1,4 +1,10 @@
-/* How connections begin: the guest's SYN becomes a connect(2) of the host, an accepted connection of the host a SYN. */
+/*
+ * How connections begin: the guest's SYN becomes a connect(2) of the host, an accepted connection of the host a SYN.
+ *
+ * The guest's SYN is answered when the host's peer was reached, and not before: a program that tries one address after
+ * the other must hear of each what became of it. That goes for the proxy's connections as well, which are like all
+ * others until then.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -85,6 +91,37 @@ static void refuse(struct tcp *t, int error)
 	}
 }
 
+bool tcp_hand_over(struct tcp *t)
+{
+	struct net *n = t->f.net;
+	auto_fd int host = -1;
+	int pair[2], zero = 0;
+
+	if (sock_pair(pair) < 0) {
+		tcp_reset(t);
+		return false;
+	}
+	loop_remove(&n->loop, &t->f.watch);
+	host = t->f.fd;
+	t->f.fd = pair[0];
+	t->internal = true;
+	t->hup = t->urgent = t->drained = false;
+	t->peeks_on = setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == 0;
+	if (loop_add(&n->loop, &t->f.watch, t->f.fd, EVENTS, tcp_host_event) < 0)
+		close_fd(&pair[1]);
+	else
+		t->proxy = proxies_serve(n->proxies, pair[1], take_fd(&host), &t->f.key.remote, t->f.key.remote_port);
+	if (!t->proxy)
+		tcp_reset(t);
+	return t->proxy;
+}
+
+static void established(struct tcp *t)
+{
+	if (!t->to_proxy || tcp_hand_over(t))
+		send_syn(t, TCP_ANSWERED);
+}
+
 void tcp_connected(struct tcp *t)
 {
 	int error = 0;
@@ -95,7 +132,7 @@ void tcp_connected(struct tcp *t)
 	if (error)
 		refuse(t, error);
 	else
-		send_syn(t, TCP_ANSWERED);
+		established(t);
 }
 
 /* Takes from the guest's SYN what concerns the connection. */
@@ -126,15 +163,17 @@ static void connect_out(struct net *n, const struct packet *p, const struct flow
 	}
 	take_syn(t, p);
 	set_options(t);
-	t->unchecked = by_name;
+	t->to_proxy = proxy_wants(n, to, k->remote_port);
+	t->unchecked = by_name && !t->to_proxy;
 	t->state = TCP_CONNECTING;
 	if (r == 0)
-		send_syn(t, TCP_ANSWERED);
+		established(t);
 	else if (r != EINPROGRESS)
 		refuse(t, r);
 }
 
-int tcp_open_internal(struct net *n, const struct packet *p, const struct flow_key *k)
+/* A SYN whose other end is in this program: the fd of a stream socket, or -errno, and the guest was refused. */
+static int open_internal(struct net *n, const struct packet *p, const struct flow_key *k)
 {
 	int pair[2], zero = 0, r = sock_pair(pair);
 	struct tcp *t;
@@ -159,7 +198,7 @@ int tcp_open_internal(struct net *n, const struct packet *p, const struct flow_k
 /* The gateway's own DNS. */
 static void connect_resolver(struct net *n, const struct packet *p, const struct flow_key *k)
 {
-	int fd = tcp_open_internal(n, p, k);
+	int fd = open_internal(n, p, k);
 
 	if (fd >= 0)
 		resolver_serve(n->resolver, fd);
@@ -182,7 +221,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 			tcp_send_rst(n, p);
 	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to, &by_name)) {
 		tcp_send_rst(n, p);
-	} else if (!proxy_open(n, p, &k, &to)) {
+	} else {
 		connect_out(n, p, &k, &to, by_name);
 	}
 }
@@ -257,7 +296,7 @@ void tcp_dialled(struct tcp *t, int code)
 /*
  * What was looked into is asked about once more; what has said nothing yet will be. For what is under way already, and
  * was never looked into because no name mattered, nobody knows for which name it comes: where names matter now, it
- * ends.
+ * ends. The proxy looks into all of its own, and is asked about them.
  */
 void tcp_recheck(struct flow *f)
 {
@@ -268,9 +307,14 @@ void tcp_recheck(struct flow *f)
 
 	if (t->inbound || ip_is_gateway(&f->key.remote))
 		return;
+	if (t->proxy) {
+		if (!proxies_recheck(n->proxies, t->proxy))
+			tcp_reset(t);
+		return;
+	}
 	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, &to, &by_name)) {
 		tcp_reset(t);
-	} else if (!by_name || t->unchecked || t->internal) { /* the proxy has asked for its name */
+	} else if (!by_name || t->unchecked || t->to_proxy) {
 		return;
 	} else if (t->state != TCP_OPEN) {
 		t->unchecked = true;

@@ -3,7 +3,9 @@
 
 echo-server.py http PORT FILE           answers each request with itself; what came is appended to FILE
 echo-server.py tls PORT FILE CERT KEY   the same over TLS, and WebSocket's handshake with an echo of bytes behind it
-echo-server.py dns PORT ADDRESS         answers each question for an IPv4 address with ADDRESS
+echo-server.py dns PORT ADDRESS         answers each question for an IPv4 address with ADDRESS; names that begin with
+                                        "six." have one of IPv6, too
+echo-server.py first PORT               says hello before it is asked, then "got" and what it gets
 """
 import http.server, socket, ssl, struct, sys, threading
 
@@ -83,11 +85,25 @@ def dns(port, address):
         q, peer = s.recvfrom(4096)
         end = q.index(b'\0', 12) + 5
         a = b'\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4' + socket.inet_aton(address) if q[end - 4:end - 2] == b'\0\1' else b''
+        if q[end - 4:end - 2] == b'\0\x1c' and q[12:16] == b'\3six':
+            a = b'\xc0\x0c\0\x1c\0\1\0\0\0\x3c\0\x10' + socket.inet_pton(socket.AF_INET6, '2001:db8::10')
         s.sendto(q[:2] + b'\x81\x80\0\1' + struct.pack('>H', bool(a)) + b'\0\0\0\0' + q[12:end] + a, peer)
+
+def first(port):
+    l = socket.create_server(('0.0.0.0', port))
+    while True:
+        s, _ = l.accept()
+        try:
+            s.sendall(b'220 hello\n')
+            while d := s.recv(100): s.sendall(b'got ' + d)
+        except OSError: pass
+        s.close()
 
 what, port = sys.argv[1], int(sys.argv[2])
 if what == 'dns':
     dns(port, sys.argv[3])
+elif what == 'first':
+    first(port)
 elif what == 'http':
     serve(port, sys.argv[3])
 else:

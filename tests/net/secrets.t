@@ -36,7 +36,7 @@ ip route add default via $SERVER
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
 	-days 30 2> /dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
-printf 'subjectAltName=DNS:%s,DNS:plain.example.test\n' $HOST > ext
+printf 'subjectAltName=DNS:%s,DNS:plain.example.test,DNS:six.example.test\n' $HOST > ext
 openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
 head -c 3000000 /dev/urandom > file
 truncate -s "${SECRETS_SPEED_BYTES:-1500M}" big
@@ -61,6 +61,7 @@ chmod 755 "$T"
 nsenter -t $B -n nginx -c "$T/nginx.conf" 2> nginx.err &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" http 8000 seen &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" tls 8443 seen cert.pem key.pem &
+nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" first 2222 &
 python3 "$TOP/tests/net/echo-server.py" dns 5300 $SERVER &
 until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o /dev/null -k https://127.0.0.1:8443/ &&
 	inside curl -s -o /dev/null http://127.0.0.1:8000/; do sleep 0.1; done
@@ -69,10 +70,13 @@ cat > spec.json <<E
 {"secrets": [
 	{"name": "KEY", "host": "$HOST", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "TOKEN", "host": "$HOST", "placeholder": "$P3", "from": "env:TOKEN"},
+	{"name": "KEY6", "host": "six.example.test", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "KEY22", "host": "$HOST:2222", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "KEY99", "host": "$HOST:9999", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
-export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
+export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
 export RESOLV="nameserver [127.0.0.1]:5300"
 # It is not dumpable, so the leak checker cannot look at it.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}:detect_leaks=0"
@@ -152,6 +156,20 @@ print(head.split(b'\r\n')[0], s.recv(7))
 E"
 is "$OUT" "b'HTTP/1.1 101 Switching Protocols' b'\\x81\\x05hello'" "WebSocket" || diag "$LOG"
 like "$(cat seen)" "s3cret%2FValue" "with the value in its request"
+
+# --- who is not there, or speaks first ---------------------------------------------------------------------------------
+guest "curl -v https://$HOST:9999/ 2>&1"
+like "$OUT" "Connection refused" "a port that nobody listens at is refused" || diag "$LOG"
+unlike "$OUT" "Connected to" "and was no connection before"
+guest "curl -6 -v https://six.example.test/ 2>&1"
+unlike "$OUT" "Connected to" "nor is an address that cannot be reached" || diag "$LOG"
+sends "curl -H 'X-Key: $P1' -i https://six.example.test/echo" "and the other one works"
+guest "timeout 20 python3 - <<'E'
+import socket
+s = socket.create_connection(('$HOST', 2222)); s.settimeout(5)
+print(s.recv(99)); s.sendall(b'QUIT\\r\\n'); print(s.recv(99)); s.shutdown(socket.SHUT_WR); print(s.recv(99))
+E"
+is "$OUT" "b'220 hello\\n'"$'\n'"b'got QUIT\\r\\n'"$'\n'"b''" "who speaks first, in the clear, is heard" || diag "$LOG"
 
 # --- who does not get it -----------------------------------------------------------------------------------------------
 : > seen
