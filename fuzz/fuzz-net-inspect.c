@@ -27,13 +27,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		enum inspect now = inspect_claim(p, n, name);
 
 		free(p);
-		if (said != INSPECT_MORE && (now != said || (now == INSPECT_NAME && strcmp(name, first) != 0)))
+		if (said != INSPECT_MORE && (now != said || (inspect_has_name(now) && strcmp(name, first) != 0)))
 			abort();
-		if (now == INSPECT_NAME && (!*name || strlen(name) > NET_NAME_MAX))
+		if (inspect_has_name(now) && (!*name || strlen(name) > NET_NAME_MAX))
 			abort();
 		said = now;
 		memcpy(first, name, sizeof(first));
-		if (now != INSPECT_NAME)
+		if (!inspect_has_name(now))
 			first[0] = 0;
 	}
 	return 0;

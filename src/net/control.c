@@ -171,7 +171,7 @@ void control_ready(struct net *n)
 {
 	struct net_port ports[NET_PORTS_MAX];
 
-	if (n->proxies && wire_put_net_ca(&n->control.out, proxies_ca(n->proxies)) < 0)
+	if (n->secrets && wire_put_net_ca(&n->control.out, proxies_ca(n->proxies)) < 0)
 		end(n);
 	if (wire_put_net_ready(&n->control.out, ports, publish_ports(n, ports, NET_PORTS_MAX)) < 0)
 		end(n);

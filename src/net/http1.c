@@ -45,6 +45,8 @@ struct http1 {
 	const struct secret_set *set;
 	const char *name;
 	uint16_t port;
+	http1_may *may; /* in the clear; NULL: to a secret's host */
+	void *ud;
 	struct stream request, answer;
 	struct asked ring[PIPELINE_MAX];
 	unsigned first, n;
@@ -64,6 +66,18 @@ struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t
 	body_init(&h->request.body);
 	body_init(&h->answer.body);
 	h->request.head = h->answer.head = BUF_INIT(BODY_ROOM);
+	return h;
+}
+
+struct http1 *http1_new_plain(http1_may *may, void *ud)
+{
+	static struct secret_set none;
+	struct http1 *h = http1_new(&none, NULL, 0);
+
+	if (h) {
+		h->may = may;
+		h->ud = ud;
+	}
 	return h;
 }
 
@@ -133,6 +147,14 @@ static int put_field_name(struct buf *out, struct text name)
 	return r < 0 ? r : put_text(out, ": ");
 }
 
+/* In the clear the server may answer in any coding. */
+static bool is_dropped(const struct http1 *h, struct text name, bool websocket)
+{
+	if (h->may && text_is(name, "accept-encoding"))
+		return false;
+	return field_is_dropped(name) || (!websocket && text_is(name, "upgrade"));
+}
+
 static int put_request_head(const struct http1 *h, const struct head *head, bool websocket, struct buf *out)
 {
 	int r = buf_append(out, head->method.p, head->method.n);
@@ -147,15 +169,16 @@ static int put_request_head(const struct http1 *h, const struct head *head, bool
 	for (i = 0; r == 0 && i < head->n; i++) {
 		const struct head_field *f = &head->fields[i];
 
-		if (field_is_dropped(f->name) || (!websocket && text_is(f->name, "upgrade")))
+		if (is_dropped(h, f->name, websocket))
 			continue;
 		r = put_field_name(out, f->name);
 		if (r == 0)
-			r = field_put(h->set, f->name, f->value, out);
+			r = h->may ? buf_append(out, f->value.p, f->value.n) :
+				     field_put(h->set, f->name, f->value, out);
 		if (r == 0)
 			r = put_text(out, "\r\n");
 	}
-	return r < 0 ? r : put_text(out, "Accept-Encoding: identity\r\n");
+	return r < 0 || h->may ? r : put_text(out, "Accept-Encoding: identity\r\n");
 }
 
 /* keep: how the body is framed is said as it was. */
@@ -202,7 +225,9 @@ static bool choose(struct body *b, bool chunks, bool may_hold, bool fixable)
 {
 	bool length = b->from == FRAMING_LENGTH;
 
-	if (b->from == FRAMING_NONE || (length && (!b->left || swaps_keep_length(b->swaps))))
+	if (b->from == FRAMING_NONE || (length && !b->left))
+		return false;
+	if (b->from != FRAMING_CHUNKED && swaps_keep_length(b->swaps))
 		return false;
 	if (length && may_hold && body_hold(b))
 		return true;
@@ -244,6 +269,23 @@ static int flush_head(struct stream *s, struct buf *out)
 }
 
 /* --- requests --------------------------------------------------------------------------------------------- */
+
+/* Likewise, in the clear. `p`, `n`: the head as it came. */
+static const char *judge_plain(const struct http1 *h, const struct head *head, const uint8_t *p, size_t n,
+			       unsigned *status)
+{
+	char name[NET_NAME_MAX + 1] = "";
+	enum inspect what = inspect_claim(p, n, name);
+
+	*status = 405;
+	if (text_is(head->method, "connect"))
+		return "CONNECT is not for a connection in the clear";
+	*status = what == INSPECT_HTTP ? 421 : 400;
+	if (h->may(h->ud, what == INSPECT_HTTP ? what : INSPECT_BAD, name))
+		return NULL;
+	return what == INSPECT_HTTP ? "the rules of this box do not allow this host here" :
+				      "a request needs one Host";
+}
 
 /* What is wrong with it, or NULL. */
 static const char *judge(const struct http1 *h, const struct head *head, unsigned *status)
@@ -297,6 +339,24 @@ static int begin_request(struct http1 *h, const struct head *head)
 	return r;
 }
 
+/* Before a request, as some clients send them (RFC 9112, 2.2). */
+static void skip_empty_lines(struct buf *guest)
+{
+	while (buf_len(guest) >= 2 && memcmp(buf_data(guest), "\r\n", 2) == 0)
+		buf_consume(guest, 2);
+}
+
+/* As head_find(). In the clear, what other readers take for a whole head (their lines may end otherwise) is none. */
+static ssize_t find_request(const struct http1 *h, const struct buf *guest)
+{
+	ssize_t n = head_find(buf_data(guest), buf_len(guest));
+	char name[NET_NAME_MAX + 1];
+
+	if (n == 0 && h->may && buf_len(guest) && inspect_claim(buf_data(guest), buf_len(guest), name) != INSPECT_MORE)
+		return -EBADMSG;
+	return n;
+}
+
 /* > 0: it went on. */
 static int read_request(struct http1 *h, struct buf *guest, struct buf *server, bool eof)
 {
@@ -308,13 +368,17 @@ static int read_request(struct http1 *h, struct buf *guest, struct buf *server, 
 
 	if (h->n == PIPELINE_MAX || buf_room(server) < BODY_ROOM)
 		return 0;
-	n = head_find(buf_data(guest), buf_len(guest));
+	if (h->may)
+		skip_empty_lines(guest);
+	n = find_request(h, guest);
 	if (n == 0 && eof)
 		h->request.stage = STOP;
 	if (n == 0)
 		return 0;
 	if (n > 0 && head_parse(buf_data(guest), (size_t)n, true, &head) == 0)
-		wrong = judge(h, &head, &status);
+		wrong = h->may ? judge_plain(h, &head, buf_data(guest), (size_t)n, &status) : judge(h, &head, &status);
+	else if (h->may)
+		h->may(h->ud, INSPECT_BAD, "");
 	if (wrong) {
 		refuse(h, status, wrong);
 		return 0;

@@ -1,8 +1,14 @@
-/* HTTP/1.1 of a connection to a secret's host: values go into requests, and come out of answers. No I/O. */
+/*
+ * HTTP/1.1 on its way through, request by request. No I/O.
+ *
+ * To a secret's host: values go into requests, and come out of answers. In the clear: nothing is changed but how bodies
+ * are cut into chunks, and each request is asked about.
+ */
 #ifndef NET_HTTP1_H
 #define NET_HTTP1_H
 
 #include "net/http1_body.h"
+#include "net/inspect.h"
 #include "net/secrets.h"
 
 #define HTTP1_OUT_MAX (512 * KIB) /* of the buffers that are filled here; BODY_ROOM of it is kept for a head */
@@ -11,6 +17,9 @@ struct http1; /* opaque */
 
 /* `name`, `port`: what the connection is to; all is borrowed. NULL: no memory. */
 struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port);
+/* May a request go on, that is INSPECT_HTTP for this name, or INSPECT_BAD? */
+typedef bool http1_may(void *ud, enum inspect what, const char *name);
+struct http1 *http1_new_plain(http1_may *may, void *ud); /* NULL: no memory */
 void http1_free(struct http1 *h);
 
 /*

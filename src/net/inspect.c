@@ -152,7 +152,7 @@ static enum inspect http(struct text t, char name[NET_NAME_MAX + 1])
 	if (!hosts || (has_target && strcmp(host, target_host) != 0))
 		return INSPECT_BAD;
 	memcpy(name, host, sizeof(host));
-	return INSPECT_NAME;
+	return INSPECT_HTTP;
 }
 
 enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 1])
@@ -170,7 +170,7 @@ enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 
 		if (r < 0 || !h.name[0])
 			return INSPECT_BAD;
 		memcpy(name, h.name, sizeof(h.name));
-		return INSPECT_NAME;
+		return INSPECT_TLS;
 	}
 	what = http((struct text){ (const char *)p, n }, name);
 	return what == INSPECT_MORE && n >= INSPECT_MAX ? INSPECT_BAD : what;

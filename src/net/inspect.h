@@ -11,10 +11,16 @@
 
 enum inspect {
 	INSPECT_MORE,  /* not to be seen yet */
-	INSPECT_NAME,  /* this one */
+	INSPECT_TLS,   /* for this one, by SNI */
+	INSPECT_HTTP,  /* a request for this one; the next may be for another */
 	INSPECT_OTHER, /* another protocol, which has no names */
 	INSPECT_BAD,   /* TLS or HTTP without a name, or with several, or in a way that servers may read otherwise */
 };
+
+static inline bool inspect_has_name(enum inspect what)
+{
+	return what == INSPECT_TLS || what == INSPECT_HTTP;
+}
 
 enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 1]);
 

@@ -22,7 +22,7 @@ struct net {
 	struct policy *policy;     /* owned */
 	struct resolver *resolver; /* owned */
 	struct secrets *secrets;   /* owned; NULL: the box has none */
-	struct proxies *proxies;   /* owned; likewise */
+	struct proxies *proxies;   /* owned */
 	struct flows flows;
 	struct listener *listeners; /* owned */
 	struct net_stats stats;

@@ -7,6 +7,7 @@
  *	LISTEN --a host of a secret--> SERVER --> GUEST --> PASS --> CLOSE
  *	   |                   its handshake    ours    |  HTTP       what was sent is waited for
  *	   |                      +-----not verified--> REFUSE -----> CLOSE   (502, of our own)
+ *	   +--HTTP in the clear---------------------> PASS --> CLOSE          each request is asked about
  *	   +--another name, no TLS--> SPLICE                         bytes as they are
  *
  * The server's handshake comes first: only what it chooses by ALPN is offered to the guest, so that both sides speak
@@ -21,7 +22,10 @@
  * it that fails is no end: what it has said is read up to its end and passed on, and what the guest still sends is
  * dropped.
  *
- * Bounds. PROXIES_MAX connections, each with its buffers; SHAKE_MS until both handshakes are over; then the guest's
+ * HTTP in the clear has no values in it. Each request is for a name that the policy allows at this address, not only
+ * the first: behind one address of a CDN there are neighbours.
+ *
+ * Bounds. PROXIES_MAX connections, each with its buffers, SECRET_MAX of them with TLS; SHAKE_MS until both handshakes are over; then the guest's
  * end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves at most ROUNDS times what
  * the buffers hold, and then lets others have their turn.
  */
@@ -46,7 +50,8 @@
 #include "net/http2.h"
 #include "net/tls.h"
 
-#define PROXIES_MAX 256
+#define PROXIES_MAX 1024
+#define SECRET_MAX 256 /* of them end TLS here, which holds some 200 KiB by itself */
 #define IN_MAX (5 * TLS_PIECE) /* the longest head, and a piece more, so that it is seen to be too long */
 #define SHAKE_MS 30000
 #define CLOSE_MS 5000
@@ -64,9 +69,10 @@ struct proxy {
 	struct ip_addr to;
 	uint16_t port;
 	enum inspect what;  /* INSPECT_MORE: the guest has not said enough yet */
-	char name[NET_NAME_MAX + 1]; /* for which it comes; of INSPECT_NAME */
+	char name[NET_NAME_MAX + 1]; /* for which it comes, or the last request */
 	struct hello hello; /* its ALPN is not kept */
 	bool spoke;         /* the server has, before the guest */
+	bool secret;        /* of SECRET_MAX */
 	bool ended;         /* the guest says no more than what is there to be looked at */
 	bool h2;            /* what the server has chosen */
 	bool alpn;          /* it has chosen something */
@@ -85,7 +91,7 @@ struct proxies {
 	struct tls tls;
 	struct ca *ca;
 	LIST_HEAD(, proxy) list;
-	unsigned n;
+	unsigned n, nsecret;
 	uint64_t numbers;
 	struct watch tick;
 	bool ticking;
@@ -100,6 +106,7 @@ static void proxy_free(struct proxy *p)
 {
 	LIST_REMOVE(p, link);
 	p->all->n--;
+	p->all->nsecret -= p->secret;
 	end_fini(&p->guest, p->all->loop);
 	end_fini(&p->server, p->all->loop);
 	http1_free(p->http1);
@@ -172,9 +179,9 @@ struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struc
 		close_fd(&fd);
 		error_code(err, r, "cannot make a timer");
 	}
-	if (r == 0)
+	if (r == 0 && s)
 		r = tls_open(&p->tls, err);
-	if (r == 0) {
+	if (r == 0 && s) {
 		SSL_CTX_set_alpn_select_cb(p->tls.guest, select_alpn, NULL);
 		p->ca = ca_new(err);
 		r = p->ca ? 0 : -ENOMEM;
@@ -224,10 +231,18 @@ static void refuse(struct proxy *p, const char *why)
 
 static bool begin_server(struct proxy *p)
 {
+	struct proxies *all = p->all;
 	static const uint8_t both[] = "\x02h2\x08http/1.1";
 	size_t from = p->hello.h2 ? 0 : 3, n = (p->hello.h2 ? 3 : 0) + (p->hello.http1 ? 9 : 0);
-	SSL *s = p->server.ssl = SSL_new(p->all->tls.host);
+	SSL *s;
 
+	if (all->nsecret == SECRET_MAX) {
+		all->ops.denied(all->ud, &p->to, p->port, p->hello.name, "limit");
+		return false;
+	}
+	p->secret = true;
+	all->nsecret++;
+	s = p->server.ssl = SSL_new(all->tls.host);
 	if (!s || SSL_set_fd(s, p->server.watch.fd) != 1 || SSL_set_tlsext_host_name(s, p->hello.name) != 1 ||
 	    SSL_set1_host(s, p->hello.name) != 1 || (n && SSL_set_alpn_protos(s, both + from, (unsigned)n) != 0))
 		return false;
@@ -275,6 +290,26 @@ static bool begin_pass(struct proxy *p)
 	p->state = PASS;
 	set_limit(p, 0);
 	return p->http1 || p->http2;
+}
+
+/* A request in the clear. */
+static bool on_request(void *ud, enum inspect what, const char *name)
+{
+	struct proxy *p = ud;
+
+	if (!p->all->ops.may(p->all->ud, &p->to, p->port, what, name))
+		return false;
+	p->what = what;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	return true;
+}
+
+static bool begin_plain(struct proxy *p)
+{
+	p->http1 = http1_new_plain(on_request, p);
+	p->state = PASS;
+	set_limit(p, 0);
+	return p->http1;
 }
 
 static void close_soon(struct proxy *p)
@@ -423,11 +458,13 @@ static bool listen_to(struct proxy *p)
 		return hear_server(p);
 	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->what, p->name))
 		return false;
-	secret = !p->spoke && n && hello_parse(first, (size_t)n, &p->hello) == 0 &&
-		 secrets_has(p->all->secrets, p->hello.name, p->port);
+	secret = !p->spoke && p->what == INSPECT_TLS && hello_parse(first, (size_t)n, &p->hello) == 0 &&
+		 p->all->secrets && secrets_has(p->all->secrets, p->hello.name, p->port);
 	p->hello.alpn = NULL;
 	if (secret) /* what is neither is no HTTP, and without ALPN it is the older one */
 		return (p->hello.h2 || p->hello.http1 || !p->hello.offers) && begin_server(p);
+	if (p->what == INSPECT_HTTP)
+		return begin_plain(p);
 	p->state = SPLICE;
 	set_limit(p, 0);
 	return true;
@@ -507,7 +544,10 @@ static void on_guest(struct watch *w, uint32_t events)
 
 	end_event(&p->guest, events);
 	p->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
-	go_on(p);
+	if (events & EPOLLHUP && !p->guest.shut) /* it hears nothing any more */
+		proxy_free(p);
+	else
+		go_on(p);
 }
 
 static void on_server(struct watch *w, uint32_t events)

@@ -1,6 +1,7 @@
 /*
- * Connections of the guest to ports of hosts that have a secret: those that are for such a host, by the name in their
- * TLS, end here and are made anew, with the value in its place; all others pass unchanged.
+ * Connections of the guest that end here, and are made anew. Those to ports of hosts that have a secret: if they are for
+ * such a host, by the name in their TLS, with the value in its place; else they pass unchanged. And HTTP in the clear,
+ * request by request, where the rules go by names.
  */
 #ifndef NET_PROXY_H
 #define NET_PROXY_H
@@ -14,18 +15,19 @@ struct proxies; /* opaque */
 
 struct proxy_ops {
 	/* May it go on to its address, for what it is? INSPECT_MORE: that is not known yet. name: for which it comes
-	 * (inspect.h); of INSPECT_NAME only. */
+	 * (inspect.h); if it has one. */
 	bool (*may)(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name);
 	/* It came to nothing; reason is one of struct net_denied. */
 	void (*denied)(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason);
 };
 
-/* Before the file system is given up: what the host trusts is loaded. All but ops is borrowed. NULL: *err says why. */
+/* Before the file system is given up: what the host trusts is loaded, if there are secrets (NULL: none). All but ops is
+ * borrowed. NULL: *err says why. */
 struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struct proxy_ops *ops, void *ud,
 			    struct error *err);
 void proxies_free(struct proxies *p); /* also NULL */
 
-const char *proxies_ca(const struct proxies *p); /* the certificate that the guest is to trust, PEM */
+const char *proxies_ca(const struct proxies *p); /* the certificate that the guest is to trust, PEM; with secrets only */
 
 /*
  * Serves the guest on a stream socket, whose other end has its bytes, with a socket that is connected to the server,

@@ -1,7 +1,7 @@
 /*
  * Which connections are the proxy's: those to the port of a secret, at an address that the resolver has answered for
- * its host. All others are tcp_open.c's, as ever. What the proxy finds to be for another host goes on unchanged, if
- * that may.
+ * its host; and where names have a say, HTTP in the clear, which tcp.c finds out. All others are tcp.c's. What the proxy
+ * finds to be for another host goes on unchanged, if that may.
  */
 #include <errno.h>
 
@@ -18,7 +18,7 @@ static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, enum inspe
 		return false;
 	if (by_name && what == INSPECT_BAD)
 		denied(n, NET_TCP, to, port, NULL, "claim");
-	if (!by_name || what != INSPECT_NAME)
+	if (!by_name || !inspect_has_name(what))
 		return !by_name || what != INSPECT_BAD;
 	return stack_may_claim(n, to, port, name);
 }
@@ -32,8 +32,6 @@ int proxy_start(struct net *n, struct error *err)
 {
 	static const struct proxy_ops ops = { .may = on_may, .denied = on_denied };
 
-	if (!n->secrets)
-		return 0;
 	n->proxies = proxies_new(&n->loop, n->secrets, &ops, n, err);
 	return n->proxies ? 0 : -EINVAL;
 }

@@ -16,7 +16,8 @@
  * acknowledgement waits a moment (ACK_MS) for data to travel with, unless a good part of the window is owed.
  *
  * Names. Where the policy goes by names, the first bytes of the guest are held until they say for which it comes, or
- * that they are of a protocol without names. Before that the host's end is connected, and hears nothing.
+ * that they are of a protocol without names. Before that the host's end is connected, and hears nothing. In HTTP each
+ * request may be for another name: such a connection becomes the proxy's, which looks into all of them.
  *
  * The end. Each direction ends by itself: FIN of the guest --> shutdown(2), end of file of the host --> FIN. When both
  * are over and acknowledged the flow is gone; there is no TIME-WAIT, because on this link nothing arrives late. A reset
@@ -169,6 +170,16 @@ static bool push_host(struct tcp *t)
 	return true;
 }
 
+/* False: the connection is gone. */
+static bool give_to_proxy(struct tcp *t)
+{
+	/* What has been looked at lies in the socket that goes; and no server of HTTP speaks first. */
+	if (t->snd_una == t->snd_nxt)
+		return tcp_hand_over(t);
+	tcp_reset(t);
+	return false;
+}
+
 /* Of bytes that are all held: false, they may not go on, and the connection is gone. */
 static bool check_claim(struct tcp *t, bool ended)
 {
@@ -181,15 +192,17 @@ static bool check_claim(struct tcp *t, bool ended)
 		return true;
 	if (what == INSPECT_BAD)
 		denied(t->f.net, NET_TCP, &t->f.key.remote, t->f.key.remote_port, NULL, "claim");
-	if (what == INSPECT_BAD || (what == INSPECT_NAME && !stack_may_claim(t->f.net, &t->f.key.remote,
-									     t->f.key.remote_port, name))) {
+	if (what == INSPECT_BAD || (inspect_has_name(what) && !stack_may_claim(t->f.net, &t->f.key.remote,
+									       t->f.key.remote_port, name))) {
 		tcp_reset(t);
 		return false;
 	}
 	t->unchecked = false;
-	if (what == INSPECT_NAME)
+	if (what == INSPECT_HTTP && !give_to_proxy(t))
+		return false;
+	if (what == INSPECT_TLS)
 		t->claim = strdup(name);
-	t->inspected = what != INSPECT_NAME || t->claim;
+	t->inspected = what != INSPECT_TLS || t->claim;
 	return push_host(t);
 }
 

@@ -201,7 +201,7 @@ def one(s):
     try:
         d = s.recv(65536)
         with open('recorded', 'ab') as f: f.write(d)
-        s.sendall(b'ok')
+        s.sendall(b'HTTP/1.1 200 ok\r\nContent-Length: 0\r\n\r\n' if b'HTTP/1.' in d else b'ok')
     except OSError: pass
     s.close()
 while True: threading.Thread(target=one, args=(l.accept()[0],)).start()
@@ -215,7 +215,7 @@ def send(*pieces):
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         for p in pieces: s.sendall(p)
-        return s.recv(9).decode() or 'end'
+        return s.recv(15).decode().removeprefix('HTTP/1.1 200 ') or 'end'
     except ConnectionError: return 'reset'
     except OSError as e: return str(e)
 def tls(name):
@@ -263,6 +263,78 @@ is "$OUT $(grep -c . recorded)" "reset 0" "a name that is denied is so at each a
 named '{"rules":["deny evil.example"]}' python3 claim.py tls good.example; is "$OUT" ok "and others are not"
 named '{"rules":["allow 203.0.113.10","allow good.example"]}' python3 claim.py tls evil.example
 is "$OUT" ok "an address that is allowed by itself may have any name"
+
+# Each request of HTTP, not only the first: what goes behind it on the same connection.
+nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" http 80 requests &
+wait_for in_world bash -c 'exec 3<> /dev/tcp/203.0.113.10/80'
+cat > requests.py <<'END'
+"""Each argument in turn: GOOD, EVIL and others send what they say, "<" reads an answer and prints its status."""
+import socket, sys
+for name in 'good.example', 'sub.good.example':
+    try: socket.getaddrinfo(name, 80)
+    except OSError: pass
+s = socket.create_connection(('203.0.113.10', 80), timeout=10)
+f = s.makefile('rb')
+get = lambda host, more='': f'GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n'.encode()
+evil = get('evil.example')
+chunks = b''.join(b'%x\r\n%s\r\n' % (len(evil[i:i + 7]), evil[i:i + 7]) for i in range(0, len(evil), 7)) + b'0\r\n\r\n'
+big = bytes(range(256)) * 20000
+post = lambda how, body: b'POST / HTTP/1.1\r\nHost: good.example\r\n' + how + b'\r\n\r\n' + body
+sends = {
+    'GOOD': get('good.example', 'Accept-Encoding: gzip\r\n'), 'EVIL': evil, 'OTHER': get('sub.good.example'),
+    'H2C': get('good.example', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'),
+    'LF': evil.replace(b'\r', b''), 'CONNECT': b'CONNECT evil.example:80 HTTP/1.1\r\nHost: good.example\r\n\r\n',
+    'LENGTH': post(b'Content-Length: %d' % len(evil), evil), 'CHUNKS': post(b'Transfer-Encoding: chunked', chunks),
+    'BIG': post(b'Content-Length: %d' % len(big), big), 'CUT': evil[:20],
+    'BOTH': post(b'Content-Length: %d\r\nTransfer-Encoding: chunked' % len(evil), b'0\r\n\r\n' + evil),
+    'WEBSOCKET': get('good.example', 'Upgrade: websocket\r\nConnection: Upgrade\r\n'),
+}
+def answer():
+    status, length = f.readline().decode().split(), 0
+    if not status: return 'end'
+    while (line := f.readline().strip().lower()):
+        if line.startswith(b'content-length:'): length = int(line[15:])
+    body = f.read(length)
+    if status[1] == '101':
+        s.sendall(evil)
+        return '101 ' + ('as it is' if f.read(len(evil)) == evil else 'otherwise')
+    return status[1] + (' whole' if big in body else '')
+said = []
+for a in sys.argv[1:]:
+    try:
+        if a == '<': said.append(answer())
+        else: s.sendall(b''.join(sends[x] for x in a.split('+')))
+    except OSError as e: said.append(type(e).__name__)
+print(*said)
+END
+requests() { : > requests; named "$1" python3 requests.py "${@:2}"; }
+only_good() { ! grep -qi '^Host: evil' requests; ok $? "$1" || diag "$(cat requests)"; }
+rules='{"rules":["allow good.example"]}'
+requests "$rules" GOOD '<' GOOD '<'; is "$OUT" "200 200" "two requests on one connection"
+like "$(cat requests)" "Accept-Encoding: gzip" "as they are"
+requests "$rules" GOOD '<' EVIL '<' '<'; is "$OUT" "200 421 end" "a second one for another name is refused"
+only_good "and does not arrive"
+like "$(cat said)" "denied tcp 203.0.113.10 80 evil.example claim 1" "which is told"
+requests "$rules" GOOD+EVIL+GOOD '<' '<' '<'; is "$OUT" "200 421 end" "sent together with a good one, too"
+only_good "and does not arrive"
+is "$(grep -c '^GET' requests)" 1 "nor does what comes behind it"
+requests "$rules" GOOD+CUT '<'; only_good "nor does half of one"
+requests "$rules" GOOD+LF '<' '<'; is "$OUT" "200 400" "nor one whose lines end in another way"
+only_good "which is told here"
+requests "$rules" GOOD+CONNECT '<' '<'; is "$OUT" "200 405" "nor CONNECT"
+requests "$rules" GOOD+BOTH '<' '<'; is "$OUT" "200 400" "nor one of two lengths"
+requests "$rules" LENGTH+GOOD '<' '<'; is "$OUT" "200 200" "what is within a body is no request"
+like "$(cat requests)" "evil.example" "and arrives"
+requests "$rules" CHUNKS '<' GOOD '<'; is "$OUT" "200 200" "nor within chunks"
+like "$(cat requests)" "GET / HTTP/1.1.*Host: evil.example" "which arrive in one piece"
+requests "$rules" BIG '<' GOOD '<'; is "$OUT" "200 whole 200" "a long body, there and back"
+requests "$rules" WEBSOCKET '<'; is "$OUT" "101 as it is" "a WebSocket"
+requests "$rules" H2C '<'; is "$OUT" 200 "no upgrade to HTTP/2"
+unlike "$(cat requests)" h2c "which nobody hears of"
+requests '{"rules":["allow good.example","allow *.good.example"]}' GOOD '<' OTHER '<'
+is "$OUT" "200 200" "another name that is allowed there"
+requests '{"rules":["allow good.example"]}' GOOD '<' OTHER '<'; is "$OUT" "200 421" "unless it is not"
+requests '{}' GOOD '<' EVIL '<'; is "$OUT" "200 200" "where names have no say nothing is looked into"
 
 # DNS that goes elsewhere, or carries something.
 cat > query.py <<'END'
