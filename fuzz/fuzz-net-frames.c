@@ -388,6 +388,8 @@ static struct talk *begin(struct talk *c, struct rd *r)
 	c->mss = sizes[how >> 5 & 3];
 	c->scale = how >> 6;
 	c->window = 20000;
+	/* A request, where names have a say, is read by the proxy; and what comes behind it is none. */
+	c->broken = c->wild = m->n.start.spec.nrules && how & 1;
 	c->guest_port = (uint16_t)(1000 + ++m->generation % 20000);
 	c->remote_port = 80;
 	c->remote = ip_v4(93, 184, 216, 34);
@@ -437,7 +439,7 @@ static void step_accept(struct talk *c, struct rd *r)
 	m->n.now_ms = world.now_ms;
 	tcp_accepted(&m->n, fds[0], &c->remote, c->remote_port, c->guest_port);
 	rest();
-	c->broken = !flow_of(c);
+	c->broken |= !flow_of(c);
 }
 
 /* In order, old, overlapping, or too far. */
@@ -758,7 +760,8 @@ static void open_machine(struct rd *r)
 	must(loop_init(&m->n.loop) == 0 && denied_open(&m->n) == 0);
 	m->n.policy = policy_new(&m->n.start.spec, &err);
 	m->n.resolver = resolver_new(&m->n.loop, m->n.policy, "nameserver 127.0.0.1", &resolver_ops, &m->n, &err);
-	must(m->n.policy && m->n.resolver && flows_open(&m->n, &err) == 0 && tcp_open(&m->n, &err) == 0);
+	must(m->n.policy && m->n.resolver && flows_open(&m->n, &err) == 0 && tcp_open(&m->n, &err) == 0 &&
+	     proxy_start(&m->n, &err) == 0);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
 	syscall(SYS_setsockopt, fds[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	m->guest = fds[1];
@@ -773,6 +776,7 @@ static void close_machine(void)
 	flows_close(&m->n);
 	must(tcp_held == 0);
 	tcp_close(&m->n);
+	proxy_stop(&m->n);
 	link_close(&m->n.link);
 	resolver_free(m->n.resolver);
 	policy_free(m->n.policy);

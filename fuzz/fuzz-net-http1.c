@@ -1,6 +1,7 @@
 /*
  * A hostile guest and a hostile server: the input is records of a direction and a length (0: the guest's; 1: the
- * server's; more: their end), whose bytes come in this order.
+ * server's; more: their end), whose bytes come in this order. A first record of another kind: in the clear. What goes to
+ * the server is then read by somebody else (inspect.h), who must find the name that is allowed, and no other.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,21 @@ static void drain(struct buf *out, struct buf *all)
 		buf_consume(out, buf_len(out));
 }
 
+static bool may(void *ud, enum inspect what, const char *name)
+{
+	(void)ud;
+	return what == INSPECT_HTTP && strcmp(name, "a.example") == 0;
+}
+
+static void check_first(const struct buf *sent)
+{
+	char name[NET_NAME_MAX + 1];
+	enum inspect what = inspect_claim(buf_data(sent), buf_len(sent), name);
+
+	if (what != INSPECT_MORE && (what != INSPECT_HTTP || strcmp(name, "a.example") != 0))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct secret_set *set;
@@ -43,15 +59,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf out[2] = { BUF_INIT(HTTP1_OUT_MAX), BUF_INIT(HTTP1_OUT_MAX) };
 	struct buf all[2] = { BUF_INIT(64 * KIB), BUF_INIT(64 * KIB) };
 	struct rd r = rd_over(data, size);
-	bool eof[2] = { false, false };
+	bool eof[2] = { false, false }, plain;
 	struct http1 *h;
 	int k = 0, turn;
 
 	if (!set)
 		set = make_set();
-	h = set ? http1_new(set, "a.example", 443) : NULL;
+	plain = size && data[0] == 0xff;
+	h = !set ? NULL : plain ? http1_new_plain(may, NULL) : http1_new(set, "a.example", 443);
 	if (!h)
 		return 0;
+	if (plain)
+		rd_u8(&r);
 	while (k == 0 && rd_left(&r)) {
 		unsigned side = rd_u8(&r);
 		size_t n = rd_u16(&r);
@@ -71,6 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			drain(&out[1], &all[1]);
 		}
 	}
+	if (plain)
+		check_first(&all[1]);
 	for (turn = 0; turn < 2; turn++) {
 		buf_fini(&in[turn]);
 		buf_fini(&out[turn]);

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!set)
 		set = make_set();
-	h = set ? http2_new(set, "a.example", 443) : NULL;
+	h = set ? http2_new(set, "a.example", 443, size & 1) : NULL;
 	if (!h)
 		return 0;
 	while (k == 0 && rd_left(&r)) {

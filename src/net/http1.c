@@ -92,6 +92,19 @@ void http1_free(struct http1 *h)
 	free(h);
 }
 
+size_t http1_held(const struct http1 *h)
+{
+	return h->request.head.cap + h->answer.head.cap + body_held(&h->request.body) + body_held(&h->answer.body);
+}
+
+void http1_trim(struct http1 *h)
+{
+	if (!buf_len(&h->request.body.work))
+		wipe(&h->request.body.work);
+	if (!buf_len(&h->answer.body.work))
+		wipe(&h->answer.body.work);
+}
+
 bool http1_over(const struct http1 *h)
 {
 	return h->over;

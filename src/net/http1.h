@@ -34,6 +34,9 @@ bool http1_over(const struct http1 *h);    /* nothing more comes: once all is se
 /* Since it was asked last: was a request given up, for a placeholder where none can be replaced any more? */
 bool http1_late(struct http1 *h);
 
+size_t http1_held(const struct http1 *h); /* bytes of memory; bodies that are held whole have a bound of their own */
+void http1_trim(struct http1 *h);         /* gives back what is empty */
+
 /* An answer of our own, after which the connection ends. */
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why) MUST_CHECK;
 

@@ -91,6 +91,11 @@ bool body_is_held(const struct body *b)
 	return b->taken || buf_len(&b->work) >= b->hold;
 }
 
+size_t body_held(const struct body *b)
+{
+	return b->whole ? 0 : b->work.cap;
+}
+
 /* --- in --- */
 
 static int take_bytes(struct body *b, struct buf *in, uint64_t most)

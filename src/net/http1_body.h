@@ -52,6 +52,8 @@ int64_t body_release(struct body *b);
 /* Puts what there is room for. 0, -ENOBUFS, -ENOMEM; -EPERM: what follows has something to be replaced, and cannot. */
 int body_put(struct body *b, struct buf *out) MUST_CHECK;
 
+size_t body_held(const struct body *b); /* bytes of memory, but for those of BODY_WHOLE_ALL_MAX */
+
 /* Frees a buffer that values were in. */
 void wipe(struct buf *b);
 

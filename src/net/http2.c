@@ -113,11 +113,33 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		leave(h);
 	if (!s)
 		return 0;
-	if (frame->hd.type == NGHTTP2_HEADERS)
+	if (frame->hd.type == NGHTTP2_HEADERS) {
 		r = guest ? head_to_server(s, last) : head_to_guest(s, last);
-	else if (frame->hd.type == NGHTTP2_DATA && last)
+		if (!guest)
+			fields_clear(&s->from_server);
+		else if (!s->up.hold) /* else it goes later */
+			fields_clear(&s->from_guest);
+	} else if (frame->hd.type == NGHTTP2_DATA && last) {
 		half_end(guest ? &s->up : &s->down);
+	}
 	return r < 0 && nghttp2_is_fatal(r) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* A head has left the queue of nghttp2. */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ud)
+{
+	struct http2 *h = ud;
+	struct stream *s = frame->hd.type == NGHTTP2_HEADERS ? find(session, frame->hd.stream_id) : NULL;
+
+	if (s)
+		half_sent(session == h->guest ? &s->down : &s->up);
+	return 0;
+}
+
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int why, void *ud)
+{
+	(void)why;
+	return on_sent(session, frame, ud);
 }
 
 /* What one side has closed the other one closes. */
@@ -159,6 +181,8 @@ static int make_sessions(struct http2 *h, nghttp2_session_callbacks *c, nghttp2_
 	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+	nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
@@ -169,14 +193,14 @@ static int make_sessions(struct http2 *h, nghttp2_session_callbacks *c, nghttp2_
 		r = nghttp2_submit_settings(h->guest, 0, ours, ARRAY_SIZE(ours) - 1);
 	if (r == 0)
 		r = nghttp2_submit_settings(h->server, 0, ours, ARRAY_SIZE(ours));
-	if (r == 0)
+	if (r == 0 && h->window == SESSION_WINDOW)
 		r = nghttp2_session_set_local_window_size(h->guest, 0, 0, SESSION_WINDOW);
-	if (r == 0)
+	if (r == 0 && h->window == SESSION_WINDOW)
 		r = nghttp2_session_set_local_window_size(h->server, 0, 0, SESSION_WINDOW);
 	return r;
 }
 
-struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port)
+struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide)
 {
 	struct http2 *h = calloc(1, sizeof(*h));
 	nghttp2_session_callbacks *c = NULL;
@@ -184,7 +208,8 @@ struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t
 	int r = h ? 0 : -ENOMEM;
 
 	if (h)
-		*h = (struct http2){ .set = set, .name = name, .port = port };
+		*h = (struct http2){ .set = set, .name = name, .port = port,
+				     .window = wide ? SESSION_WINDOW : NARROW_WINDOW };
 	if (r == 0)
 		r = nghttp2_session_callbacks_new(&c);
 	if (r == 0)
@@ -279,6 +304,11 @@ int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, str
 		r = send_all(h->guest, guest_out);
 	h->guest_gone |= (guest_eof && !buf_len(guest_in)) || is_idle(h->guest);
 	return r;
+}
+
+size_t http2_held(const struct http2 *h)
+{
+	return 2 * h->window + h->heads;
 }
 
 bool http2_over(const struct http2 *h)

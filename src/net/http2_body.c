@@ -1,7 +1,7 @@
 /*
  * Bodies. What was received waits in `work` until the other session has asked for it (a data provider of nghttp2);
- * only then is it given back as window to who has sent it. So the windows bound what is held, and a side that does not
- * read stops the other one.
+ * only then, and as much as it asks for, is it changed and given back as window to who has sent it. So the windows bound
+ * what is held, and a side that does not read stops the other one. Heads have no windows: HEADS_MAX bounds those.
  *
  * A request that tells its length is held as in HTTP/1.1 (http1_body.c), all of it or its first MiB, before its head
  * goes. What is held would be more than the windows: those bytes are given back at once, and counted by hold_take().
@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <string.h>
+
+#define KEEP (32 * KIB) /* of a buffer that is empty, while there are few */
+#define FEW 2
 
 static int32_t id_at(const struct half *f, const nghttp2_session *s)
 {
@@ -32,7 +35,25 @@ void half_fini(struct half *f)
 	hold_give(&f->whole);
 	wipe(&f->work);
 	wipe(&f->out);
+	f->stream->h->heads -= f->heads + f->head + buf_len(&f->trailers);
 	wipe(&f->trailers);
+}
+
+void half_queue(struct half *f, size_t bytes)
+{
+	f->heads += bytes;
+	f->nheads++;
+	f->stream->h->heads += bytes;
+}
+
+/* Of several it is not known which; in the end all have gone. */
+void half_sent(struct half *f)
+{
+	size_t bytes = f->nheads ? f->heads / f->nheads : 0;
+
+	f->nheads -= f->nheads > 0;
+	f->heads -= bytes;
+	f->stream->h->heads -= bytes;
 }
 
 static void wake(struct half *f)
@@ -52,6 +73,8 @@ bool half_hold(struct half *f, uint64_t length, bool may_hold)
 		return false;
 	f->work.max = n + STREAM_WINDOW;
 	f->hold = n;
+	f->head = buf_len(&f->stream->from_guest.b);
+	f->stream->h->heads += f->head;
 	return true;
 }
 
@@ -61,6 +84,8 @@ int64_t half_release(struct half *f)
 	ssize_t length;
 
 	f->hold = 0;
+	f->stream->h->heads -= f->head;
+	f->head = 0;
 	if (!f->fixed)
 		return f->whole ? swap_length(f->swaps, buf_data(&f->work), n, 1 << 30) : -1;
 	length = swap_length_begun(f->swaps, buf_data(&f->work), n, 1 << 30, &f->begin);
@@ -117,19 +142,34 @@ static int give_back(struct half *f, size_t n)
 	return n > before ? nghttp2_session_consume(f->from, id_at(f, f->from), n - before) : 0;
 }
 
-/* Changes what is there. 0, -EPERM, or another error. */
-static int change(struct half *f)
+/* What is left in many buffers must not hold as many times the memory: windows know of bytes only. */
+static void shrink(const struct half *f, struct buf *b)
+{
+	struct buf small = BUF_INIT(b->max);
+
+	if (buf_len(b) >= b->cap / 4 || (b->cap <= KEEP && f->stream->h->n <= FEW) || b->cap <= KIB)
+		return;
+	if (buf_append(&small, buf_data(b), buf_len(b)) < 0)
+		return;
+	wipe(b);
+	*b = small;
+}
+
+/* Changes what there is, as much as is asked for. 0, -EPERM, or another error. */
+static int change(struct half *f, size_t room)
 {
 	size_t before = buf_len(&f->work);
 	ssize_t r;
 
 	if (!before)
 		return 0;
-	r = f->fixed ? swap_move_fixed(f->swaps, &f->work, &f->begin, &f->out, BODY_ROOM, f->over) :
-		       swap_move(f->swaps, &f->work, &f->out, BODY_ROOM, f->over);
+	room = MAX(MIN(room, BODY_ROOM), f->swaps->longest);
+	r = f->fixed ? swap_move_fixed(f->swaps, &f->work, &f->begin, &f->out, room, f->over) :
+		       swap_move(f->swaps, &f->work, &f->out, room, f->over);
 	if (r < 0)
 		return (int)r;
 	before -= buf_len(&f->work);
+	shrink(f, &f->work);
 	return before ? give_back(f, before) : 0;
 }
 
@@ -159,7 +199,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
 {
 	struct half *f = source->ptr;
 	size_t n;
-	int r = buf_len(&f->out) ? 0 : change(f);
+	int r = buf_len(&f->out) ? 0 : change(f, room);
 
 	(void)session;
 	(void)ud;
@@ -171,6 +211,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t
 	if (n) {
 		memcpy(to, buf_data(&f->out), n);
 		buf_consume(&f->out, n);
+		shrink(f, &f->out);
 	}
 	if (f->over && !buf_len(&f->out) && !buf_len(&f->work)) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;

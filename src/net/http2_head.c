@@ -180,12 +180,23 @@ static int change_request(const struct stream *s, bool last, int64_t length, str
 	return k < 0 ? k : put(out, "accept-encoding", "identity");
 }
 
+/* Is there room for one more? There is for the first one. */
+static bool heads_full(const struct http2 *h, size_t bytes)
+{
+	return h->heads && h->heads + bytes > HEADS_MAX;
+}
+
 static int keep_trailers(struct half *f, struct fields *from)
 {
-	int r = buf_append(&f->trailers, buf_data(&from->b), buf_len(&from->b));
+	struct stream *s = f->stream;
+	size_t n = buf_len(&from->b);
 
+	if (heads_full(s->h, n) || buf_append(&f->trailers, buf_data(&from->b), n) < 0)
+		return nghttp2_submit_rst_stream(f->from, 0, f == &s->up ? s->guest_id : s->server_id,
+						 NGHTTP2_ENHANCE_YOUR_CALM);
+	s->h->heads += n;
 	half_end(f);
-	return r < 0 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	return 0;
 }
 
 static int send_request(struct stream *s, bool last, int64_t length)
@@ -197,7 +208,11 @@ static int send_request(struct stream *s, bool last, int64_t length)
 	sending_init(&out);
 	if (change_request(s, last, length, &out) < 0) {
 		r = head_refuse(s, "431");
+	} else if (heads_full(s->h, buf_len(&out.text))) {
+		s->server_closed = true;
+		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_REFUSED_STREAM);
 	} else {
+		half_queue(&s->up, buf_len(&out.text));
 		s->server_id = nghttp2_submit_request(s->h->server, NULL, fields_of(&out), out.n,
 						      last ? NULL : &source, s);
 		if (s->server_id < 0) {
@@ -221,8 +236,10 @@ static bool takes_length(const struct stream *s, uint64_t *ret)
 int head_go_on(struct stream *s)
 {
 	int64_t length = half_release(&s->up);
+	int r = length == -ERANGE ? head_refuse(s, "413") : send_request(s, false, length);
 
-	return length == -ERANGE ? head_refuse(s, "413") : send_request(s, false, length);
+	fields_clear(&s->from_guest);
+	return r;
 }
 
 int head_to_server(struct stream *s, bool last)
@@ -248,7 +265,7 @@ int head_to_server(struct stream *s, bool last)
 		return send_request(s, false, (int64_t)length);
 	/* Who waits to be told to go on must be answered by the server, who needs the head for that. */
 	(void)get(&s->from_guest.b, "expect", &expects);
-	return half_hold(&s->up, length, !expects) ? 0 : head_go_on(s);
+	return half_hold(&s->up, length, !expects && !heads_full(s->h, buf_len(&s->from_guest.b))) ? 0 : head_go_on(s);
 }
 
 /* --- answers ---------------------------------------------------------------------------------------------- */
@@ -283,12 +300,14 @@ int head_to_guest(struct stream *s, bool last)
 	if (s->answered)
 		return keep_trailers(&s->down, &s->from_server);
 	sending_init(&out);
-	if (scrub(s, from, last, &out) < 0) {
+	if (scrub(s, from, last, &out) < 0 || heads_full(s->h, buf_len(&out.text))) {
 		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_INTERNAL_ERROR);
 	} else if (status.n == 3 && *status.p == '1' && !last) {
+		half_queue(&s->down, buf_len(&out.text));
 		r = nghttp2_submit_headers(s->h->guest, 0, s->guest_id, NULL, fields_of(&out), out.n, NULL);
 	} else {
 		s->answered = true;
+		half_queue(&s->down, buf_len(&out.text));
 		s->down.swaps = &s->h->set->scrub;
 		s->down.over = last;
 		r = nghttp2_submit_response(s->h->guest, s->guest_id, fields_of(&out), out.n, last ? NULL : &source);
@@ -316,6 +335,10 @@ int trailers_send(struct half *f, int32_t id)
 			k = swap_put(up ? &s->h->set->header : &s->h->set->scrub, value.p, value.n, &out.text);
 		end(&out, up);
 	}
+	s->h->heads -= buf_len(&f->trailers);
+	wipe(&f->trailers);
+	if (k == 0)
+		half_queue(f, buf_len(&out.text));
 	if (k == 0)
 		k = nghttp2_submit_trailer(f->to, id, fields_of(&out), out.n);
 	wipe(&out.text);

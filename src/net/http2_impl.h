@@ -12,6 +12,8 @@
 #define STREAMS_MAX 100      /* of the guest at once */
 #define STREAMS_ALL_MAX 256  /* with those that one side has given up already */
 #define STREAM_WINDOW (256 * KIB)
+#define NARROW_WINDOW (NGHTTP2_INITIAL_WINDOW_SIZE + 1)
+#define HEADS_MAX (256 * KIB) /* of heads and trailers that one of both sides does not take: more streams are refused */
 #define SESSION_WINDOW (1 * MIB) /* what one side may have sent, of all streams, that the other one has not taken */
 
 /* A body on its way from one session to the other. */
@@ -21,11 +23,13 @@ struct half {
 	const struct swaps *swaps;
 	struct buf work, out;          /* received; changed */
 	struct buf trailers;           /* packed fields; empty: none */
+	size_t heads, nheads;          /* given to `to`, which has not sent them yet: bytes, and how many */
 	bool over;                     /* the last byte was received */
 	bool waits;                    /* the session that sends is to be told when there is more */
 	/* Of a request with a length; see http2_body.c. */
 	uint64_t length;
 	size_t hold;                   /* so much is awaited in `work` before it goes on; 0: it has gone */
+	size_t head;                   /* of HEADS_MAX: its own, while it waits for that */
 	size_t given;                  /* of `work`: for which the guest has got its window back */
 	size_t whole;                  /* of BODY_WHOLE_ALL_MAX */
 	size_t begin;                  /* of `work`: what is still changed, if it is */
@@ -56,6 +60,8 @@ struct http2 {
 	nghttp2_session *guest, *server; /* owned; of the guest we are the server */
 	LIST_HEAD(, stream) streams;
 	unsigned n;
+	size_t window; /* of each session */
+	size_t heads; /* of HEADS_MAX: those of all, and trailers */
 	bool guest_gone, server_gone, leaving;
 	bool late;                   /* see http2_late() */
 };
@@ -74,6 +80,8 @@ int head_refuse(struct stream *s, const char *status); /* an answer of ours, wit
 void half_init(struct half *f, struct stream *s, nghttp2_session *from, nghttp2_session *to);
 void half_fini(struct half *f);
 int half_receive(struct half *f, const uint8_t *p, size_t n);
+void half_queue(struct half *f, size_t bytes); /* a head is given to the session that sends */
+void half_sent(struct half *f);                /* and goes, or never will */
 void half_end(struct half *f); /* no more comes */
 void half_drop(struct half *f); /* what is there goes nowhere: whoever sends it may go on */
 nghttp2_data_provider half_source(struct half *f);

@@ -11,12 +11,13 @@
  * closing that. It needs no privilege: the guest's connections are connections of this process.
  *
  * One thread, one loop; nothing here waits. What a guest can make it hold is bounded: NET_FLOWS_MAX flows,
- * TCP_HELD_ALL_MAX bytes, and sockets of the host with the host's own bounds.
+ * TCP_HELD_ALL_MAX bytes, what the proxy may hold (proxy.c), and sockets of the host with the host's own bounds. For
+ * what a library keeps by itself there is a limit of the whole (HEAP_MAX).
  *
  * Trust. The guest is hostile, and so is whoever it talks to. Restriction, in stages:
  *
  *   1. restrict_self(). Should: come before the first byte of the guest or of the network: no core dumps, no ptrace, no
- *      new privileges, no processes. Mustn't: lower the number of files, which bounds connections.
+ *      new privileges, no processes, a limit of its memory. Mustn't: lower the number of files, which bounds connections.
  *   2. drop_rights(). Should: come after the ports are published, which may need the right to low ports: no
  *      capabilities, no file system at all (Landlock). Mustn't: forbid sockets, which are what it is for.
  */
@@ -33,11 +34,12 @@
 #include "base/log.h"
 #include "net/net.h"
 
+#define HEAP_MAX (1 * GIB) /* some three times what its own bounds come to */
 #define LANDLOCK_RIGHTS ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) /* all of ABI 1 */
 
 static int restrict_self(struct error *err)
 {
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, heap = { HEAP_MAX, HEAP_MAX };
 	struct rlimit files;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -49,6 +51,12 @@ static int restrict_self(struct error *err)
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    setrlimit(RLIMIT_NPROC, &none) < 0)
 		return error_sys(err, "cannot restrict itself");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose shadow memory counts */
+	if (setrlimit(RLIMIT_DATA, &heap) < 0)
+		return error_sys(err, "cannot limit its memory");
+#else
+	(void)heap;
+#endif
 	return 0;
 }
 

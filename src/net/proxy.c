@@ -28,6 +28,12 @@
  * Bounds. PROXIES_MAX connections, each with its buffers, SECRET_MAX of them with TLS; SHAKE_MS until both handshakes are over; then the guest's
  * end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves at most ROUNDS times what
  * the buffers hold, and then lets others have their turn.
+ *
+ * Memory. What all of them hold is counted at each step. When it is more than HELD_MOST, who has more than HELD_SHARE
+ * reads no more until there is room again; who has less goes on, for it can read a head and answer it with that. HTTP/2
+ * must read at all times, as frames that give room to one stream come behind the data of others: what it may hold is
+ * given away as windows, and counted as held from the beginning. So nobody needs more of others than that they are
+ * there. Beyond that, main.c has a limit for all.
  */
 #include "net/proxy.h"
 
@@ -53,6 +59,11 @@
 #define PROXIES_MAX 1024
 #define SECRET_MAX 256 /* of them end TLS here, which holds some 200 KiB by itself */
 #define IN_MAX (5 * TLS_PIECE) /* the longest head, and a piece more, so that it is seen to be too long */
+#define HELD_MOST (64 * MIB)
+#define HELD_LOW (HELD_MOST / 4 * 3) /* there is room again */
+#define HELD_SHARE (192 * KIB)
+#define WIDE_MOST (HELD_MOST / 2) /* while there is less, HTTP/2 gets wide windows */
+#define TRIM_MS 100 /* what is empty is given back so often, when there is no room */
 #define SHAKE_MS 30000
 #define CLOSE_MS 5000
 #define TICK_MS 1000
@@ -77,6 +88,8 @@ struct proxy {
 	bool h2;            /* what the server has chosen */
 	bool alpn;          /* it has chosen something */
 	uint64_t until_ms;  /* 0: no limit */
+	size_t held;        /* bytes, as they were counted last */
+	bool waits;         /* for room: it has stopped to read */
 	struct secret_set *set; /* owned */
 	struct http1 *http1;
 	struct http2 *http2;
@@ -91,7 +104,9 @@ struct proxies {
 	struct tls tls;
 	struct ca *ca;
 	LIST_HEAD(, proxy) list;
-	unsigned n, nsecret;
+	unsigned n, nsecret, nwaiting;
+	size_t held;         /* bytes */
+	uint64_t trimmed_ms;
 	uint64_t numbers;
 	struct watch tick;
 	bool ticking;
@@ -100,6 +115,73 @@ struct proxies {
 static void on_guest(struct watch *w, uint32_t events);
 static void on_server(struct watch *w, uint32_t events);
 
+/* --- memory ----------------------------------------------------------------------------------------------- */
+
+/* Others have their turn; then it goes on, as a change makes epoll say again what is so. */
+static void yield(struct proxy *p)
+{
+	loop_change(p->all->loop, &p->guest.watch, p->guest.watch.events ^ EPOLLPRI);
+	loop_change(p->all->loop, &p->server.watch, p->server.watch.events ^ EPOLLPRI);
+}
+
+static void set_waits(struct proxy *p, bool waits)
+{
+	p->all->nwaiting += (unsigned)waits - (unsigned)p->waits;
+	p->waits = waits;
+}
+
+static void count(struct proxy *p)
+{
+	size_t now = end_held(&p->guest) + end_held(&p->server);
+
+	now += (p->http1 ? http1_held(p->http1) : 0) + (p->http2 ? http2_held(p->http2) : 0);
+	p->all->held += now - p->held;
+	p->held = now;
+}
+
+/* Gives back what is empty, of all. */
+static void trim(struct proxies *all)
+{
+	uint64_t now = clock_ms();
+	struct proxy *p;
+
+	if (now < all->trimmed_ms + TRIM_MS)
+		return;
+	all->trimmed_ms = now;
+	LIST_FOREACH(p, &all->list, link) {
+		end_trim(&p->guest);
+		end_trim(&p->server);
+		if (p->http1)
+			http1_trim(p->http1);
+		count(p);
+	}
+}
+
+/* May it read more? If not, it is woken when it may. */
+static bool has_room(struct proxy *p)
+{
+	struct proxies *all = p->all;
+
+	count(p);
+	if (all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2)
+		trim(all);
+	set_waits(p, all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2);
+	return !p->waits;
+}
+
+static void wake(struct proxies *all)
+{
+	struct proxy *p;
+
+	if (!all->nwaiting || all->held > HELD_LOW)
+		return;
+	LIST_FOREACH(p, &all->list, link)
+		if (p->waits) {
+			set_waits(p, false);
+			yield(p);
+		}
+}
+
 /* --- their life ------------------------------------------------------------------------------------------- */
 
 static void proxy_free(struct proxy *p)
@@ -107,6 +189,8 @@ static void proxy_free(struct proxy *p)
 	LIST_REMOVE(p, link);
 	p->all->n--;
 	p->all->nsecret -= p->secret;
+	p->all->held -= p->held;
+	set_waits(p, false);
 	end_fini(&p->guest, p->all->loop);
 	end_fini(&p->server, p->all->loop);
 	http1_free(p->http1);
@@ -284,7 +368,7 @@ static bool begin_pass(struct proxy *p)
 {
 	p->set = secrets_of(p->all->secrets, p->hello.name, p->port);
 	if (p->set && p->h2)
-		p->http2 = http2_new(p->set, p->hello.name, p->port);
+		p->http2 = http2_new(p->set, p->hello.name, p->port, p->all->held < WIDE_MOST);
 	else if (p->set)
 		p->http1 = http1_new(p->set, p->hello.name, p->port);
 	p->state = PASS;
@@ -380,21 +464,14 @@ static bool is_over(const struct proxy *p)
 	return p->http2 ? http2_over(p->http2) : http1_over(p->http1);
 }
 
-/* Others have their turn; then it goes on, as a change makes epoll say again what is so. */
-static void yield(struct proxy *p)
-{
-	loop_change(p->all->loop, &p->guest.watch, p->guest.watch.events ^ EPOLLPRI);
-	loop_change(p->all->loop, &p->server.watch, p->server.watch.events ^ EPOLLPRI);
-}
-
 static bool pass(struct proxy *p)
 {
 	unsigned round;
 	bool moved = true;
 
 	for (round = 0; moved && round < ROUNDS; round++) {
-		moved = end_fill(&p->guest);
-		moved |= end_fill(&p->server);
+		moved = has_room(p) && end_fill(&p->guest);
+		moved |= !p->waits && end_fill(&p->server);
 		if (!translate(p))
 			return false;
 		moved |= end_flush(&p->server);
@@ -529,13 +606,18 @@ static void go_on(struct proxy *p)
 {
 	enum state before;
 
+	struct proxies *all = p->all;
+
 	do {
 		before = p->state;
 		if (!step(p)) {
 			proxy_free(p);
+			wake(all);
 			return;
 		}
 	} while (p->state != before);
+	count(p);
+	wake(all);
 }
 
 static void on_guest(struct watch *w, uint32_t events)

@@ -259,6 +259,19 @@ bool end_flush(struct end *e)
 	return moved;
 }
 
+size_t end_held(const struct end *e)
+{
+	return e->in.cap + e->out.cap;
+}
+
+void end_trim(struct end *e)
+{
+	if (!buf_len(&e->in))
+		wipe(&e->in);
+	if (!buf_len(&e->out))
+		wipe(&e->out);
+}
+
 void end_shut(struct end *e)
 {
 	if (e->shut || e->broken || e->deaf)

@@ -201,6 +201,38 @@ nm -D "$BOXLITE_NET" 2> /dev/null | grep -q __asan_init && locked=0 # it locks n
 like "$OUT" $'^0\n0\n.*VmLck: '$locked "not in environment and arguments, but in locked memory" || diag "$LOG"
 unlike "$LOG" "$KEY" "nor in what boxlite-net says"
 
+# --- memory ------------------------------------------------------------------------------------------------------------
+# Connections that ask for much and take nothing: HTTP/2 without any window, and HTTP/1.1 that is not read.
+cat > greedy.py <<'E'
+import os, socket, ssl, struct, sys, time
+host, n = sys.argv[1], int(sys.argv[2])
+c = ssl.create_default_context(cafile='ca.pem')
+all = []
+def frame(kind, flags, stream, body): return struct.pack('!I', len(body))[1:] + bytes([kind, flags]) + struct.pack('!I', stream) + body
+def text(first, t): return bytes([first, len(t)]) + t.encode()
+for i in range(n):
+    c.set_alpn_protocols(['h2' if i % 4 else 'http/1.1'])
+    s = c.wrap_socket(socket.create_connection((host, 443)), server_hostname=host)
+    if i % 4:
+        head = b'\x82\x87' + text(4, '/file') + text(1, host)
+        s.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(4, 0, 0, struct.pack('!HI', 4, 0)) +
+                  b''.join(frame(1, 5, 2 * k + 1, head) for k in range(8)))
+    else:
+        s.sendall(f'GET /file HTTP/1.1\r\nHost: {host}\r\n\r\n'.encode() * 8)
+    all.append(s)
+time.sleep(1)
+open('greedy', 'w').close()
+time.sleep(100)
+E
+rm -f greedy
+most=150000
+nm -D "$BOXLITE_NET" 2> /dev/null | grep -q __asan_init && most=1000000 # what it makes of that memory
+guest "p=\$(pgrep -P \$PPID boxlite-net); python3 greedy.py $HOST 160 & until [ -e greedy ] || ! kill -0 \$!; do sleep 0.1; done
+	curl --http2 \$U/file | cmp - file && curl --http1.1 \$U/file | cmp - file && echo passes
+	awk '/^RssAnon/ { print (\$2 < $most ? \"little\" : \"much\"), \$2 }' /proc/\$p/status; kill \$!"
+like "$OUT" "^passes.*little" "160 that take nothing cost little, and others go on" || diag "$OUT" "$LOG"
+diag "${OUT##* } KiB"
+
 # --- how fast ----------------------------------------------------------------------------------------------------------
 # Of the processor time of nginx and boxlite-net, which other work on this machine does not change, ticks.
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' /proc/$1/stat; }
