@@ -1,8 +1,8 @@
 /*
  * A hostile guest and a hostile outside, with boxlite-net's stack between them: bytes are steps of both, of the link
- * and of time (net_world.h). After each step, when all is at rest, what the stack believes must be true, and nothing
- * may be left undone that nobody would come back to. What goes through a connection is known by its place in it, so
- * each byte that arrives is checked; at the end both sides become honest, and all that was said must arrive.
+ * and of time (net_world.h). After each, when all is at rest, what the stack believes must be true, and nothing may be
+ * left undone that nobody would come back to. Each byte that arrives is known by its place; at the end both sides
+ * become honest, and all that was said must arrive.
  */
 #include <netinet/in.h>
 #include <poll.h>
@@ -158,8 +158,7 @@ static void check(void)
 	const struct flows *all = &m->n.flows;
 	unsigned n = 0, timed = 0, stuck = 0, outside = 0;
 	const struct flow *f;
-	uint64_t held = 0;
-	size_t i;
+	uint64_t held = 0, i;
 
 	for (i = 0; all->n && i < NET_FLOWS_MAX; i++)
 		for (f = all->bucket[i]; f; f = f->next) {
@@ -388,8 +387,7 @@ static struct talk *begin(struct talk *c, struct rd *r)
 	c->mss = sizes[how >> 5 & 3];
 	c->scale = how >> 6;
 	c->window = 20000;
-	/* A request, where names have a say, is read by the proxy; and what comes behind it is none. */
-	c->broken = c->wild = m->n.start.spec.nrules && how & 1;
+	c->broken = c->wild = m->n.start.spec.nrules && how & 1; /* the proxy reads it, and finds one request only */
 	c->guest_port = (uint16_t)(1000 + ++m->generation % 20000);
 	c->remote_port = 80;
 	c->remote = ip_v4(93, 184, 216, 34);
@@ -411,18 +409,15 @@ static void step_open(struct talk *c, struct rd *r)
 	if (how & 16) {
 		fill(c, true, 0, bytes, sizeof(bytes));
 		world.hello = bytes;
-		world.nhello = sizeof(bytes);
-		c->put = sizeof(bytes);
+		world.nhello = c->put = sizeof(bytes);
 		c->shut = true;
 	}
 	send_tcp(c, SEG_SYN, 0, 0, 20000, 0);
 	world.hello = NULL;
-	if (flow_of(c)) {
-		c->host = world.made;
-		world.made = -1;
-	} else {
+	if (flow_of(c))
+		c->host = take_fd(&world.made);
+	else
 		c->broken = true;
-	}
 	c->broken |= how % 6 >= 3;
 	world.fails = 0;
 	world.no_files = false;
@@ -760,8 +755,8 @@ static void open_machine(struct rd *r)
 	must(loop_init(&m->n.loop) == 0 && denied_open(&m->n) == 0);
 	m->n.policy = policy_new(&m->n.start.spec, &err);
 	m->n.resolver = resolver_new(&m->n.loop, m->n.policy, "nameserver 127.0.0.1", &resolver_ops, &m->n, &err);
-	must(m->n.policy && m->n.resolver && flows_open(&m->n, &err) == 0 && tcp_open(&m->n, &err) == 0 &&
-	     proxy_start(&m->n, &err) == 0);
+	must(m->n.policy && m->n.resolver && flows_open(&m->n, &err) == 0);
+	must(tcp_open(&m->n, &err) == 0 && proxy_start(&m->n, &err) == 0);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
 	syscall(SYS_setsockopt, fds[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	m->guest = fds[1];

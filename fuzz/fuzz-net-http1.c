@@ -1,7 +1,7 @@
 /*
  * A hostile guest and a hostile server: the input is records of a direction and a length (0: the guest's; 1: the
- * server's; more: their end), whose bytes come in this order. A first record of another kind: in the clear. What goes to
- * the server is then read by somebody else (inspect.h), who must find the name that is allowed, and no other.
+ * server's; more: their end), whose bytes come in this order. A first byte of 255: in the clear. What goes to the
+ * server is then read by somebody else (inspect.h), who must find the name that is allowed, and no other.
  */
 #include <stdlib.h>
 #include <string.h>

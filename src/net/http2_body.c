@@ -1,7 +1,7 @@
 /*
  * Bodies. What was received waits in `work` until the other session has asked for it (a data provider of nghttp2);
- * only then, and as much as it asks for, is it changed and given back as window to who has sent it. So the windows bound
- * what is held, and a side that does not read stops the other one. Heads have no windows: HEADS_MAX bounds those.
+ * only then, and as much as it asks for, is it changed and given back as window to who has sent it. So the windows
+ * bound what is held, and a side that does not read stops the other one. Heads have no windows: HEADS_MAX bounds those.
  *
  * A request that tells its length is held as in HTTP/1.1 (http1_body.c), all of it or its first MiB, before its head
  * goes. What is held would be more than the windows: those bytes are given back at once, and counted by hold_take().

@@ -17,7 +17,7 @@
  * Trust. The guest is hostile, and so is whoever it talks to. Restriction, in stages:
  *
  *   1. restrict_self(). Should: come before the first byte of the guest or of the network: no core dumps, no ptrace, no
- *      new privileges, no processes, a limit of its memory. Mustn't: lower the number of files, which bounds connections.
+ *      new privileges, no processes, not all memory. Mustn't: lower the number of files, which bounds connections.
  *   2. drop_rights(). Should: come after the ports are published, which may need the right to low ports: no
  *      capabilities, no file system at all (Landlock). Mustn't: forbid sockets, which are what it is for.
  */

@@ -7,8 +7,8 @@
  *	LISTEN --a host of a secret--> SERVER --> GUEST --> PASS --> CLOSE
  *	   |                   its handshake    ours    |  HTTP       what was sent is waited for
  *	   |                      +-----not verified--> REFUSE -----> CLOSE   (502, of our own)
- *	   +--HTTP in the clear---------------------> PASS --> CLOSE          each request is asked about
- *	   +--another name, no TLS--> SPLICE                         bytes as they are
+ *	   +--HTTP in the clear-----------------------------> PASS     each request is asked about
+ *	   +--another name, no TLS--> SPLICE                           bytes as they are
  *
  * The server's handshake comes first: only what it chooses by ALPN is offered to the guest, so that both sides speak
  * the same. Its certificate is verified against the host's trust and the name in the guest's ClientHello; nothing but
@@ -25,9 +25,9 @@
  * HTTP in the clear has no values in it. Each request is for a name that the policy allows at this address, not only
  * the first: behind one address of a CDN there are neighbours.
  *
- * Bounds. PROXIES_MAX connections, each with its buffers, SECRET_MAX of them with TLS; SHAKE_MS until both handshakes are over; then the guest's
- * end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves at most ROUNDS times what
- * the buffers hold, and then lets others have their turn.
+ * Bounds. PROXIES_MAX connections, each with its buffers, SECRET_MAX of them with TLS; SHAKE_MS until both handshakes
+ * are over; then the guest's end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves
+ * at most ROUNDS times what the buffers hold, and then lets others have their turn.
  *
  * Memory. What all of them hold is counted at each step. When it is more than HELD_MOST, who has more than HELD_SHARE
  * reads no more until there is room again; who has less goes on, for it can read a head and answer it with that. HTTP/2
@@ -63,6 +63,7 @@
 #define HELD_LOW (HELD_MOST / 4 * 3) /* there is room again */
 #define HELD_SHARE (192 * KIB)
 #define WIDE_MOST (HELD_MOST / 2) /* while there is less, HTTP/2 gets wide windows */
+#define NARROW_OUT (160 * KIB)    /* and else no more than this to be written at a time */
 #define TRIM_MS 100 /* what is empty is given back so often, when there is no room */
 #define SHAKE_MS 30000
 #define CLOSE_MS 5000
@@ -366,11 +367,15 @@ static void explain(struct proxy *p)
 /* Both sides speak: HTTP of one kind. */
 static bool begin_pass(struct proxy *p)
 {
+	bool wide = p->all->held < WIDE_MOST;
+
 	p->set = secrets_of(p->all->secrets, p->hello.name, p->port);
 	if (p->set && p->h2)
-		p->http2 = http2_new(p->set, p->hello.name, p->port, p->all->held < WIDE_MOST);
+		p->http2 = http2_new(p->set, p->hello.name, p->port, wide);
 	else if (p->set)
 		p->http1 = http1_new(p->set, p->hello.name, p->port);
+	if (p->http2 && !wide)
+		p->guest.out.max = p->server.out.max = NARROW_OUT;
 	p->state = PASS;
 	set_limit(p, 0);
 	return p->http1 || p->http2;

@@ -1,7 +1,7 @@
 /*
- * Connections of the guest that end here, and are made anew. Those to ports of hosts that have a secret: if they are for
- * such a host, by the name in their TLS, with the value in its place; else they pass unchanged. And HTTP in the clear,
- * request by request, where the rules go by names.
+ * Connections of the guest that end here, and are made anew. Those to ports of hosts that have a secret: if they are
+ * for such a host, by the name in their TLS, with the value in its place; else they pass unchanged. And HTTP in the
+ * clear, request by request, where the rules go by names.
  */
 #ifndef NET_PROXY_H
 #define NET_PROXY_H
@@ -27,7 +27,7 @@ struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struc
 			    struct error *err);
 void proxies_free(struct proxies *p); /* also NULL */
 
-const char *proxies_ca(const struct proxies *p); /* the certificate that the guest is to trust, PEM; with secrets only */
+const char *proxies_ca(const struct proxies *p); /* with secrets: the certificate that the guest is to trust, PEM */
 
 /*
  * Serves the guest on a stream socket, whose other end has its bytes, with a socket that is connected to the server,

@@ -1,7 +1,7 @@
 /*
  * Which connections are the proxy's: those to the port of a secret, at an address that the resolver has answered for
- * its host; and where names have a say, HTTP in the clear, which tcp.c finds out. All others are tcp.c's. What the proxy
- * finds to be for another host goes on unchanged, if that may.
+ * its host; and where names have a say, HTTP in the clear, which tcp.c finds out. All others are tcp.c's. What the
+ * proxy finds to be for another host goes on unchanged, if that may.
  */
 #include <errno.h>
 

@@ -99,7 +99,7 @@ void tcp_open_out(struct net *n, const struct packet *p); /* a SYN for which the
 void tcp_connected(struct tcp *t);                         /* connect(2) is over */
 void tcp_dialled(struct tcp *t, int code); /* what has come of it, to who waits for that, if anybody does */
 void tcp_recheck(struct flow *f);
-/* The connection to the host becomes the proxy's, and a socket pair that of the guest. False: the connection is gone. */
+/* The connection to the host becomes the proxy's, and a socket pair that of the guest. False: all is gone. */
 bool tcp_hand_over(struct tcp *t);
 
 /* --- tcp_send.c --- */
