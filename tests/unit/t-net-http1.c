@@ -390,6 +390,74 @@ static void test_bad_answers(void)
 	}
 }
 
+/* --- in the clear ---------------------------------------------------------------------------------------- */
+
+#define GOOD "GET /" P " HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\nAuthorization: Basic eHg\r\n\r\n"
+
+static char asked[200];
+
+static bool may(void *ud, enum inspect what, const char *name)
+{
+	(void)ud;
+	snprintf(asked, sizeof(asked), "%s", what == INSPECT_HTTP ? name : "bad");
+	return what == INSPECT_HTTP && !strcmp(name, "a.example");
+}
+
+static void plain_asks(const char *request, const char *sent, const char *status, const char *who, const char *what)
+{
+	static const size_t pieces[] = { 1, 7, 100000 };
+	struct both b;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(pieces); i++) {
+		begin(&b);
+		http1_free(b.h);
+		b.h = http1_new_plain(may, NULL);
+		feed(&b, &b.guest_in, request, strlen(request), pieces[i]);
+		is_int(b.r, 0, what);
+		is_str(text_of(&b.server_out), sent, "what the server gets");
+		is_str(asked, who, "who is asked about");
+		b.server_eof = true;
+		step(&b);
+		ok(!strncmp(text_of(&b.guest_out), status, strlen(status)), "what the guest is told: %.12s",
+		   text_of(&b.guest_out));
+		end(&b);
+	}
+}
+
+static void test_plain(void)
+{
+	static const char body[] = "POST / HTTP/1.1\r\nHost: A.Example:8080\r\nContent-Length: 38\r\n\r\n"
+				   "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+	static const char end_of_file[] = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" V;
+	struct both b;
+
+	plain_asks(GOOD, GOOD, "", "a.example", "a request goes as it came");
+	plain_asks("\r\n" GOOD "\r\n" GOOD, GOOD GOOD, "", "a.example", "two, with empty lines before");
+	plain_asks(body, body, "", "a.example", "a body with a request in it");
+	plain_asks("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+		   "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "a.example", "spelled out");
+	plain_asks(GOOD "GET / HTTP/1.1\r\nHost: b.example\r\n\r\n" GOOD, GOOD, "", "b.example", "another name");
+	plain_asks("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n", "", "HTTP/1.1 421", "b.example", "of the first one");
+	plain_asks("GET / HTTP/1.1\nHost: a.example\n\n", "", "HTTP/1.1 400", "bad", "lines that end otherwise");
+	plain_asks("GET / HTTP/1.1\r\n\r\n", "", "HTTP/1.1 400", "bad", "no name");
+	plain_asks("GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "HTTP/1.1 400", "bad", "two names");
+	plain_asks("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "HTTP/1.1 400", "bad", "HTTP/2");
+	plain_asks("GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n",
+		   "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "a.example", "an upgrade to it");
+	begin(&b);
+	http1_free(b.h);
+	b.h = http1_new_plain(may, NULL);
+	feed(&b, &b.guest_in, GOOD, strlen(GOOD), 100000);
+	feed(&b, &b.server_in, end_of_file, strlen(end_of_file), 5);
+	b.server_eof = true;
+	step(&b);
+	is_str(text_of(&b.guest_out), "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" V,
+	       "an answer to the end of the connection stays one");
+	ok(http1_over(b.h), "and is over");
+	end(&b);
+}
+
 int main(void)
 {
 	struct net_secrets list = { .n = 1, .v = { { "K", "api.example", P, 443, (const uint8_t *)V, strlen(V) } } };
@@ -410,6 +478,7 @@ int main(void)
 	test_answers();
 	test_websocket();
 	test_bad_answers();
+	test_plain();
 	free(set);
 	secrets_free(secrets);
 	return tap_done();
