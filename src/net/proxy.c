@@ -125,10 +125,19 @@ static void yield(struct proxy *p)
 	loop_change(p->all->loop, &p->server.watch, p->server.watch.events ^ EPOLLPRI);
 }
 
+static void tick(struct proxies *all)
+{
+	if (!all->ticking)
+		loop_timer_set(all->tick.fd, TICK_MS);
+	all->ticking = true;
+}
+
 static void set_waits(struct proxy *p, bool waits)
 {
 	p->all->nwaiting += (unsigned)waits - (unsigned)p->waits;
 	p->waits = waits;
+	if (waits)
+		tick(p->all);
 }
 
 static void count(struct proxy *p)
@@ -140,8 +149,17 @@ static void count(struct proxy *p)
 	p->held = now;
 }
 
-/* Gives back what is empty, of all. */
-static void trim(struct proxies *all)
+/* Gives back what is empty. */
+static void trim(struct proxy *p)
+{
+	end_trim(&p->guest);
+	end_trim(&p->server);
+	if (p->http1)
+		http1_trim(p->http1);
+	count(p);
+}
+
+static void trim_all(struct proxies *all)
 {
 	uint64_t now = clock_ms();
 	struct proxy *p;
@@ -149,38 +167,45 @@ static void trim(struct proxies *all)
 	if (now < all->trimmed_ms + TRIM_MS)
 		return;
 	all->trimmed_ms = now;
-	LIST_FOREACH(p, &all->list, link) {
-		end_trim(&p->guest);
-		end_trim(&p->server);
-		if (p->http1)
-			http1_trim(p->http1);
-		count(p);
-	}
+	LIST_FOREACH(p, &all->list, link)
+		trim(p);
+}
+
+/* HTTP/2 has more than its share from the beginning: see above. */
+static bool is_greedy(const struct proxy *p)
+{
+	return p->all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2;
 }
 
 /* May it read more? If not, it is woken when it may. */
 static bool has_room(struct proxy *p)
 {
-	struct proxies *all = p->all;
-
 	count(p);
-	if (all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2)
-		trim(all);
-	set_waits(p, all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2);
+	if (is_greedy(p))
+		trim(p);
+	if (is_greedy(p))
+		trim_all(p->all);
+	set_waits(p, is_greedy(p));
 	return !p->waits;
 }
 
+/* Who waits looks again. */
 static void wake(struct proxies *all)
 {
 	struct proxy *p;
 
-	if (!all->nwaiting || all->held > HELD_LOW)
-		return;
-	LIST_FOREACH(p, &all->list, link)
-		if (p->waits) {
-			set_waits(p, false);
-			yield(p);
-		}
+	if (all->nwaiting)
+		LIST_FOREACH(p, &all->list, link)
+			if (p->waits) {
+				set_waits(p, false);
+				yield(p);
+			}
+}
+
+static void wake_if_room(struct proxies *all)
+{
+	if (all->held <= HELD_LOW)
+		wake(all);
 }
 
 /* --- their life ------------------------------------------------------------------------------------------- */
@@ -203,9 +228,8 @@ static void proxy_free(struct proxy *p)
 static void set_limit(struct proxy *p, uint64_t ms)
 {
 	p->until_ms = ms ? clock_ms() + ms : 0;
-	if (ms && !p->all->ticking)
-		loop_timer_set(p->all->tick.fd, TICK_MS);
-	p->all->ticking |= ms > 0;
+	if (ms)
+		tick(p->all);
 }
 
 static void on_tick(struct watch *w, uint32_t events)
@@ -218,6 +242,7 @@ static void on_tick(struct watch *w, uint32_t events)
 	if (read(w->fd, &expired, sizeof(expired)) != sizeof(expired))
 		return;
 	all->ticking = false;
+	wake(all); /* there may be some room, though not much */
 	for (p = LIST_FIRST(&all->list); p; p = next) {
 		next = LIST_NEXT(p, link);
 		if (p->until_ms && p->until_ms <= now)
@@ -617,12 +642,12 @@ static void go_on(struct proxy *p)
 		before = p->state;
 		if (!step(p)) {
 			proxy_free(p);
-			wake(all);
+			wake_if_room(all);
 			return;
 		}
 	} while (p->state != before);
 	count(p);
-	wake(all);
+	wake_if_room(all);
 }
 
 static void on_guest(struct watch *w, uint32_t events)

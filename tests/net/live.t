@@ -135,4 +135,37 @@ is "$OUT" $'203.0.113.10 reset\n203.0.113.10 again\n203.0.113.11 reset\n203.0.11
   "where names matter now, what was not looked into begins anew"
 changed '{"rules":["deny evil.example"]}' '{"rules":["deny bad.example"]}'
 is "$OUT" $'203.0.113.10 y\n203.0.113.10 again\n203.0.113.11 y\n203.0.113.11 again' "what was looked into goes on"
+
+# What the proxy has: a connection that is in the middle of its requests.
+nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" http 80 requests &
+wait_for in_world bash -c 'exec 3<> /dev/tcp/203.0.113.10/80'
+cat > keep.py <<-'END'
+	import os, socket, time
+	s = socket.create_connection(('203.0.113.10', 80)); s.settimeout(10)
+	def ask():
+	    s.sendall(b'GET / HTTP/1.1\r\nHost: first.example\r\n\r\n')
+	    return s.recv(4096).split()[1].decode()
+	print(ask())
+	open('connected', 'w').close()
+	while not os.path.exists('go'): time.sleep(0.02)
+	try: print(ask())
+	except OSError: print('cut')
+END
+# kept SPEC RULES: the same of one that has asked for first.example.
+kept() {
+	rm -f connected go out
+	: > said
+	printf %s "$1" > spec.json
+	"$O/tests/net-tap" spec.json python3 keep.py > out 2>> said & BOX=$!
+	wait_for test -e connected
+	tell "rules $2"
+	touch go
+	wait $BOX
+	OUT=$(cat out)
+}
+kept '{"rules":["deny evil.example"]}' '{"rules":["deny bad.example"]}'
+is "$OUT" $'200\n200' "a connection for requests goes on" || diag "$(cat said)"
+kept '{"rules":["deny evil.example"]}' '{"rules":["deny first.example"]}'
+is "$OUT" $'200\ncut' "and is cut off, if its name is denied" || diag "$(cat said)"
+is "$(grep -c '^denied tcp 203.0.113.10 80 first.example claim 1' said)" 1 "which is told once"
 tap_done
