@@ -11,8 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define KEEP (32 * KIB) /* of a buffer that is empty, while there are few */
-#define FEW 2
+#define FEW 8
 
 static int32_t id_at(const struct half *f, const nghttp2_session *s)
 {
@@ -142,12 +141,18 @@ static int give_back(struct half *f, size_t n)
 	return n > before ? nghttp2_session_consume(f->from, id_at(f, f->from), n - before) : 0;
 }
 
+/* With wide windows and few streams, buffers may be as long as is quick. */
+static bool is_roomy(const struct half *f)
+{
+	return f->stream->h->window == SESSION_WINDOW && f->stream->h->n <= FEW;
+}
+
 /* What is left in many buffers must not hold as many times the memory: windows know of bytes only. */
 static void shrink(const struct half *f, struct buf *b)
 {
 	struct buf small = BUF_INIT(b->max);
 
-	if (buf_len(b) >= b->cap / 4 || (b->cap <= KEEP && f->stream->h->n <= FEW) || b->cap <= KIB)
+	if (is_roomy(f) || buf_len(b) >= b->cap / 4 || b->cap <= KIB)
 		return;
 	if (buf_append(&small, buf_data(b), buf_len(b)) < 0)
 		return;
@@ -155,17 +160,17 @@ static void shrink(const struct half *f, struct buf *b)
 	*b = small;
 }
 
-/* Changes what there is, as much as is asked for. 0, -EPERM, or another error. */
+/* Changes what there is; not much more than is asked for, as nobody may ask for the rest. 0, -EPERM, or another error. */
 static int change(struct half *f, size_t room)
 {
+	size_t most = is_roomy(f) ? BODY_ROOM : MAX(MIN(room, BODY_ROOM), f->swaps ? f->swaps->longest : 0);
 	size_t before = buf_len(&f->work);
 	ssize_t r;
 
 	if (!before)
 		return 0;
-	room = MAX(MIN(room, BODY_ROOM), f->swaps->longest);
-	r = f->fixed ? swap_move_fixed(f->swaps, &f->work, &f->begin, &f->out, room, f->over) :
-		       swap_move(f->swaps, &f->work, &f->out, room, f->over);
+	r = f->fixed ? swap_move_fixed(f->swaps, &f->work, &f->begin, &f->out, most, f->over) :
+		       swap_move(f->swaps, &f->work, &f->out, most, f->over);
 	if (r < 0)
 		return (int)r;
 	before -= buf_len(&f->work);
