@@ -341,9 +341,9 @@ static void refuse(struct proxy *p, const char *why)
 
 static bool begin_server(struct proxy *p)
 {
-	struct proxies *all = p->all;
 	static const uint8_t both[] = "\x02h2\x08http/1.1";
 	size_t from = p->hello.h2 ? 0 : 3, n = (p->hello.h2 ? 3 : 0) + (p->hello.http1 ? 9 : 0);
+	struct proxies *all = p->all;
 	SSL *s;
 
 	if (all->nsecret == SECRET_MAX) {
