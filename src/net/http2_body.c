@@ -160,7 +160,7 @@ static void shrink(const struct half *f, struct buf *b)
 	*b = small;
 }
 
-/* Changes what there is; not much more than is asked for, as nobody may ask for the rest. 0, -EPERM, or another error. */
+/* Changes what there is; not much more than is asked for, as nobody may ask for the rest. 0, -EPERM, another error. */
 static int change(struct half *f, size_t room)
 {
 	size_t most = is_roomy(f) ? BODY_ROOM : MAX(MIN(room, BODY_ROOM), f->swaps ? f->swaps->longest : 0);

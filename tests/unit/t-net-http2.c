@@ -146,7 +146,7 @@ static void begin(struct world *w, bool reads)
 	nghttp2_option *o = NULL;
 
 	memset(w, 0, sizeof(*w));
-	w->h = http2_new(set, "api.example", 443);
+	w->h = http2_new(set, "api.example", 443, true);
 	w->guest_in = w->guest_out = w->server_in = w->server_out = BUF_INIT(HTTP1_OUT_MAX);
 	if (nghttp2_session_callbacks_new(&c) < 0 || nghttp2_option_new(&o) < 0)
 		exit(1);
