@@ -79,6 +79,15 @@ int cli_no_options(const char *command, const char *help, int argc, char **argv)
 
 int cli_open(const struct global *g, struct boxlite **out); /* 0, or prints and returns EXIT_BOXLITE */
 
+/* A box of the home, for a command about one. */
+struct cli_box {
+	struct boxlite *b;
+	struct boxlite_box *box;
+};
+
+int cli_open_box(const struct global *g, const char *name, struct cli_box *out); /* as cli_open() */
+void cli_close_box(struct cli_box *c);
+
 /* A signalfd for the signals that a command in a box is to get; from then on they are read there. Those that are
  * ignored stay so. -1: none. */
 int cli_signal_fd(void);

@@ -94,18 +94,13 @@ static int talk(int fd)
 static int dial(const struct global *g, const char *name, unsigned port, const char *path, int *fd)
 {
 	struct boxlite_error err = { 0 };
-	struct boxlite_box *box;
-	struct boxlite *b;
-	int r = cli_open(g, &b);
+	struct cli_box c;
+	int r = cli_open_box(g, name, &c);
 
 	if (r)
 		return r;
-	r = boxlite_box_open(b, name, &box, &err);
-	if (r == 0) {
-		r = port ? boxlite_box_dial(box, port, fd, &err) : boxlite_box_dial_unix(box, path, fd, &err);
-		boxlite_box_close(box);
-	}
-	boxlite_close(b);
+	r = port ? boxlite_box_dial(c.box, port, fd, &err) : boxlite_box_dial_unix(c.box, path, fd, &err);
+	cli_close_box(&c);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 

@@ -128,6 +128,24 @@ int cli_open(const struct global *g, struct boxlite **out)
 	return boxlite_open(g->home, out, &err) < 0 ? cli_fail(&err) : 0;
 }
 
+int cli_open_box(const struct global *g, const char *name, struct cli_box *out)
+{
+	struct boxlite_error err;
+	int r = cli_open(g, &out->b);
+
+	if (r == 0 && boxlite_box_open(out->b, name, &out->box, &err) < 0) {
+		r = cli_fail(&err);
+		boxlite_close(out->b);
+	}
+	return r;
+}
+
+void cli_close_box(struct cli_box *c)
+{
+	boxlite_box_close(c->box);
+	boxlite_close(c->b);
+}
+
 static int signal_fd(const int *signals, size_t n)
 {
 	struct sigaction now;

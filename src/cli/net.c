@@ -236,20 +236,15 @@ static int show_ports(struct boxlite *b, struct wanted *w)
 static int change_port(const struct global *g, bool add, const char *name, const char *port)
 {
 	struct boxlite_error err = { 0 };
-	struct boxlite_box *box;
+	struct cli_box c;
 	char actual[64];
-	struct boxlite *b;
-	int r = cli_open(g, &b);
+	int r = cli_open_box(g, name, &c);
 
 	if (r)
 		return r;
-	r = boxlite_box_open(b, name, &box, &err);
-	if (r == 0) {
-		r = add ? boxlite_box_publish(box, port, actual, sizeof(actual), &err)
-			: boxlite_box_unpublish(box, port, &err);
-		boxlite_box_close(box);
-	}
-	boxlite_close(b);
+	r = add ? boxlite_box_publish(c.box, port, actual, sizeof(actual), &err)
+		: boxlite_box_unpublish(c.box, port, &err);
+	cli_close_box(&c);
 	if (r == 1 && add) {
 		int n;
 		const char *guest = guest_half(actual, &n);

@@ -16,19 +16,14 @@ static int print(const struct boxlite_box_info *i, void *ud)
 static int show_or_set(const struct global *g, const char *name, struct run_options *o, bool set)
 {
 	struct boxlite_error err = { 0 };
-	struct boxlite_box *box;
-	struct boxlite *b;
-	int r = cli_open(g, &b);
+	struct cli_box c;
+	int r = cli_open_box(g, name, &c);
 
 	if (r)
 		return r;
-	r = boxlite_box_open(b, name, &box, &err);
-	if (r == 0) {
-		r = set ? boxlite_box_set_network_rules(box, (const char *const *)o->net_rules.v, o->box.net_open, &err)
-			: boxlite_box_info(box, print, NULL, &err);
-		boxlite_box_close(box);
-	}
-	boxlite_close(b);
+	r = set ? boxlite_box_set_network_rules(c.box, (const char *const *)o->net_rules.v, o->box.net_open, &err)
+		: boxlite_box_info(c.box, print, NULL, &err);
+	cli_close_box(&c);
 	return r < 0 ? cli_fail(&err) : 0;
 }
 

@@ -56,23 +56,16 @@ static int print_entry(const struct boxlite_log_entry *e, void *ud)
 
 static int print_logs(const struct global *g, const char *name, struct boxlite_logs_options *q, struct output *o)
 {
-	struct boxlite_error err;
-	struct boxlite_box *box;
-	struct boxlite *b;
-	int r = cli_open(g, &b);
+	struct boxlite_error err = { 0 };
+	struct cli_box c;
+	int r = cli_open_box(g, name, &c);
 
 	if (r)
 		return r;
-	if (boxlite_box_open(b, name, &box, &err) < 0) {
-		r = cli_fail(&err);
-	} else {
-		err.code = 0;
-		r = boxlite_box_logs(box, q, print_entry, o, &err);
-		if (r < 0) /* nobody reads it any more: nothing to say */
-			r = err.code ? cli_fail(&err) : EXIT_BOXLITE;
-		boxlite_box_close(box);
-	}
-	boxlite_close(b);
+	r = boxlite_box_logs(c.box, q, print_entry, o, &err);
+	if (r < 0) /* nobody reads it any more: nothing to say */
+		r = err.code ? cli_fail(&err) : EXIT_BOXLITE;
+	cli_close_box(&c);
 	return r;
 }
 

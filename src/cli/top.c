@@ -51,29 +51,22 @@ static int list_tasks(const struct global *g, const char *name, const char *form
 {
 	struct top top = { 0 };
 	struct boxlite_error err;
-	struct boxlite_box *box;
-	struct boxlite *b;
-	int r = cli_open(g, &b);
+	struct cli_box c;
+	int r = cli_open_box(g, name, &c);
 
 	if (r)
 		return r;
-	r = boxlite_box_open(b, name, &box, &err);
-	if (r < 0) {
-		boxlite_close(b);
-		return cli_fail(&err);
-	}
 	if (rows_begin(&top.rows, "top", format, TABLE, columns)) {
 		r = EXIT_BOXLITE;
 	} else {
-		r = boxlite_box_top(box, on_task, &top, &err);
+		r = boxlite_box_top(c.box, on_task, &top, &err);
 		if (r < 0)
 			rows_drop(&top.rows);
 		r = r < 0 ? cli_fail(&err) : rows_end(&top.rows);
 	}
 	if (r == 0 && top.truncated)
 		fprintf(stderr, "There are more processes than these.\n");
-	boxlite_box_close(box);
-	boxlite_close(b);
+	cli_close_box(&c);
 	return r;
 }
 
