@@ -140,11 +140,13 @@ is "$OUT" $'203.0.113.10 y\n203.0.113.10 again\n203.0.113.11 y\n203.0.113.11 aga
 nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" http 80 requests &
 wait_for in_world bash -c 'exec 3<> /dev/tcp/203.0.113.10/80'
 cat > keep.py <<-'END'
-	import os, socket, time
-	s = socket.create_connection(('203.0.113.10', 80)); s.settimeout(10)
+	import http.client, os, time
+	c = http.client.HTTPConnection('203.0.113.10', 80, timeout=10)
+	c.connect(); c.auto_open = False
 	def ask():
-	    s.sendall(b'GET / HTTP/1.1\r\nHost: first.example\r\n\r\n')
-	    return s.recv(4096).split()[1].decode()
+	    c.request('GET', '/', headers={'Host': 'first.example'})
+	    r = c.getresponse(); r.read()
+	    return r.status
 	print(ask())
 	open('connected', 'w').close()
 	while not os.path.exists('go'): time.sleep(0.02)
