@@ -190,7 +190,8 @@ int format_print(const char *command, const char *format, const json_t *value)
 
 	if (template_run(format, value, is_plain(), &out, &err) < 0)
 		return template_failed(command, &err);
-	fwrite(buf_data(&out), 1, buf_len(&out), stdout);
+	if (buf_len(&out))
+		fwrite(buf_data(&out), 1, buf_len(&out), stdout);
 	putchar('\n');
 	return 0;
 }

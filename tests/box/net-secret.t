@@ -60,7 +60,10 @@ for p in $(pgrep -f 'boxlite-(shim|net|vmm)|qemu-system'); do
 done > looked 2> /dev/null
 is "$(grep -c "$VALUE" looked)" 0 "in no environment and no command line"
 for p in $(pgrep -f 'boxlite-(shim|net)'); do grep VmLck "/proc/$p/status"; done > locked
-is "$(grep -vc ' 0 kB' locked)" 2 "shim and boxlite-net hold it in locked memory" || diag "$(cat locked)"
+# (Sanitizers have an mlock(2) that does nothing.)
+if [ "${V:-release}" = release ]; then
+	is "$(grep -vc ' 0 kB' locked)" 2 "shim and boxlite-net hold it in locked memory" || diag "$(cat locked)"
+fi
 is "$(grep -rlaF "$VALUE" "$BOXLITE_HOME" | wc -l)" 0 "and in no file of the home" || diag "$(grep -rlaF "$VALUE" "$BOXLITE_HOME")"
 bl exec holder sh -c 'echo $KEY'; like "$OUT" "^boxlite-secret-" "an exec has the placeholder, too"
 bl rm -f holder

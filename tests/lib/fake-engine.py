@@ -9,7 +9,7 @@ import signal
 import struct
 import sys
 
-from wire import BYE, COPY, CREDIT, DATA, DIAL_UNIX, EXIT, FAILED, HELLO, METRICS, READY, STARTED, TOP, frame, pack
+from wire import BYE, COPY, CREDIT, DATA, DIAL_UNIX, EXIT, FAILED, HELLO, METRICS, READY, START, STARTED, TOP, frame, pack
 
 AGENT, CONSOLE = 5, 6  # fds of the engine, as src/shim/engine_qemu.c gives them
 
@@ -141,13 +141,16 @@ def floods():
 
 
 def on_question(kind, *answers):
-    """Waits for that frame of the host's and sends the answers."""
+    """Waits for that frame of the host's and sends the answers. The main process runs once it was asked for: the box is
+    up then, for whoever has started it."""
     got = b""
     while True:
         got += os.read(AGENT, 65536)
         while len(got) >= 12 and len(got) >= 12 + struct.unpack_from("<I", got)[0]:
             size, what = struct.unpack_from("<IB", got)
             got = got[12 + size:]
+            if what == START:
+                send(frame(STARTED, {"pid": 1}, 1))
             if what == kind:
                 send(*answers)
 
@@ -158,7 +161,7 @@ def cancels():
 
 
 def dialled(*answers):
-    up()
+    idles()
     on_question(DIAL_UNIX, *answers)
 
 
@@ -205,38 +208,38 @@ def top_unasked():
 
 
 def bad_metrics():
-    up()
+    idles()
     on_question(METRICS, frame(METRICS, {"memory_bytes": -1}))
 
 
 def twice_metrics():
-    up()
+    idles()
     on_question(METRICS, frame(METRICS, {}), frame(METRICS, {}))
 
 
 def large_metrics():
-    up()
+    idles()
     names = ("memory_bytes", "cpu_user_ns", "cpu_system_ns", "processes", "read_bytes", "received_bytes", "sent_bytes")
     on_question(METRICS, frame(METRICS, {name: (1 << 63) - 1 for name in names}))
 
 
 def bad_top():
-    up()
+    idles()
     on_question(TOP, tasks(0, last=True))
 
 
 def empty_top():
-    up()
+    idles()
     on_question(TOP, *[tasks() for _ in range(1000)])
 
 
 def long_top():
-    up()
+    idles()
     on_question(TOP, *[tasks(*range(1, 17)) for _ in range(65)])
 
 
 def whole_top():
-    up()
+    idles()
     on_question(TOP, *[tasks(*range(1, 17)) for _ in range(63)], tasks(*range(1, 17), last=True, truncated=True))
 
 
