@@ -197,7 +197,7 @@ guest "p=\$(pgrep -P \$PPID boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/
 	tr '\\0' '\\n' < /proc/\$p/environ | grep -c '$KEY'; tr '\\0' '\\n' < /proc/\$p/cmdline | grep -c '$KEY'
 	grep -E '^VmLck' /proc/\$p/status | tr -s '\\t ' ' '"
 locked='[1-9]'
-nm -D "$BOXLITE_NET" 2> /dev/null | grep -q __asan_init && locked=0 # it locks nothing
+nm -D "$BOXLITE_NET" 2> /dev/null | grep -Eq '__(asan|tsan)_init' && locked=0 # it locks nothing
 like "$OUT" $'^0\n0\n.*VmLck: '$locked "not in environment and arguments, but in locked memory" || diag "$LOG"
 unlike "$LOG" "$KEY" "nor in what boxlite-net says"
 
@@ -226,7 +226,7 @@ time.sleep(100)
 E
 rm -f greedy
 most=150000
-nm -D "$BOXLITE_NET" 2> /dev/null | grep -q __asan_init && most=1000000 # what it makes of that memory
+nm -D "$BOXLITE_NET" 2> /dev/null | grep -Eq '__(asan|tsan)_init' && most=4000000 # what it makes of that memory
 guest "p=\$(pgrep -P \$PPID boxlite-net); python3 greedy.py $HOST 160 & until [ -e greedy ] || ! kill -0 \$!; do sleep 0.1; done
 	curl --http2 \$U/file | cmp - file && curl --http1.1 \$U/file | cmp - file && echo passes
 	awk '/^RssAnon/ { print (\$2 < $most ? \"little\" : \"much\"), \$2 }' /proc/\$p/status; kill \$!"
