@@ -1,8 +1,8 @@
 #!/bin/bash
 # A host whose clock is set, which is also what is seen of one that has slept: boxes that run hear what time it is. Only
-# where the clock is the test's own to set: in the lab (OWN_CLOCK).
+# where the clock is the test's own to set: in the lab (IN_LAB).
 . "$(dirname "$0")/common.sh"
-[ -n "${OWN_CLOCK:-}" ] && [ "$(id -u)" = 0 ] || skip_all "the clock of this host is not the test's to set"
+[ -n "${IN_LAB:-}" ] && [ "$(id -u)" = 0 ] || skip_all "the clock of this host is not the test's to set"
 make_home
 
 # Seconds that the box is behind the host.

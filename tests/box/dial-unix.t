@@ -119,15 +119,16 @@ ok $? "a client that was killed is gone for the box"
 
 # --- many at once, and who leaves when -------------------------------------------------------------------------
 "$B" exec box busybox sh -c ': > /s/log'
+mkfifo gate; exec 8<> gate # a line for each: it may end
 pids=()
 for i in {1..64}; do
-	(head -c $((i * 1000)) big; until [ -e go ]; do sleep 0.2; done) | timeout 100 "$B" dial box /s/echo > "many.$i" 2> "many.err.$i" &
+	(head -c $((i * 1000)) big; read -r -u 8) | timeout 100 "$B" dial box /s/echo > "many.$i" 2> "many.err.$i" &
 	pids+=($!)
 done
 arrived() { local i; for i in {1..64}; do [ "$(stat -c %s "many.$i")" = $((i * 1000)) ] || return 1; done; }
 wait_for arrived
 ok $? "64 at once" || diag "$(cat many.err.* | sort | uniq -c)"
-: > go
+for i in {1..64}; do echo; done >&8
 bad=0
 for i in {1..64}; do wait "${pids[$((i - 1))]}" && cmp -s "many.$i" <(head -c $((i * 1000)) big) || bad=$((bad + 1)); done
 is $bad 0 "each with its own bytes"
