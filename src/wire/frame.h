@@ -61,8 +61,8 @@ enum frame_type {
 	FRAME_METRICS = 9,  /* client -> shim -> agent, and back: what the box uses, see wire/metrics.h */
 	FRAME_TOP = 10,     /* likewise: what runs in it */
 	FRAME_RENAME = 11,  /* client -> shim: what the box is called from now on */
-	FRAME_CLOCK = 13,   /* shim -> agent: the host's wall clock was set; see wire/boot.h */
 	FRAME_TRUST = 12,   /* shim -> agent, before the main process: {pem}, a certificate; see wire/boot.h */
+	FRAME_CLOCK = 13,   /* shim -> agent: the host's wall clock was set; see wire/boot.h */
 
 	/* on a process stream */
 	FRAME_START = 16,   /* towards the agent: a process to start, see wire/proc.h */

@@ -119,15 +119,17 @@ image() {
 	return $r
 }
 
-# copy_programs FOLDER PROGRAM...: programs of this host, and the libraries that they need, for an image.
-copy_programs() {
+# copy_libraries FOLDER FILE...: what these need, for an image. copy_programs FOLDER PROGRAM...: they themselves as well.
+copy_files() {
 	local to=$1 f
 	shift
-	for f in $(which "$@") $(ldd $(which "$@") | grep -o '/[^ :]*' | sort -u); do
+	for f; do
 		f=$(realpath -s "$f")
 		mkdir -p "$to/$(dirname "$f")"; cp -L "$f" "$to/$f"
 	done
 }
+copy_libraries() { copy_files "$1" $(ldd "${@:2}" | grep -o '/[^ :]*' | sort -u); }
+copy_programs() { copy_files "$1" $(which "${@:2}") && copy_libraries "$1" $(which "${@:2}"); }
 
 # Makes image "bb" once for all: from then on BOXLITE_HOME has it.
 make_home() { image bb "$@" || { ok 1 "image bb is made"; tap_done; exit 1; }; }

@@ -19,8 +19,7 @@ copy_programs layer /usr/bin/python3 curl wget node iperf3
 cp -r /usr/lib/python3.* layer/usr/lib
 rm -rf layer/usr/lib/python3.*/{config-*,idlelib,test,ensurepip,lib2to3,pydoc_data}
 for m in requests urllib3 idna chardet certifi six.py; do cp -r "/usr/lib/python3/dist-packages/$m" layer/usr/lib/python3/dist-packages; done
-copy_libraries() { ldd "$@" | grep -o '/[^ :]*' | sort -u | while read -r f; do mkdir -p "layer/$(dirname "$f")"; cp -L "$f" "layer/$f"; done; }
-copy_libraries /usr/lib/python3.*/lib-dynload/_{ssl,hashlib,bz2,lzma,ctypes}*.so
+copy_libraries layer /usr/lib/python3.*/lib-dynload/_{ssl,hashlib,bz2,lzma,ctypes}*.so
 cp others layer/etc/ssl/certs/ca-certificates.crt
 tar -C layer -cf layer.tar .
 image clients --layer layer.tar || diag "$(cat log 2> /dev/null)"
