@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/str.h"
 
 #define JKS_MAGIC 0xfeedfeed
 #define JKS_VERSION 2
@@ -48,14 +49,6 @@ static const uint8_t attributes[] = {
 
 /* --- PEM -------------------------------------------------------------------------------------------------- */
 
-static int digit(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 int keystore_der(const char *pem, struct buf *out)
 {
 	static const char begin[] = "-----BEGIN CERTIFICATE-----\n";
@@ -66,7 +59,7 @@ int keystore_der(const char *pem, struct buf *out)
 	if (!p)
 		return -EINVAL;
 	for (p += sizeof(begin) - 1; *p && *p != '-' && *p != '='; p++) {
-		int d = digit(*p), r = 0;
+		int d = str_base64_digit(*p), r = 0;
 
 		if (d < 0 && *p != '\n')
 			return -EINVAL;

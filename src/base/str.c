@@ -283,3 +283,11 @@ const char *strv_get_env(const struct strv *s, const char *name)
 
 	return at ? *at + len + 1 : NULL;
 }
+
+int str_base64_digit(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}

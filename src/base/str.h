@@ -22,6 +22,8 @@ void str_hex(const void *p, size_t n, char *out);
 int str_unhex(const char *s, void *ret, size_t n) MUST_CHECK; /* the other way; s must be 2 * n digits: 0, -EINVAL */
 bool str_is_hex(const char *s, size_t n); /* n lower-case hex digits */
 
+int str_base64_digit(char c); /* its value (RFC 4648, 4); -1: it is none */
+
 static inline bool str_eq(const char *a, const char *b)
 {
 	return a == b || (a && b && __builtin_strcmp(a, b) == 0);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clean.h"
 #include "base/io.h"
+#include "base/str.h"
 #include "base/json.h"
 
 #define CONFIG_MAX (4 * MIB)
@@ -28,14 +29,6 @@ void credentials_fini(struct credentials *c)
 	wipe(&c->identity_token);
 }
 
-static int value_of(char c)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(alphabet, c) : NULL;
-
-	return at ? (int)(at - alphabet) : -1;
-}
-
 /* Base64 with or without padding into a new string; NULL if it is not that, or holds a NUL. */
 static char *decode_base64(const char *s)
 {
@@ -46,7 +39,7 @@ static char *decode_base64(const char *s)
 	if (!out)
 		return NULL;
 	for (i = 0; i < n; i++) {
-		int v = value_of(s[i]);
+		int v = str_base64_digit(s[i]);
 
 		if (v < 0)
 			goto bad;
