@@ -85,13 +85,25 @@ static const struct swap *longest_at(const struct walk *w, size_t at)
 	return best;
 }
 
+/* Past windows from `at` on that go no string's way: most do, and then by as far as it can be. That is always as far,
+ * so that a processor need not wait for what one look has said before it begins the next one. */
+static size_t skip_far(const struct swaps *s, const uint8_t *p, size_t at, size_t end)
+{
+	const size_t step = MAX(s->window, 1) - 1;
+
+	if (step)
+		while (at < end && s->skip[slot(s, p + at + s->window)] == step)
+			at += step;
+	return at;
+}
+
 /* The next string that is there and begins before `limit`, and where (n: none). */
 static const struct swap *walk_next(const struct walk *w, size_t limit, size_t *ret)
 {
 	const struct swaps *s = w->s;
 	size_t at = w->at, end = s->n && s->window <= w->n ? MIN(limit, w->n - s->window + 1) : 0;
 
-	while (at < end) {
+	while ((at = skip_far(s, w->p, at, end)) < end) {
 		size_t skip = s->skip[slot(s, w->p + at + s->window)];
 		const struct swap *v = skip ? NULL : longest_at(w, at);
 
