@@ -10,6 +10,7 @@
 int loop_init(struct loop *l)
 {
 	*l = (struct loop){ .epfd = epoll_create1(EPOLL_CLOEXEC) };
+	TAILQ_INIT(&l->later);
 	return l->epfd < 0 ? -errno : 0;
 }
 
@@ -54,9 +55,40 @@ void loop_remove(struct loop *l, struct watch *w)
 			l->batch[i].data.ptr = NULL;
 }
 
+void loop_later(struct loop *l, struct later *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	TAILQ_INSERT_TAIL(&l->later, t, link);
+	l->nlater++;
+}
+
+void loop_never(struct loop *l, struct later *t)
+{
+	if (!t->queued)
+		return;
+	t->queued = false;
+	TAILQ_REMOVE(&l->later, t, link);
+	l->nlater--;
+}
+
+/* Those that are there now. When one of them takes another one back, one that has come since may have its turn. */
+static void run_later(struct loop *l)
+{
+	unsigned n;
+
+	for (n = l->nlater; n && l->nlater; n--) {
+		struct later *t = TAILQ_FIRST(&l->later);
+
+		loop_never(l, t);
+		t->fn(t);
+	}
+}
+
 int loop_once(struct loop *l, int timeout_ms)
 {
-	int n = epoll_wait(l->epfd, l->batch, LOOP_BATCH, timeout_ms);
+	int n = epoll_wait(l->epfd, l->batch, LOOP_BATCH, l->nlater ? 0 : timeout_ms);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
@@ -69,6 +101,7 @@ int loop_once(struct loop *l, int timeout_ms)
 			w->fn(w, e.events);
 	}
 	l->batch_len = l->batch_at = 0;
+	run_later(l);
 	return 0;
 }
 

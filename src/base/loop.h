@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 #include "base/base.h"
 
@@ -24,10 +25,22 @@ struct watch {
 #define WATCH_NONE ((struct watch){ .fd = -1 })
 #define LOOP_BATCH 16
 
+/* Something to be done once the events of now are over; embedded like a watch. */
+struct later;
+typedef void later_fn(struct later *t);
+
+struct later {
+	TAILQ_ENTRY(later) link;
+	bool queued;
+	later_fn *fn;
+};
+
 struct loop {
 	int epfd;
 	struct epoll_event batch[LOOP_BATCH]; /* events being delivered */
 	int batch_len, batch_at;
+	TAILQ_HEAD(, later) later; /* in turn */
+	unsigned nlater;
 	bool stop;
 };
 
@@ -39,6 +52,11 @@ int loop_add(struct loop *l, struct watch *w, int fd, uint32_t events, watch_fn 
 /* Also from another thread than the loop's, if calls for one watch do not overlap. */
 void loop_change(struct loop *l, struct watch *w, uint32_t events);
 void loop_remove(struct loop *l, struct watch *w); /* no callback after this; a no-op if not added */
+
+/* Calls t->fn(t) after this batch of events, once however often it was asked for; if asked for by such a call, after the
+ * next batch, so that fds have their turn. From the loop's own thread only. */
+void loop_later(struct loop *l, struct later *t);
+void loop_never(struct loop *l, struct later *t); /* takes that back; a no-op if it was not asked for */
 
 /* Waits up to timeout_ms (-1 = for ever) and delivers one batch: 0 or -errno. */
 int loop_once(struct loop *l, int timeout_ms);

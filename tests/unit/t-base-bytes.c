@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/log.h"
+#include "base/ring.h"
 #include "base/str.h"
 #include "lib/tap.h"
 
@@ -38,6 +39,45 @@ static void test_buf(void)
 	is_int(buf_len(&b), 6, "that does not count");
 	is_int(buf_printf(&b, "%*d", 995, 1), -ENOBUFS, "printf keeps the ceiling");
 	buf_fini(&b);
+}
+
+/* A queue of numbers, of which some wait: each byte is where it should be, however they lie. */
+static void test_ring(void)
+{
+	struct ring r = RING_INIT(16384);
+	uint8_t in[5000], out[5000];
+	uint32_t put = 0, taken = 0;
+	unsigned wrong = 0, split = 0, i, k, n, turn;
+	struct iovec v[2];
+
+	is_int(ring_look(&r, 0, 0, v), 0, "nothing lies nowhere");
+	for (turn = 0; turn < 2000; turn++) {
+		n = MIN(turn * 7919 % sizeof(in), (unsigned)ring_room(&r));
+		for (i = 0; i < n; i++)
+			in[i] = (uint8_t)((put + i) * 31 >> 3);
+		wrong += ring_put(&r, in, n) != 0;
+		put += n;
+		n = MIN(turn * 104729 % sizeof(out), (unsigned)r.len);
+		split += ring_look(&r, r.len - n, n, v) > 1;
+		for (i = 0, k = 0; i < n; i++) {
+			if (i == v[0].iov_len)
+				k = 1;
+			wrong += ((uint8_t *)v[k].iov_base)[k ? i - v[0].iov_len : i] !=
+				 (uint8_t)((put - n + i) * 31 >> 3);
+		}
+		ring_copy(&r, out, n);
+		for (i = 0; i < n; i++)
+			wrong += out[i] != (uint8_t)((taken + i) * 31 >> 3);
+		ring_drop(&r, n);
+		taken += n;
+	}
+	is_int(wrong, 0, "a ring keeps each byte in its place");
+	ok(split > 10, "also where it begins anew (%u times)", split);
+	ok(put > 1000000 && r.cap == 16384, "and does not grow beyond its ceiling (%zu)", r.cap);
+	ring_fini(&r);
+	is_int(ring_put(&r, in, 1), 0, "it can be used again");
+	ok(r.cap == 4096, "and is small then");
+	ring_fini(&r);
 }
 
 static void test_cursor(void)
@@ -181,6 +221,7 @@ static void test_lists(void)
 int main(void)
 {
 	test_buf();
+	test_ring();
 	test_cursor();
 	test_sizes();
 	test_durations();

@@ -183,6 +183,50 @@ static void test_loop(void)
 	close(pair[0]), close(pair[1]), close(other[0]), close(other[1]);
 }
 
+struct turn {
+	struct later later;
+	struct loop *l;
+	struct turn *again, *not_that;
+	int calls;
+};
+
+static void on_turn(struct later *t)
+{
+	struct turn *turn = container_of(t, struct turn, later);
+
+	turn->calls++;
+	if (turn->again)
+		loop_later(turn->l, &turn->again->later);
+	if (turn->not_that)
+		loop_never(turn->l, &turn->not_that->later);
+}
+
+static void test_later(void)
+{
+	struct loop l;
+	struct turn a = { .l = &l, .later.fn = on_turn }, b = a;
+	int r = loop_init(&l);
+
+	a.again = &a;
+	loop_later(&l, &a.later);
+	loop_later(&l, &a.later);
+	loop_later(&l, &b.later);
+	is_int(r == 0 ? loop_once(&l, -1) : r, 0, "what is to be done later lets no fd be waited for");
+	is_int(a.calls, 1, "it is done once, also if it was asked for twice, or asks for itself");
+	is_int(b.calls, 1, "so is the other one");
+	is_int(loop_once(&l, -1), 0, "the next turn");
+	is_int(a.calls * 10 + b.calls, 21, "has what was asked for meanwhile");
+	a.again = NULL;
+	a.not_that = &b;
+	loop_later(&l, &b.later);
+	is_int(loop_once(&l, -1), 0, "one that takes the other one back");
+	is_int(a.calls * 10 + b.calls, 31, "which is not done");
+	loop_never(&l, &a.later);
+	is_int(loop_once(&l, 0), 0, "nothing is left");
+	is_int(a.calls * 10 + b.calls, 31, "to be done");
+	loop_fini(&l);
+}
+
 static void test_sockets(int dir)
 {
 	int pair[2], fds[2], got[2] = { -1, -1 };
@@ -387,6 +431,7 @@ int main(void)
 	test_spawn();
 	test_capture();
 	test_loop();
+	test_later();
 	test_sockets(dir);
 	test_files(dir);
 	sub = io_open_dir_at(dir, "new", 0700);
