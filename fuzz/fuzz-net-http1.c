@@ -12,7 +12,7 @@
 
 #define VALUE "qZvalueZq"
 
-static struct secret_set *make_set(void)
+static const struct secret_set *make_set(void)
 {
 	struct net_secrets list = {
 		.n = 1, .v = { { "K", "a.example", "boxlite1", 443, (const uint8_t *)VALUE, strlen(VALUE) } },
@@ -54,7 +54,7 @@ static void check_first(const struct buf *sent)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct secret_set *set;
+	static const struct secret_set *set;
 	struct buf in[2] = { BUF_INIT(1 * MIB), BUF_INIT(1 * MIB) };
 	struct buf out[2] = { BUF_INIT(HTTP1_OUT_MAX), BUF_INIT(HTTP1_OUT_MAX) };
 	struct buf all[2] = { BUF_INIT(64 * KIB), BUF_INIT(64 * KIB) };

@@ -10,7 +10,7 @@
 #include "net/http1.h"
 #include "net/http2.h"
 
-static struct secret_set *make_set(void)
+static const struct secret_set *make_set(void)
 {
 	static struct secrets *s; /* what the set borrows from */
 	struct net_secrets list = {
@@ -26,7 +26,7 @@ static struct secret_set *make_set(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct secret_set *set;
+	static const struct secret_set *set;
 	struct buf in[2] = { BUF_INIT(1 * MIB), BUF_INIT(1 * MIB) };
 	struct buf out[2] = { BUF_INIT(HTTP1_OUT_MAX), BUF_INIT(HTTP1_OUT_MAX) };
 	struct rd r = rd_over(data, size);

@@ -53,8 +53,8 @@ int loop_add(struct loop *l, struct watch *w, int fd, uint32_t events, watch_fn 
 void loop_change(struct loop *l, struct watch *w, uint32_t events);
 void loop_remove(struct loop *l, struct watch *w); /* no callback after this; a no-op if not added */
 
-/* Calls t->fn(t) after this batch of events, once however often it was asked for; if asked for by such a call, after the
- * next batch, so that fds have their turn. From the loop's own thread only. */
+/* Calls t->fn(t) after this batch of events, once however often it was asked for; if asked for by such a call, after
+ * the next batch, so that fds have their turn. From the loop's own thread only. */
 void loop_later(struct loop *l, struct later *t);
 void loop_never(struct loop *l, struct later *t); /* takes that back; a no-op if it was not asked for */
 

@@ -1,6 +1,6 @@
 /*
- * A queue of bytes that can be looked at anywhere, up to a ceiling given at birth. Unlike struct buf it never moves what
- * is in it, but for when it grows: for much that lies there for long.
+ * A queue of bytes that can be looked at anywhere, up to a ceiling given at birth. Unlike struct buf it never moves
+ * what is in it, but for when it grows: for much that lies there for long.
  */
 #ifndef BASE_RING_H
 #define BASE_RING_H

@@ -1,7 +1,7 @@
 /*
- * Theory of operation. One connection has two ends: the guest's is a socket pair with tcp.c, the server's a socket of
- * the host, which is connected already (tcp_hand_over()). Which way it goes is known from the guest's first message,
- * which is looked at and left where it is (MSG_PEEK). A server that speaks before that does so in the clear, and is
+ * Theory of operation. One connection has two ends: the guest's is a duct to tcp.c, the server's a socket of the host,
+ * which is connected already (tcp_hand_over()). Which way it goes is known from the guest's first message, which is
+ * looked at and left where it is. A server that speaks before that does so in the clear, and is
  * heard.
  *
  *	LISTEN --a host of a secret--> SERVER --> GUEST --> PASS --> CLOSE
@@ -30,7 +30,7 @@
  *
  * Bounds. PROXIES_MAX connections, each with its buffers, SECRET_MAX of them with TLS; SHAKE_MS until both handshakes
  * are over; then the guest's end of the flow (tcp.c) and keep-alive of the kernel say when it is over. An event moves
- * at most ROUNDS times what the buffers hold, and then lets others have their turn.
+ * no more than the buffers hold, and then lets others have their turn.
  */
 #include "net/proxy_impl.h"
 
@@ -44,11 +44,9 @@
 
 #define PROXIES_MAX 1024
 #define IN_MAX (5 * TLS_PIECE) /* the longest head, and a piece more, so that it is seen to be too long */
+#define DUCT_MAX (512 * KIB) /* between the guest's TCP and here, each way: what is under way to the guest lies there */
 #define SHAKE_MS 30000
 #define CLOSE_MS 5000
-
-static void on_guest(struct watch *w, uint32_t events);
-static void on_server(struct watch *w, uint32_t events);
 
 /* --- their life ------------------------------------------------------------------------------------------- */
 
@@ -63,7 +61,6 @@ static void proxy_free(struct proxy *p)
 	end_fini(&p->server, p->all->loop);
 	http1_free(p->http1);
 	http2_free(p->http2);
-	free(p->set);
 	free(p);
 }
 
@@ -112,7 +109,7 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_OK;
 }
 
-struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struct proxy_ops *ops, void *ud,
+struct proxies *proxies_new(struct loop *l, struct secrets *s, const struct proxy_ops *ops, void *ud,
 			    struct error *err)
 {
 	struct proxies *p = calloc(1, sizeof(*p));
@@ -212,21 +209,18 @@ static bool is_over(const struct proxy *p)
 	return p->http2 ? http2_over(p->http2) : http1_over(p->http1);
 }
 
+/* One round: then what it has come to is sent to the guest, while the next one is worked on. */
 static bool pass(struct proxy *p)
 {
-	unsigned round;
-	bool moved = true;
+	bool moved = proxy_has_room(p) && end_fill(&p->guest);
 
-	for (round = 0; moved && round < ROUNDS; round++) {
-		moved = proxy_has_room(p) && end_fill(&p->guest);
-		moved |= !p->waits && end_fill(&p->server);
-		if (!translate(p))
-			return false;
-		moved |= end_flush(&p->server);
-		moved |= end_flush(&p->guest);
-		if (p->guest.broken || p->guest.deaf)
-			return false;
-	}
+	moved |= !p->waits && end_fill(&p->server);
+	if (!translate(p))
+		return false;
+	moved |= end_flush(&p->server);
+	moved |= end_flush(&p->guest);
+	if (p->guest.broken || p->guest.deaf)
+		return false;
 	if (is_over(p) && p->state == PASS)
 		proxy_close_soon(p);
 	else if (p->server.broken && !moved && !buf_len(&p->guest.out)) /* it had said no more than the guest has */
@@ -286,13 +280,13 @@ static void go_on(struct proxy *p)
 	proxies_wake_if_room(all);
 }
 
-static void on_guest(struct watch *w, uint32_t events)
+static void on_guest(struct duct *d)
 {
-	struct proxy *p = container_of(w, struct proxy, guest.watch);
+	struct proxy *p = container_of(d, struct proxy, guest.duct);
 
-	end_event(&p->guest, events);
-	p->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
-	if (events & EPOLLHUP && !p->guest.shut) /* it hears nothing any more */
+	end_event(&p->guest, EPOLLIN | EPOLLOUT);
+	p->ended |= d->eof;
+	if (!d->peer && !p->guest.shut) /* it hears nothing any more */
 		proxy_free(p);
 	else
 		go_on(p);
@@ -306,10 +300,11 @@ static void on_server(struct watch *w, uint32_t events)
 	go_on(p);
 }
 
-uint64_t proxies_serve(struct proxies *all, int guest, int server, const struct ip_addr *to, uint16_t port)
+uint64_t proxies_serve(struct proxies *all, struct duct *guest, duct_fn *on, int server, const struct ip_addr *to,
+		       uint16_t port)
 {
-	auto_fd int g = guest, s = server;
-	struct proxy *p = all->n < PROXIES_MAX && io_set_nonblock(g, true) == 0 ? calloc(1, sizeof(*p)) : NULL;
+	auto_fd int s = server;
+	struct proxy *p = all->n < PROXIES_MAX ? calloc(1, sizeof(*p)) : NULL;
 
 	if (!p) {
 		all->ops.denied(all->ud, to, port, NULL, "limit");
@@ -323,12 +318,13 @@ uint64_t proxies_serve(struct proxies *all, int guest, int server, const struct 
 	end_init(&p->server, IN_MAX, HTTP1_OUT_MAX);
 	LIST_INSERT_HEAD(&all->list, p, link);
 	all->n++;
-	if (end_watch(&p->guest, all->loop, take_fd(&g), on_guest) < 0 ||
-	    end_watch(&p->server, all->loop, take_fd(&s), on_server) < 0) {
+	if (end_watch(&p->server, all->loop, take_fd(&s), on_server) < 0) {
 		proxy_free(p);
 		return 0;
 	}
+	duct_pair(&p->guest.duct, on_guest, guest, on, all->loop, DUCT_MAX);
 	proxy_set_limit(p, SHAKE_MS);
+	duct_wake(&p->guest.duct);
 	return p->number;
 }
 

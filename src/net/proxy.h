@@ -8,6 +8,7 @@
 
 #include "base/ip.h"
 #include "base/loop.h"
+#include "net/duct.h"
 #include "net/inspect.h"
 #include "net/secrets.h"
 
@@ -23,18 +24,19 @@ struct proxy_ops {
 
 /* Before the file system is given up: what the host trusts is loaded, if there are secrets (NULL: none). All but ops is
  * borrowed. NULL: *err says why. */
-struct proxies *proxies_new(struct loop *l, const struct secrets *s, const struct proxy_ops *ops, void *ud,
+struct proxies *proxies_new(struct loop *l, struct secrets *s, const struct proxy_ops *ops, void *ud,
 			    struct error *err);
 void proxies_free(struct proxies *p); /* also NULL */
 
 const char *proxies_ca(const struct proxies *p); /* with secrets: the certificate that the guest is to trust, PEM */
 
 /*
- * Serves the guest on a stream socket, whose other end has its bytes, with a socket that is connected to the server,
- * until their end; both fds are taken. `to` is where the guest has connected to: the policy has allowed it. A number
- * that no other connection has; 0: there are too many of them.
+ * Serves the guest over a duct, of which *guest becomes the end that has its bytes, with a socket that is connected to
+ * the server, until their end; the fd is taken. `to` is where the guest has connected to: the policy has allowed it. A
+ * number that no other connection has; 0: there are too many of them.
  */
-uint64_t proxies_serve(struct proxies *p, int guest, int server, const struct ip_addr *to, uint16_t port);
+uint64_t proxies_serve(struct proxies *p, struct duct *guest, duct_fn *on_guest, int server, const struct ip_addr *to,
+		       uint16_t port);
 
 /* The rules are others. May this connection go on? One that is over may. */
 bool proxies_recheck(struct proxies *p, uint64_t number);

@@ -41,8 +41,8 @@ static bool begin_server(struct proxy *p)
 	}
 	p->secret = true;
 	all->nsecret++;
-	s = p->server.ssl = SSL_new(all->tls.host);
-	if (!s || SSL_set_fd(s, p->server.watch.fd) != 1 || SSL_set_tlsext_host_name(s, p->hello.name) != 1 ||
+	s = SSL_new(all->tls.host);
+	if (!s || end_set_tls(&p->server, s) < 0 || SSL_set_tlsext_host_name(s, p->hello.name) != 1 ||
 	    SSL_set1_host(s, p->hello.name) != 1 || (n && SSL_set_alpn_protos(s, both + from, (unsigned)n) != 0))
 		return false;
 	SSL_set_hostflags(s, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -53,9 +53,9 @@ static bool begin_server(struct proxy *p)
 
 static bool begin_guest(struct proxy *p)
 {
-	SSL *s = p->guest.ssl = SSL_new(p->all->tls.guest);
+	SSL *s = SSL_new(p->all->tls.guest);
 
-	if (!s || SSL_set_fd(s, p->guest.watch.fd) != 1 || ca_give(p->all->ca, p->hello.name, time(NULL), s) < 0)
+	if (!s || end_set_tls(&p->guest, s) < 0 || ca_give(p->all->ca, p->hello.name, time(NULL), s) < 0)
 		return false;
 	SSL_set_app_data(s, p);
 	SSL_set_accept_state(s);
@@ -81,13 +81,13 @@ static void explain(struct proxy *p)
 /* Both sides speak: HTTP of one kind. */
 static bool begin_pass(struct proxy *p)
 {
+	const struct secret_set *set = secrets_of(p->all->secrets, p->hello.name, p->port);
 	bool wide = proxies_is_wide(p->all);
 
-	p->set = secrets_of(p->all->secrets, p->hello.name, p->port);
-	if (p->set && p->h2)
-		p->http2 = http2_new(p->set, p->hello.name, p->port, wide);
-	else if (p->set)
-		p->http1 = http1_new(p->set, p->hello.name, p->port);
+	if (set && p->h2)
+		p->http2 = http2_new(set, p->hello.name, p->port, wide);
+	else if (set)
+		p->http1 = http1_new(set, p->hello.name, p->port);
 	if (p->http2 && !wide)
 		p->guest.out.max = p->server.out.max = NARROW_OUT;
 	p->state = PASS;
@@ -163,20 +163,15 @@ bool proxy_say_refusal(struct proxy *p)
 static bool hear_server(struct proxy *p)
 {
 	struct end *g = &p->guest, *s = &p->server;
-	unsigned round;
-	bool moved = true;
+	bool moved = end_fill(s);
 
-	for (round = 0; moved && round < ROUNDS; round++) {
-		moved = end_fill(s);
-		if (moved && !p->spoke) {
-			p->spoke = true;
-			proxy_set_limit(p, 0);
-		}
-		if (!proxy_copy(s, g))
-			return false;
-		moved |= end_flush(g);
+	if (moved && !p->spoke) {
+		p->spoke = true;
+		proxy_set_limit(p, 0);
 	}
-	if (moved)
+	if (!proxy_copy(s, g))
+		return false;
+	if (end_flush(g) || moved)
 		proxy_yield(p);
 	return !g->broken && !s->broken;
 }
@@ -193,18 +188,18 @@ static void look(struct proxy *p, const uint8_t *first, size_t n)
 bool proxy_listen(struct proxy *p)
 {
 	uint8_t first[INSPECT_MAX];
-	ssize_t n = recv(p->guest.watch.fd, first, sizeof(first), MSG_PEEK);
+	const struct duct *d = &p->guest.duct;
+	size_t n = MIN(sizeof(first), d->in.len);
 	bool secret;
 
-	if (n < 0 && errno != EAGAIN)
-		return false;
-	if (n >= 0)
-		look(p, first, (size_t)n);
+	ring_copy(&d->in, first, n);
+	if (n || d->eof)
+		look(p, first, n);
 	if (p->what == INSPECT_MORE)
 		return hear_server(p);
 	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->what, p->name))
 		return false;
-	secret = !p->spoke && p->what == INSPECT_TLS && hello_parse(first, (size_t)n, &p->hello) == 0 &&
+	secret = !p->spoke && p->what == INSPECT_TLS && hello_parse(first, n, &p->hello) == 0 &&
 		 p->all->secrets && secrets_has(p->all->secrets, p->hello.name, p->port);
 	p->hello.alpn = NULL;
 	if (secret) /* what is neither is no HTTP, and without ALPN it is the older one */

@@ -10,8 +10,6 @@
 #include "net/proxy.h"
 #include "net/tls.h"
 
-#define ROUNDS 16 /* of what the buffers hold, before others have their turn */
-
 enum state { LISTEN, SERVER, GUEST, PASS, REFUSE, CLOSE, SPLICE };
 
 struct proxy {
@@ -33,7 +31,6 @@ struct proxy {
 	uint64_t until_ms;  /* 0: no limit */
 	size_t held;        /* bytes, as they were counted last */
 	bool waits;         /* for room: it has stopped to read */
-	struct secret_set *set; /* owned */
 	struct http1 *http1;
 	struct http2 *http2;
 	char why[160]; /* of REFUSE */
@@ -41,7 +38,7 @@ struct proxy {
 
 struct proxies {
 	struct loop *loop;
-	const struct secrets *secrets;
+	struct secrets *secrets; /* borrowed */
 	struct proxy_ops ops;
 	void *ud;
 	struct tls tls;

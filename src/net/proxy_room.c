@@ -17,11 +17,9 @@
 #define TRIM_MS 100 /* what is empty is given back so often, when there is no room */
 #define TICK_MS 1000 /* who waits looks again so often, and limits are looked at */
 
-/* Others have their turn; then it goes on, as a change makes epoll say again what is so. */
 void proxy_yield(struct proxy *p)
 {
-	loop_change(p->all->loop, &p->guest.watch, p->guest.watch.events ^ EPOLLPRI);
-	loop_change(p->all->loop, &p->server.watch, p->server.watch.events ^ EPOLLPRI);
+	duct_wake(&p->guest.duct);
 }
 
 void proxy_tick(struct proxies *all)

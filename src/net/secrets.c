@@ -21,11 +21,19 @@ struct form {
 	size_t n;
 };
 
+/* One that was asked for, and of which secrets it is. What to look for takes some time and memory to be prepared. */
+struct kept_set {
+	struct kept_set *next;
+	bool has[SECRETS_MAX];
+	struct secret_set set;
+};
+
 struct secrets {
 	uint8_t *map; /* owned, locked */
 	size_t map_len, used;
 	struct net_secrets list; /* all in the map */
 	struct form forms[SECRETS_MAX][FORMS]; /* p NULL: as it is, or as an earlier one */
+	struct kept_set *kept; /* owned; at most one for each set of hosts that differ */
 };
 
 /* Room for all that may be made of these. */
@@ -105,8 +113,14 @@ struct secrets *secrets_new(const void *payload, size_t n, struct error *err)
 
 void secrets_free(struct secrets *s)
 {
+	struct kept_set *k;
+
 	if (!s)
 		return;
+	while ((k = s->kept)) {
+		s->kept = k->next;
+		free(k);
+	}
 	if (s->map) {
 		explicit_bzero(s->map, s->map_len);
 		munmap(s->map, s->map_len);
@@ -175,21 +189,43 @@ static void add(struct secret_set *set, const struct secrets *s, size_t i)
 			swaps_add(&set->scrub, forms[f].p, forms[f].n, v->placeholder, n);
 }
 
-struct secret_set *secrets_of(const struct secrets *s, const char *name, uint16_t port)
+/* NULL: no memory. */
+static struct kept_set *make_set(const struct secrets *s, const bool *has)
 {
-	struct secret_set *set = calloc(1, sizeof(*set));
+	struct kept_set *k = calloc(1, sizeof(*k));
 	size_t i;
 
 	_Static_assert(SECRETS_MAX * (FORMS + 1) <= SWAPS_MAX, "each form of each value has its place");
-	for (i = 0; set && i < s->list.n; i++)
-		if (is_for(&s->list.v[i], name, port))
-			add(set, s, i);
-	if (set) {
-		swaps_done(&set->header);
-		swaps_done(&set->url);
-		swaps_done(&set->json);
-		swaps_done(&set->body);
-		swaps_done(&set->scrub);
+	if (!k)
+		return NULL;
+	memcpy(k->has, has, sizeof(k->has));
+	for (i = 0; i < s->list.n; i++)
+		if (has[i])
+			add(&k->set, s, i);
+	swaps_done(&k->set.header);
+	swaps_done(&k->set.url);
+	swaps_done(&k->set.json);
+	swaps_done(&k->set.body);
+	swaps_done(&k->set.scrub);
+	return k;
+}
+
+const struct secret_set *secrets_of(struct secrets *s, const char *name, uint16_t port)
+{
+	bool has[SECRETS_MAX] = { false };
+	struct kept_set *k;
+	size_t i;
+
+	for (i = 0; i < s->list.n; i++)
+		has[i] = is_for(&s->list.v[i], name, port);
+	for (k = s->kept; k && memcmp(k->has, has, sizeof(has)) != 0; k = k->next)
+		;
+	if (!k) {
+		k = make_set(s, has);
+		if (!k)
+			return NULL;
+		k->next = s->kept;
+		s->kept = k;
 	}
-	return set;
+	return &k->set;
 }

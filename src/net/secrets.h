@@ -7,7 +7,7 @@
 
 struct secrets; /* opaque */
 
-/* What a connection to one host replaces: each by what a reader of that place will understand. */
+/* What connections to a host replace: each by what a reader of that place will understand. */
 struct secret_set {
 	struct swaps header, url, json, body; /* placeholder -> value */
 	struct swaps scrub;                   /* value, as it is or written like that -> placeholder */
@@ -21,7 +21,7 @@ void secrets_free(struct secrets *s); /* also NULL */
 bool secrets_has(const struct secrets *s, const char *name, uint16_t port);
 bool secrets_has_port(const struct secrets *s, uint16_t port);
 
-/* New, or NULL: no memory. It borrows from s. */
-struct secret_set *secrets_of(const struct secrets *s, const char *name, uint16_t port);
+/* Of s, which keeps it: all connections for which the same secrets are have the same one. NULL: no memory. */
+const struct secret_set *secrets_of(struct secrets *s, const char *name, uint16_t port);
 
 #endif

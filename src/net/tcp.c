@@ -3,8 +3,10 @@
  * step. It is RFC 9293 for a link that loses nothing, keeps the order and has a peer beside it: no congestion control,
  * no reordering, no SACK, no time stamps. What a guest loses all the same (under memory pressure) is sent again.
  *
- *	guest --segment--> held? --send(2)--> host        tcp_packet()
+ *	guest --segment--> held? --send(2)--> host           tcp_packet()
  *	guest <--segments-- recv(2) with MSG_PEEK <-- host   tcp_pull()
+ *
+ * Or a duct to the proxy in place of the host's socket (tcp_host.c).
  *
  * To the guest. Nothing is kept here: bytes stay in the queue of the host's socket until the guest has acknowledged
  * them, and are looked at (MSG_PEEK) to be sent, and to be sent again. So a connection costs this process a struct tcp,
@@ -109,23 +111,16 @@ static void on_end(struct flow *f)
 	tcp_held -= buf_len(&t->held);
 	buf_fini(&t->held);
 	tcp_forget_ack(t);
+	duct_close(&t->duct);
 	free(t->claim);
 	free(t);
-}
-
-/* The host's end is closed with a RST, too, not as if all had been said. */
-static void abort_host(struct tcp *t)
-{
-	const struct linger at_once = { .l_onoff = 1 };
-
-	setsockopt(t->f.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 void tcp_reset(struct tcp *t)
 {
 	tcp_dialled(t, -ETIMEDOUT);
 	tcp_send(t, SEG_RST | SEG_ACK, t->snd_nxt);
-	abort_host(t);
+	tcp_host_abort(t);
 	flow_end(&t->f);
 }
 
@@ -148,11 +143,9 @@ static bool push_host(struct tcp *t)
 	if (t->unchecked)
 		return true;
 	while (buf_len(&t->held)) {
-		ssize_t r = send(t->f.fd, buf_data(&t->held), buf_len(&t->held), MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t r = tcp_host_put(t, buf_data(&t->held), buf_len(&t->held));
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0 && errno == EAGAIN)
+		if (r == 0)
 			return true;
 		if (r < 0) {
 			tcp_reset(t);
@@ -164,7 +157,7 @@ static bool push_host(struct tcp *t)
 	}
 	buf_fini(&t->held);
 	if (t->guest_fin && !t->shut) {
-		shutdown(t->f.fd, SHUT_WR);
+		tcp_host_shut(t);
 		t->shut = true;
 	}
 	return true;
@@ -212,13 +205,8 @@ static ssize_t take(struct tcp *t, const uint8_t *data, size_t n)
 	ssize_t r = 0;
 
 	if (!buf_len(&t->held) && !t->unchecked) {
-		do
-			r = send(t->f.fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		while (r < 0 && errno == EINTR);
-		if (r < 0 && errno != EAGAIN)
-			return -errno;
-		r = MAX(r, 0);
-		if ((size_t)r == n)
+		r = tcp_host_put(t, data, n);
+		if (r < 0 || (size_t)r == n)
 			return r;
 	}
 	n -= (size_t)r;
@@ -298,7 +286,7 @@ static bool acknowledge(struct tcp *t, uint32_t ack)
 	t->retries = 0;
 	t->resend_ms = t->f.net->now_ms + TCP_RESEND_MS;
 	t->snd_una = ack;
-	if (data && !tcp_discard(t, data)) {
+	if (data && !tcp_host_drop(t, data)) {
 		tcp_reset(t);
 		return false;
 	}
@@ -341,7 +329,7 @@ static void answer_to_syn(struct tcp *t, const struct segment *s, const uint8_t 
 		return;
 	if (s->flags & SEG_RST) {
 		tcp_dialled(t, -ECONNREFUSED);
-		abort_host(t);
+		tcp_host_abort(t);
 		flow_end(&t->f);
 		return;
 	}
@@ -368,7 +356,7 @@ static void on_rst(struct tcp *t, const struct segment *s)
 			tcp_owe_ack(t, true);
 		return;
 	}
-	abort_host(t);
+	tcp_host_abort(t);
 	flow_end(&t->f);
 }
 
@@ -425,10 +413,8 @@ void tcp_packet(struct net *n, const struct packet *p)
 
 /* --- the host's socket and time --- */
 
-void tcp_host_event(struct watch *w, uint32_t events)
+static void host_event(struct tcp *t, uint32_t events)
 {
-	struct tcp *t = container_of(w, struct tcp, f.watch);
-
 	t->f.net->now_ms = clock_ms();
 	t->hup |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	t->urgent |= (events & EPOLLPRI) != 0;
@@ -449,6 +435,17 @@ void tcp_host_event(struct watch *w, uint32_t events)
 		return;
 	if (!tcp_end_if_over(t))
 		tcp_pull(t);
+}
+
+void tcp_host_event(struct watch *w, uint32_t events)
+{
+	host_event(container_of(w, struct tcp, f.watch), events);
+}
+
+void tcp_duct_event(struct duct *d)
+{
+	host_event(container_of(d, struct tcp, duct),
+		   EPOLLIN | EPOLLOUT | (d->eof ? EPOLLRDHUP : 0U) | (d->reset ? EPOLLERR : 0U));
 }
 
 static void on_resume(struct flow *f)

@@ -2,6 +2,7 @@
 #ifndef NET_TCP_H
 #define NET_TCP_H
 
+#include "net/duct.h"
 #include "net/net.h"
 
 enum tcp_state {
@@ -65,7 +66,8 @@ struct tcp {
 	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
 	bool internal;        /* the host's end is a socket pair, or a dialler's connection (change.c) */
 	bool to_proxy;        /* once the host is reached it becomes the proxy's: */
-	uint64_t proxy;       /* this one; 0: it is not */
+	uint64_t proxy;       /* this one, and the duct is the host's end; 0: it is not */
+	struct duct duct;
 	bool inbound;         /* it began at the host: no rule is about it */
 	bool inspected;       /* it was seen for which name it comes: */
 	char *claim;          /* owned; NULL: its protocol has none */
@@ -88,6 +90,7 @@ static inline bool seq_before(uint32_t a, uint32_t b)
 extern uint64_t tcp_held; /* bytes, by all connections */
 extern const struct flow_ops tcp_flow_ops;
 void tcp_host_event(struct watch *w, uint32_t events);
+void tcp_duct_event(struct duct *d);
 void tcp_options(struct tcp *t, const uint8_t *header, size_t header_len); /* those of a SYN */
 void tcp_ask_for_all(struct net *n); /* the table is full: does the guest still have all of them? */
 void tcp_reset(struct tcp *t); /* ends it, both ends with a RST */
@@ -99,7 +102,7 @@ void tcp_open_out(struct net *n, const struct packet *p); /* a SYN for which the
 void tcp_connected(struct tcp *t);                         /* connect(2) is over */
 void tcp_dialled(struct tcp *t, int code); /* what has come of it, to who waits for that, if anybody does */
 void tcp_recheck(struct flow *f);
-/* The connection to the host becomes the proxy's, and a socket pair that of the guest. False: all is gone. */
+/* The connection to the host becomes the proxy's, and a duct that of the guest. False: all is gone. */
 bool tcp_hand_over(struct tcp *t);
 
 /* --- tcp_send.c --- */
@@ -111,7 +114,25 @@ void tcp_send_rst(struct net *n, const struct packet *p); /* the answer to a seg
 bool tcp_pull(struct tcp *t);
 void tcp_expect_ack(struct tcp *t); /* something is done about silence from here on */
 bool tcp_resend(struct tcp *t); /* what lies at snd_una, once more */
-bool tcp_discard(struct tcp *t, uint32_t n); /* of the host's queue, what the guest has. False: it was not there */
+
+/* --- tcp_host.c --- */
+
+/* Bytes of the host, where they lie until the next look. */
+struct tcp_look {
+	struct iovec v[2];
+};
+
+ssize_t tcp_host_put(struct tcp *t, const void *p, size_t n); /* how many it has taken; negative: it is broken */
+/*
+ * Looks at up to `most` bytes behind the first `seen`: how many, 0 the end, -errno. -EAGAIN: there are none; -EBUSY:
+ * not to be said before the next acknowledgement.
+ */
+ssize_t tcp_host_look(struct tcp *t, uint32_t seen, size_t most, struct tcp_look *ret);
+unsigned tcp_look_at(const struct tcp_look *l, size_t at, size_t n, struct iovec v[2]); /* those from `at` on: pieces */
+void tcp_host_look_from(struct tcp *t, uint32_t behind); /* where the next look begins: behind what the guest has */
+bool tcp_host_drop(struct tcp *t, uint32_t n); /* of its queue, what the guest has. False: it was not there */
+void tcp_host_shut(struct tcp *t);             /* the guest says no more */
+void tcp_host_abort(struct tcp *t);            /* it is to end with a RST, not as if all had been said */
 
 /* --- tcp_ack.c: acknowledgements that wait a moment for company --- */
 

@@ -94,23 +94,11 @@ static void refuse(struct tcp *t, int error)
 bool tcp_hand_over(struct tcp *t)
 {
 	struct net *n = t->f.net;
-	auto_fd int host = -1;
-	int pair[2], zero = 0;
 
-	if (sock_pair(pair) < 0) {
-		tcp_reset(t);
-		return false;
-	}
 	loop_remove(&n->loop, &t->f.watch);
-	host = t->f.fd;
-	t->f.fd = pair[0];
-	t->internal = true;
-	t->hup = t->urgent = t->drained = false;
-	t->peeks_on = setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)) == 0;
-	if (loop_add(&n->loop, &t->f.watch, t->f.fd, EVENTS, tcp_host_event) < 0)
-		close_fd(&pair[1]);
-	else
-		t->proxy = proxies_serve(n->proxies, pair[1], take_fd(&host), &t->f.key.remote, t->f.key.remote_port);
+	t->hup = t->urgent = t->drained = t->peeks_on = false;
+	t->proxy = proxies_serve(n->proxies, &t->duct, tcp_duct_event, take_fd(&t->f.fd), &t->f.key.remote,
+				 t->f.key.remote_port);
 	if (!t->proxy)
 		tcp_reset(t);
 	return t->proxy;

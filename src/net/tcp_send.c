@@ -3,18 +3,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "net/bytes.h"
 #include "net/tcp.h"
 
 #define SUM_OFFSET 16
-#define PEEK_SEGMENTS 8
-#define SEGMENT_MAX NET_LINK_MTU
-#define BIN_PIECES 128
-
-static uint8_t outbox[PEEK_SEGMENTS * SEGMENT_MAX]; /* bytes on their way from a socket into the link */
-static uint8_t bin[64 * KIB];                       /* those that were seen before */
+#define LOOK_MAX (8 * NET_LINK_MTU) /* so much is looked at at once */
 
 /* What the guest may still send: as far as its edge, or further. */
 static uint32_t our_window(struct tcp *t)
@@ -66,20 +60,22 @@ static size_t put_header(struct tcp *t, uint8_t *at, uint8_t flags, uint32_t seq
 	return len;
 }
 
-static bool send_segment(struct tcp *t, uint8_t flags, uint32_t seq, const uint8_t *data, size_t len)
+/* Bytes of `look` from `at` on; of none, look is NULL. */
+static bool send_segment(struct tcp *t, uint8_t flags, uint32_t seq, const struct tcp_look *look, size_t at, size_t len)
 {
 	struct net *n = t->f.net;
 	uint8_t frame[HEADERS_MAX], tcp[TCP_HEADER + 8];
 	size_t head = put_header(t, tcp, flags, seq);
 	struct link_sum sum = { .offset = SUM_OFFSET };
-	struct iovec v[2] = { { frame, 0 }, { (void *)data, len } };
+	struct iovec v[3] = { { frame, 0 } };
+	unsigned pieces = look ? tcp_look_at(look, at, len, v + 1) : 0;
 	uint16_t pseudo;
 
 	sum.start = (uint16_t)stack_headers(frame, &t->f.key.remote, IPPROTO_TCP, head + len, &pseudo);
 	memcpy(tcp + SUM_OFFSET, &pseudo, sizeof(pseudo));
 	memcpy(frame + sum.start, tcp, head);
 	v[0].iov_len = sum.start + head;
-	if (!link_send(&n->link, v, len ? 2 : 1, &sum))
+	if (!link_send(&n->link, v, 1 + pieces, &sum))
 		return false;
 	n->stats.received_packets++;
 	n->stats.received_bytes += v[0].iov_len + len - 14;
@@ -92,7 +88,7 @@ static bool send_segment(struct tcp *t, uint8_t flags, uint32_t seq, const uint8
 
 bool tcp_send(struct tcp *t, uint8_t flags, uint32_t seq)
 {
-	return send_segment(t, flags, seq, NULL, 0);
+	return send_segment(t, flags, seq, NULL, 0, 0);
 }
 
 /* RFC 9293, 3.5.2: it must look like the answer to what came. */
@@ -118,38 +114,6 @@ void tcp_send_rst(struct net *n, const struct packet *p)
 
 /* --- bytes of the host --- */
 
-/* Looks at up to n bytes behind the first `seen`: bytes, 0 the end, -errno. -EAGAIN: there are none; -EBUSY: not to be
- * said before the next acknowledgement. */
-static ssize_t peek(struct tcp *t, uint32_t seen, size_t n)
-{
-	struct iovec v[BIN_PIECES + 1];
-	struct msghdr m = { .msg_iov = v };
-	uint32_t skip = t->peeks_on ? 0 : seen, left = skip;
-	ssize_t r;
-
-	while (left && m.msg_iovlen < BIN_PIECES) {
-		uint32_t piece = MIN(left, (uint32_t)sizeof(bin));
-
-		v[m.msg_iovlen++] = (struct iovec){ bin, piece };
-		left -= piece;
-	}
-	if (left)
-		return -EBUSY; /* so much under way */
-	v[m.msg_iovlen++] = (struct iovec){ outbox, n };
-	do
-		r = recvmsg(t->f.fd, &m, MSG_PEEK | MSG_DONTWAIT);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return -errno;
-	if (r > skip)
-		return r - skip;
-	if (skip && t->urgent)
-		return -EBUSY; /* no look goes over an urgent byte */
-	if (r < skip)
-		return -EPROTO;
-	return t->hup || !skip ? 0 : -EAGAIN;
-}
-
 void tcp_expect_ack(struct tcp *t)
 {
 	if (!t->f.is_timed)
@@ -163,15 +127,6 @@ static void advance(struct tcp *t, uint32_t n)
 	tcp_expect_ack(t);
 }
 
-/* From where the next look begins: bytes behind what the guest has. */
-static void look_from(struct tcp *t, uint32_t behind)
-{
-	int at = (int)behind;
-
-	if (t->peeks_on)
-		setsockopt(t->f.fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at));
-}
-
 static void send_fin(struct tcp *t)
 {
 	if (!tcp_send(t, SEG_FIN | SEG_ACK, t->snd_nxt)) {
@@ -183,16 +138,16 @@ static void send_fin(struct tcp *t)
 }
 
 /* False: no room in the link. */
-static bool send_seen(struct tcp *t, uint32_t n)
+static bool send_seen(struct tcp *t, const struct tcp_look *look, uint32_t n)
 {
 	uint32_t at = 0;
 
 	while (at < n) {
 		uint32_t len = MIN(n - at, (uint32_t)t->mss);
 
-		if (!send_segment(t, SEG_ACK | (at + len == n ? SEG_PSH : 0), t->snd_nxt, outbox + at, len)) {
+		if (!send_segment(t, SEG_ACK | (at + len == n ? SEG_PSH : 0), t->snd_nxt, look, at, len)) {
 			flow_stick(&t->f);
-			look_from(t, t->snd_nxt - t->snd_una);
+			tcp_host_look_from(t, t->snd_nxt - t->snd_una);
 			return false;
 		}
 		advance(t, len);
@@ -213,6 +168,7 @@ bool tcp_pull(struct tcp *t)
 {
 	while (t->state == TCP_OPEN && !t->fin_sent && !t->drained) {
 		uint32_t flying = t->snd_nxt - t->snd_una, room = guest_room(t), most;
+		struct tcp_look look;
 		ssize_t n;
 
 		t->starved = room == 0;
@@ -220,8 +176,8 @@ bool tcp_pull(struct tcp *t)
 			tcp_expect_ack(t);
 			return true;
 		}
-		most = MIN(room, sizeof(outbox));
-		n = peek(t, flying, most);
+		most = MIN(room, LOOK_MAX);
+		n = tcp_host_look(t, flying, most, &look);
 		if (n == -EAGAIN) {
 			t->drained = true;
 		} else if (n == -EBUSY) {
@@ -232,7 +188,7 @@ bool tcp_pull(struct tcp *t)
 		} else if (n == 0) {
 			send_fin(t);
 			return true;
-		} else if (!send_seen(t, (uint32_t)n)) {
+		} else if (!send_seen(t, &look, (uint32_t)n)) {
 			return true;
 		} else if ((uint32_t)n < most && !t->hup && !t->urgent) {
 			t->drained = true; /* what comes from now on, epoll tells */
@@ -245,6 +201,7 @@ bool tcp_pull(struct tcp *t)
 bool tcp_resend(struct tcp *t)
 {
 	uint32_t flying = t->snd_nxt - t->snd_una - t->fin_sent;
+	struct tcp_look look;
 	ssize_t n;
 
 	if (!t->recovering)
@@ -253,29 +210,13 @@ bool tcp_resend(struct tcp *t)
 	t->dupacks = 0;
 	if (!flying)
 		return tcp_send(t, SEG_FIN | SEG_ACK, t->snd_una), true;
-	look_from(t, 0);
-	n = peek(t, 0, MIN(flying, (uint32_t)t->mss));
-	look_from(t, flying);
+	tcp_host_look_from(t, 0);
+	n = tcp_host_look(t, 0, MIN(flying, (uint32_t)t->mss), &look);
+	tcp_host_look_from(t, flying);
 	if (n <= 0) {
 		tcp_reset(t);
 		return false;
 	}
-	send_segment(t, SEG_ACK | SEG_PSH, t->snd_una, outbox, (size_t)n);
-	return true;
-}
-
-bool tcp_discard(struct tcp *t, uint32_t bytes)
-{
-	while (bytes) {
-		/* TCP can throw bytes away without copying them (tcp(7)); the sockets of a pair cannot. */
-		ssize_t r = t->internal ? recv(t->f.fd, bin, MIN(bytes, sizeof(bin)), MSG_DONTWAIT) :
-					  recv(t->f.fd, NULL, bytes, MSG_DONTWAIT | MSG_TRUNC);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return false;
-		bytes -= (uint32_t)r;
-	}
+	send_segment(t, SEG_ACK | SEG_PSH, t->snd_una, &look, 0, (size_t)n);
 	return true;
 }

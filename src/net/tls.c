@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "net/duct_bio.h"
 #include "net/http1_body.h"
 
 /* Several records at once: a call of the kernel costs as much as two of them. */
@@ -114,6 +115,7 @@ void end_fini(struct end *e, struct loop *l)
 
 	loop_remove(l, &e->watch);
 	SSL_free(e->ssl);
+	duct_close(&e->duct);
 	close_fd(&fd);
 	wipe(&e->in);
 	wipe(&e->out);
@@ -132,6 +134,25 @@ void end_event(struct end *e, uint32_t events)
 {
 	e->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	e->writable |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+}
+
+static bool has_duct(const struct end *e)
+{
+	return e->duct.loop;
+}
+
+int end_set_tls(struct end *e, SSL *ssl)
+{
+	BIO *b;
+
+	e->ssl = ssl;
+	if (!has_duct(e))
+		return SSL_set_fd(ssl, e->watch.fd) == 1 ? 0 : -ENOMEM;
+	b = duct_bio(&e->duct);
+	if (!b)
+		return -ENOMEM;
+	SSL_set_bio(ssl, b, b);
+	return 0;
 }
 
 /* What a call of OpenSSL has come to: 0 later, -1 it failed; 1: the other side has said its last. */
@@ -163,10 +184,25 @@ int end_shake(struct end *e)
 	return result(e, r) == 0 ? 0 : -1;
 }
 
+static ssize_t read_duct(struct end *e, uint8_t *to)
+{
+	struct duct *d = &e->duct;
+	size_t n = MIN(d->in.len, TLS_PIECE);
+
+	if (!n && d->eof)
+		e->eof = true;
+	e->readable = n > 0;
+	ring_copy(&d->in, to, n);
+	duct_drop(d, n);
+	return (ssize_t)n;
+}
+
 static ssize_t read_plain(struct end *e, uint8_t *to)
 {
 	ssize_t n;
 
+	if (has_duct(e))
+		return read_duct(e, to);
 	do
 		n = recv(e->watch.fd, to, TLS_PIECE, 0);
 	while (n < 0 && errno == EINTR);
@@ -212,10 +248,21 @@ bool end_fill(struct end *e)
 	return moved;
 }
 
+static ssize_t write_duct(struct end *e)
+{
+	ssize_t n = duct_send(&e->duct, buf_data(&e->out), buf_len(&e->out));
+
+	e->writable = n != 0;
+	e->deaf |= n < 0;
+	return MAX(n, 0);
+}
+
 static ssize_t write_plain(struct end *e)
 {
 	ssize_t n;
 
+	if (has_duct(e))
+		return write_duct(e);
 	do
 		n = send(e->watch.fd, buf_data(&e->out), buf_len(&e->out), MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -261,7 +308,9 @@ bool end_flush(struct end *e)
 
 size_t end_held(const struct end *e)
 {
-	return e->in.cap + e->out.cap;
+	const struct duct *peer = e->duct.peer;
+
+	return e->in.cap + e->out.cap + e->duct.in.cap + (peer ? peer->in.cap : 0);
 }
 
 void end_trim(struct end *e)
@@ -270,6 +319,10 @@ void end_trim(struct end *e)
 		wipe(&e->in);
 	if (!buf_len(&e->out))
 		wipe(&e->out);
+	if (!e->duct.in.len)
+		ring_fini(&e->duct.in);
+	if (e->duct.peer && !e->duct.peer->in.len)
+		ring_fini(&e->duct.peer->in);
 }
 
 void end_shut(struct end *e)
@@ -280,5 +333,8 @@ void end_shut(struct end *e)
 	ERR_clear_error();
 	if (e->ssl)
 		SSL_shutdown(e->ssl); /* if there is no room for it now, it comes without */
-	shutdown(e->watch.fd, SHUT_WR);
+	if (has_duct(e))
+		duct_shut(&e->duct);
+	else
+		shutdown(e->watch.fd, SHUT_WR);
 }

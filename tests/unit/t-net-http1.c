@@ -11,7 +11,7 @@
 #define NO_CODING "Accept-Encoding: identity\r\n"
 
 static struct secrets *secrets;
-static struct secret_set *set;
+static const struct secret_set *set;
 
 struct both {
 	struct http1 *h;
@@ -479,7 +479,6 @@ int main(void)
 	test_websocket();
 	test_bad_answers();
 	test_plain();
-	free(set);
 	secrets_free(secrets);
 	return tap_done();
 }

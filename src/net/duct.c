@@ -1,0 +1,75 @@
+#include "net/duct.h"
+
+#include <errno.h>
+
+static void on_later(struct later *t)
+{
+	struct duct *d = container_of(t, struct duct, later);
+
+	d->fn(d);
+}
+
+static void open_end(struct duct *d, duct_fn *fn, struct duct *peer, struct loop *l, size_t max)
+{
+	*d = (struct duct){ .peer = peer, .loop = l, .later.fn = on_later, .fn = fn, .in = RING_INIT(max) };
+}
+
+void duct_pair(struct duct *a, duct_fn *on_a, struct duct *b, duct_fn *on_b, struct loop *l, size_t max)
+{
+	open_end(a, on_a, b, l, max);
+	open_end(b, on_b, a, l, max);
+}
+
+void duct_close(struct duct *d)
+{
+	struct duct *peer = d->peer;
+
+	if (!d->loop)
+		return;
+	loop_never(d->loop, &d->later);
+	if (peer) {
+		peer->eof = true;
+		peer->reset |= d->in.len > 0;
+		peer->peer = NULL;
+		duct_wake(peer);
+	}
+	ring_fini(&d->in);
+	*d = (struct duct){ .peer = NULL };
+}
+
+void duct_wake(struct duct *d)
+{
+	loop_later(d->loop, &d->later);
+}
+
+ssize_t duct_send(struct duct *d, const void *p, size_t n)
+{
+	struct duct *to = d->peer;
+	size_t room = to ? MIN(n, ring_room(&to->in)) : 0;
+
+	if (!to)
+		return -EPIPE;
+	d->full = room < n;
+	if (ring_put(&to->in, p, room) < 0)
+		return -ENOMEM;
+	if (room)
+		duct_wake(to);
+	return (ssize_t)room;
+}
+
+void duct_drop(struct duct *d, size_t n)
+{
+	ring_drop(&d->in, n);
+	if (!n || !d->peer || (!d->peer->full && d->in.len))
+		return;
+	d->peer->full = false;
+	duct_wake(d->peer);
+}
+
+void duct_shut(struct duct *d)
+{
+	if (!d->peer)
+		return;
+	d->peer->eof = true;
+	duct_wake(d->peer);
+}

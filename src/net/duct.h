@@ -1,0 +1,41 @@
+/*
+ * A stream both ways between two parts of this process: what a socket pair would be, but for the calls of the kernel
+ * and its two copies, and with as much under way as is wanted. An end is embedded in the object that owns it.
+ *
+ * An end hears of the other one by its function, after the events that it happened in (loop_later()), and once for all
+ * that has happened: bytes came, there is room again after there was none, all was taken, the other end says no more,
+ * has closed.
+ */
+#ifndef NET_DUCT_H
+#define NET_DUCT_H
+
+#include "base/loop.h"
+#include "base/ring.h"
+
+struct duct;
+typedef void duct_fn(struct duct *d);
+
+struct duct {
+	struct duct *peer; /* borrowed; NULL: it has closed, or there was none */
+	struct loop *loop;
+	struct later later;
+	duct_fn *fn;
+	struct ring in; /* what the other end has sent: ring_look(), ring_copy() it, and duct_drop() */
+	bool eof;       /* it sends no more than that */
+	bool reset;     /* it has closed before it took all that it was sent */
+	bool full;      /* the other end had no room for all of it */
+};
+
+/* Connects two ends, each of which takes `max` bytes, a power of two. */
+void duct_pair(struct duct *a, duct_fn *on_a, struct duct *b, duct_fn *on_b, struct loop *l, size_t max);
+
+/* Closes an end, also one that never was an end; no call of its function follows. */
+void duct_close(struct duct *d);
+
+/* How many bytes were taken, 0: there is no room; -EPIPE, -ENOMEM. */
+ssize_t duct_send(struct duct *d, const void *p, size_t n);
+void duct_drop(struct duct *d, size_t n); /* the first bytes of d->in, for which there is room again */
+void duct_shut(struct duct *d);           /* no more is sent */
+void duct_wake(struct duct *d);           /* calls its own function later */
+
+#endif
