@@ -98,17 +98,6 @@ size_t body_held(const struct body *b)
 
 /* --- in --- */
 
-/* Two buffers exchange what they hold. The ceiling of each stays its own. */
-static void exchange(struct buf *a, struct buf *b)
-{
-	struct buf t = *a;
-
-	*a = *b;
-	a->max = t.max;
-	t.max = b->max;
-	*b = t;
-}
-
 static int take_bytes(struct body *b, struct buf *in, uint64_t most)
 {
 	size_t n = (size_t)MIN(most, MIN(buf_len(in), buf_room(&b->work)));
@@ -116,10 +105,6 @@ static int take_bytes(struct body *b, struct buf *in, uint64_t most)
 	int r;
 
 	n = MIN(n, most_work - MIN(most_work, buf_len(&b->work)));
-	if (n && n == buf_len(in) && !buf_len(&b->work)) { /* all of it: mostly so, and nothing is copied */
-		exchange(&b->work, in);
-		return (int)n;
-	}
 	r = buf_append(&b->work, buf_data(in), n);
 	if (r == 0 && n)
 		buf_consume(in, n);
