@@ -5,7 +5,8 @@ MOUNTS=1
 . "$TOP/tests/lib/world.sh"
 . "$(dirname "$0")/common.sh"
 . "$TOP/tests/lib/tls-world.sh"
-for p in openssl dnsmasq curl wget node iperf3; do command -v $p > /dev/null || skip_all "$p is not installed"; done
+JRE=/usr/lib/jvm/java-17-openjdk-$(dpkg --print-architecture 2> /dev/null)
+for p in openssl dnsmasq curl wget node iperf3 "$JRE/bin/keytool"; do command -v $p > /dev/null || skip_all "$p is not installed"; done
 python3 -c 'import requests' 2> /dev/null || skip_all "python3-requests is not installed"
 make_world
 make_home
@@ -13,12 +14,18 @@ chmod 755 "$T"
 HOST=api.example.test VALUE=v4lue-that-nobody-may-see-78
 make_tls_world $HOST other.example.test
 
-# As Debian has them. wget is of GnuTLS, curl of OpenSSL; node has roots of its own, requests what Debian's patch says.
+# As Debian has them. wget is of GnuTLS, curl of OpenSSL; node has roots of its own, requests what Debian's patch says,
+# Java its keystore.
 mkdir -p layer/etc/ssl/certs layer/usr/lib/python3/dist-packages layer/tmp
 copy_programs layer /usr/bin/python3 curl wget node iperf3
 cp -r /usr/lib/python3.* layer/usr/lib
 rm -rf layer/usr/lib/python3.*/{config-*,idlelib,test,ensurepip,lib2to3,pydoc_data}
 for m in requests urllib3 idna chardet certifi six.py; do cp -r "/usr/lib/python3/dist-packages/$m" layer/usr/lib/python3/dist-packages; done
+mkdir -p layer$JRE layer/etc/ssl/certs/java
+cp -rL "$JRE"/{bin,conf,lib} layer$JRE 2> java.log || true # (links into packages that are not installed)
+ln -sf /etc/ssl/certs/java/cacerts layer$JRE/lib/security/cacerts
+cp /etc/ssl/certs/java/cacerts layer/etc/ssl/certs/java
+copy_libraries layer "$JRE"/bin/keytool "$JRE"/lib/*.so "$JRE"/lib/server/libjvm.so
 copy_libraries layer /usr/lib/python3.*/lib-dynload/_{ssl,hashlib,bz2,lzma,ctypes}*.so
 cp others layer/etc/ssl/certs/ca-certificates.crt
 tar -C layer -cf layer.tar .
@@ -46,6 +53,10 @@ import os, requests
 print(requests.get(\"https://$HOST/\", headers={\"Authorization\": \"Bearer \" + os.environ[\"KEY\"]}).text)'"
 client "node" "node -e '
 require(\"https\").get(\"https://$HOST/\", {headers: {Authorization: \"Bearer \" + process.env.KEY}}, r => r.pipe(process.stdout))'"
+# The one program of a JRE that fetches a URL: what it gets is no list of certificates, but it has asked for it.
+java() { : > seen; bl exec box sh -c "$JRE/bin/keytool -printcrl -file https://$1/?key=\$KEY"; }
+java $HOST; is "$(grep -c "key=$VALUE" seen)" 1 "Java" || diag "$OUT" "$ERR" "$(head -20 seen)"
+java other.example.test; is "$(grep -c key= seen)" 0 "which trusts no other authority, either" || diag "$OUT" "$ERR"
 bl exec box curl -sS https://other.example.test/; is "$ST" 60 "a name without a secret is not vouched for: its server's authority is not trusted here"
 
 # iperf3 on the host's loopback.
