@@ -192,13 +192,19 @@ void link_close(struct link *l)
 static void finish_sum(const struct iovec *v, unsigned n, const struct link_sum *sum)
 {
 	uint8_t *field = (uint8_t *)v[0].iov_base + sum->start + sum->offset;
+	size_t at = v[0].iov_len - sum->start;
 	uint16_t folded;
 	uint32_t s;
 	unsigned i;
 
-	s = checksum_add(0, (uint8_t *)v[0].iov_base + sum->start, v[0].iov_len - sum->start);
-	for (i = 1; i < n; i++)
-		s = checksum_add(s, v[i].iov_base, v[i].iov_len);
+	s = checksum_add(0, (uint8_t *)v[0].iov_base + sum->start, at);
+	for (i = 1; i < n; at += v[i++].iov_len) {
+		uint32_t more = checksum_add(0, v[i].iov_base, v[i].iov_len);
+
+		/* Where a ring ends nobody has asked for an even length: behind that, bytes change places in their
+		 * words, and so do those of the sum (RFC 1071, 2 (B)). */
+		s += at % 2 ? __builtin_bswap16((uint16_t)more) : more;
+	}
 	folded = checksum_fold(s);
 	/* 0 would say "none" in UDP; it and 0xffff are the same number here (RFC 768). */
 	folded = folded ? folded : 0xffff;
