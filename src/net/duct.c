@@ -2,6 +2,27 @@
 
 #include <errno.h>
 
+static size_t held; /* bytes of memory, by all */
+
+bool ducts_are_many(void)
+{
+	return held > DUCTS_MANY;
+}
+
+static void give_back(struct ring *r)
+{
+	held -= r->cap;
+	ring_fini(r);
+}
+
+void duct_trim(struct duct *d)
+{
+	if (!d->in.len)
+		give_back(&d->in);
+	if (d->peer && !d->peer->in.len)
+		give_back(&d->peer->in);
+}
+
 static void on_later(struct later *t)
 {
 	struct duct *d = container_of(t, struct duct, later);
@@ -33,7 +54,7 @@ void duct_close(struct duct *d)
 		peer->peer = NULL;
 		duct_wake(peer);
 	}
-	ring_fini(&d->in);
+	give_back(&d->in);
 	*d = (struct duct){ .peer = NULL };
 }
 
@@ -42,16 +63,23 @@ void duct_wake(struct duct *d)
 	loop_later(d->loop, &d->later);
 }
 
+/* Memory that is there may be filled at all times: who hears that there is no room will hear of some. */
+static size_t room_in(const struct ring *r)
+{
+	return ducts_are_many() ? MAX(r->cap, MIN(DUCT_POOR, r->max)) - r->len : ring_room(r);
+}
+
 ssize_t duct_send(struct duct *d, const void *p, size_t n)
 {
 	struct duct *to = d->peer;
-	size_t room = to ? MIN(n, ring_room(&to->in)) : 0;
+	size_t room = to ? MIN(n, room_in(&to->in)) : 0, had = to ? to->in.cap : 0;
 
 	if (!to)
 		return -EPIPE;
 	d->full = room < n;
 	if (ring_put(&to->in, p, room) < 0)
 		return -ENOMEM;
+	held += to->in.cap - had;
 	if (room)
 		duct_wake(to);
 	return (ssize_t)room;

@@ -5,12 +5,18 @@
  * An end hears of the other one by its function, after the events that it happened in (loop_later()), and once for all
  * that has happened: bytes came, there is room again after there was none, all was taken, the other end says no more,
  * has closed.
+ *
+ * Nobody has to take what lies in a duct, so what all of them may hold is bounded here: while that is more than
+ * DUCTS_MANY, none grows beyond DUCT_POOR.
  */
 #ifndef NET_DUCT_H
 #define NET_DUCT_H
 
 #include "base/loop.h"
 #include "base/ring.h"
+
+#define DUCTS_MANY (64 * MIB)
+#define DUCT_POOR (32 * KIB)
 
 struct duct;
 typedef void duct_fn(struct duct *d);
@@ -37,5 +43,7 @@ ssize_t duct_send(struct duct *d, const void *p, size_t n);
 void duct_drop(struct duct *d, size_t n); /* the first bytes of d->in, for which there is room again */
 void duct_shut(struct duct *d);           /* no more is sent */
 void duct_wake(struct duct *d);           /* calls its own function later */
+void duct_trim(struct duct *d);           /* gives back the memory of both ways, if they are empty */
+bool ducts_are_many(void);
 
 #endif

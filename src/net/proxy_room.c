@@ -5,7 +5,8 @@
  * reads no more until there is room again; who has less goes on, for it can read a head and answer it with that. HTTP/2
  * must read at all times, as frames that give room to one stream come behind the data of others: what it may hold is
  * given away as windows, and counted as held from the beginning. So nobody needs more of others than that they are
- * there. Beyond that, main.c has a limit for all.
+ * there. The ducts are not counted: who has stopped to read could not empty its own, and they have a bound of theirs
+ * (duct.h). Beyond that, main.c has a limit for all.
  */
 #include "base/clock.h"
 #include "net/proxy_impl.h"
@@ -80,7 +81,7 @@ bool proxy_has_room(struct proxy *p)
 	proxy_count(p);
 	if (is_greedy(p))
 		trim(p);
-	if (is_greedy(p))
+	if (is_greedy(p) || ducts_are_many())
 		trim_all(p->all);
 	proxy_set_waits(p, is_greedy(p));
 	return !p->waits;

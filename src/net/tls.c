@@ -308,9 +308,7 @@ bool end_flush(struct end *e)
 
 size_t end_held(const struct end *e)
 {
-	const struct duct *peer = e->duct.peer;
-
-	return e->in.cap + e->out.cap + e->duct.in.cap + (peer ? peer->in.cap : 0);
+	return e->in.cap + e->out.cap;
 }
 
 void end_trim(struct end *e)
@@ -319,10 +317,7 @@ void end_trim(struct end *e)
 		wipe(&e->in);
 	if (!buf_len(&e->out))
 		wipe(&e->out);
-	if (!e->duct.in.len)
-		ring_fini(&e->duct.in);
-	if (e->duct.peer && !e->duct.peer->in.len)
-		ring_fini(&e->duct.peer->in);
+	duct_trim(&e->duct);
 }
 
 void end_shut(struct end *e)

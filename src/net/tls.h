@@ -48,8 +48,8 @@ int end_shake(struct end *e);
 bool end_fill(struct end *e);
 bool end_flush(struct end *e);
 
-size_t end_held(const struct end *e); /* bytes of memory in its buffers, and its duct */
-void end_trim(struct end *e);         /* gives back those that are empty */
+size_t end_held(const struct end *e); /* bytes of memory in its buffers */
+void end_trim(struct end *e);         /* gives back those that are empty, and the duct's */
 
 void end_shut(struct end *e); /* after all is sent: says that no more comes */
 

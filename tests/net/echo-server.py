@@ -6,8 +6,10 @@ echo-server.py tls PORT FILE CERT KEY   the same over TLS, and WebSocket's hands
 echo-server.py dns PORT ADDRESS         answers each question for an IPv4 address with ADDRESS; names that begin with
                                         "six." have one of IPv6, too
 echo-server.py first PORT               says hello before it is asked, then "got" and what it gets
+echo-server.py late PORT N              hears nothing of N connections until all are there and have waited a second, then
+                                        says to each how many bytes it has sent up to its end
 """
-import http.server, socket, ssl, struct, sys, threading
+import http.server, socket, ssl, struct, sys, threading, time
 
 class Echo(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -99,11 +101,28 @@ def first(port):
         except OSError: pass
         s.close()
 
+def count(s):
+    n = 0
+    try:
+        while d := s.recv(65536): n += len(d)
+        s.sendall(b'%d' % n)
+    except OSError: pass
+    s.close()
+
+def late(port, n):
+    l = socket.create_server(('0.0.0.0', port), backlog=n)
+    while True:
+        all = [l.accept()[0] for i in range(n)]
+        time.sleep(1)
+        for s in all: threading.Thread(target=count, args=(s,)).start()
+
 what, port = sys.argv[1], int(sys.argv[2])
 if what == 'dns':
     dns(port, sys.argv[3])
 elif what == 'first':
     first(port)
+elif what == 'late':
+    late(port, int(sys.argv[3]))
 elif what == 'http':
     serve(port, sys.argv[3])
 else:

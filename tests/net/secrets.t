@@ -62,6 +62,7 @@ nsenter -t $B -n nginx -c "$T/nginx.conf" 2> nginx.err &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" http 8000 seen &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" tls 8443 seen cert.pem key.pem &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" first 2222 &
+nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" late 7777 150 &
 python3 "$TOP/tests/net/echo-server.py" dns 5300 $SERVER &
 until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o /dev/null -k https://127.0.0.1:8443/ &&
 	inside curl -s -o /dev/null http://127.0.0.1:8000/; do sleep 0.1; done
@@ -72,11 +73,12 @@ cat > spec.json <<E
 	{"name": "TOKEN", "host": "$HOST", "placeholder": "$P3", "from": "env:TOKEN"},
 	{"name": "KEY6", "host": "six.example.test", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY22", "host": "$HOST:2222", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "KEY77", "host": "$HOST:7777", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY99", "host": "$HOST:9999", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
-export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
+export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY SECRET_KEY77=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
 export RESOLV="nameserver [127.0.0.1]:5300"
 # It is not dumpable, so the leak checker cannot look at it.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}:detect_leaks=0"
@@ -232,6 +234,24 @@ guest "p=\$(pgrep -P \$PPID boxlite-net); python3 greedy.py $HOST 160 & until [ 
 	awk '/^RssAnon/ { print (\$2 < $most ? \"little\" : \"much\"), \$2 }' /proc/\$p/status; kill \$!"
 like "$OUT" "^passes.*little" "160 that take nothing cost little, and others go on" || diag "$OUT" "$LOG"
 diag "${OUT##* } KiB"
+
+# More than all may hold is on its way to a server that takes none of it for a while.
+guest "timeout 50 python3 - <<'E'
+import socket, threading
+said = []
+def send(s):
+    s.settimeout(30)
+    try:
+        s.sendall(bytes(1100000))
+        s.shutdown(socket.SHUT_WR)
+        said.append(s.recv(99))
+    except OSError as e: said.append(str(e))
+all = [threading.Thread(target=send, args=(socket.create_connection(('$HOST', 7777)),)) for i in range(150)]
+for t in all: t.start()
+for t in all: t.join()
+print({x: said.count(x) for x in said})
+E"
+like "$OUT" "^.b'1100000': 150." "150 that send much to who takes nothing at first get there all the same" || diag "$LOG"
 
 # --- how fast ----------------------------------------------------------------------------------------------------------
 # Of the processor time of nginx and boxlite-net, which other work on this machine does not change, ticks.

@@ -119,6 +119,38 @@ static void test_turns(void)
 	end();
 }
 
+static void test_many(void)
+{
+	enum { N = 129, MAX_EACH = 512 * KIB };
+	static uint8_t much[MAX_EACH];
+	static struct side sides[2 * N];
+	size_t i;
+
+	for (i = 0; i < N; i++) {
+		duct_pair(&sides[2 * i].d, on_side, &sides[2 * i + 1].d, on_side, &loop, MAX_EACH);
+		(void)!duct_send(&sides[2 * i].d, much, MAX_EACH);
+	}
+	ok(ducts_are_many(), "so many hold much");
+	begin();
+	is_int(duct_send(&a.d, much, ROOM), ROOM, "a small one works as ever");
+	end();
+	duct_pair(&a.d, on_side, &b.d, on_side, &loop, MAX_EACH);
+	is_int(duct_send(&a.d, much, MAX_EACH), DUCT_POOR, "one more does not grow to its size");
+	is_int(heard(), 1, "and is heard");
+	duct_drop(&b.d, 1);
+	is_int(heard(), 10, "who found no room there is told as well");
+	is_int(duct_send(&a.d, much, MAX_EACH), 1, "of the room for one");
+	duct_drop(&b.d, DUCT_POOR);
+	duct_trim(&a.d);
+	is_int(b.d.in.cap, 0, "memory in which nothing lies is given back");
+	for (i = 0; i < 2 * N; i++)
+		duct_close(&sides[i].d);
+	(void)heard();
+	ok(!ducts_are_many(), "so it is by those that close");
+	is_int(duct_send(&a.d, much, MAX_EACH), MAX_EACH, "and then there is room");
+	end();
+}
+
 int main(void)
 {
 	if (loop_init(&loop) < 0)
@@ -126,6 +158,7 @@ int main(void)
 	test_bytes();
 	test_ends();
 	test_turns();
+	test_many();
 	loop_fini(&loop);
 	return tap_done();
 }
