@@ -94,6 +94,12 @@ void duct_drop(struct duct *d, size_t n)
 	duct_wake(d->peer);
 }
 
+void duct_abort(struct duct *d)
+{
+	if (d->peer)
+		d->peer->reset = true;
+}
+
 void duct_shut(struct duct *d)
 {
 	if (!d->peer)

@@ -28,7 +28,7 @@ struct duct {
 	duct_fn *fn;
 	struct ring in; /* what the other end has sent: ring_look(), ring_copy() it, and duct_drop() */
 	bool eof;       /* it sends no more than that */
-	bool reset;     /* it has closed before it took all that it was sent */
+	bool reset;     /* it has closed before it took all that it was sent, or said all */
 	bool full;      /* the other end had no room for all of it */
 };
 
@@ -42,6 +42,7 @@ void duct_close(struct duct *d);
 ssize_t duct_send(struct duct *d, const void *p, size_t n);
 void duct_drop(struct duct *d, size_t n); /* the first bytes of d->in, for which there is room again */
 void duct_shut(struct duct *d);           /* no more is sent */
+void duct_abort(struct duct *d);          /* the other end is to see a reset when this one closes */
 void duct_wake(struct duct *d);           /* calls its own function later */
 void duct_trim(struct duct *d);           /* gives back the memory of both ways, if they are empty */
 bool ducts_are_many(void);

@@ -270,7 +270,7 @@ static void go_on(struct proxy *p)
 
 	do {
 		before = p->state;
-		if (!step(p)) {
+		if (p->guest.duct.reset || !step(p)) { /* of a reset: nothing that is still here goes on */
 			proxy_free(p);
 			proxies_wake_if_room(all);
 			return;

@@ -16,7 +16,9 @@ void tcp_host_abort(struct tcp *t)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 
-	if (t->f.fd >= 0)
+	if (t->proxy)
+		duct_abort(&t->duct);
+	else if (t->f.fd >= 0)
 		setsockopt(t->f.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
