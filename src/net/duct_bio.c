@@ -8,7 +8,7 @@ static int on_write(BIO *b, const char *p, size_t n, size_t *ret)
 	if (r == 0)
 		BIO_set_retry_write(b);
 	*ret = (size_t)MAX(r, 0);
-	return r > 0;
+	return r < 0 ? -1 : r > 0; /* 0 without a retry: OpenSSL 3.2 takes the record for written */
 }
 
 static int on_read(BIO *b, char *to, size_t n, size_t *ret)

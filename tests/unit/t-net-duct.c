@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "lib/tap.h"
-#include "net/duct.h"
+#include "net/duct_bio.h"
 
 #define ROOM 4096
 
@@ -107,6 +107,28 @@ static void test_ends(void)
 	end();
 }
 
+static void test_bio(void)
+{
+	static uint8_t much[ROOM];
+	BIO *bio;
+	char c;
+
+	begin();
+	bio = duct_bio(&a.d);
+	if (!bio)
+		return;
+	ok(BIO_read(bio, &c, 1) <= 0 && BIO_should_retry(bio), "nothing to be read yet");
+	is_int(BIO_write(bio, much, ROOM), ROOM, "what is written is taken");
+	ok(BIO_write(bio, much, 1) <= 0 && BIO_should_retry(bio), "until there is no room");
+	(void)!duct_send(&b.d, "x", 1);
+	duct_close(&b.d);
+	ok(BIO_write(bio, much, 1) < 0 && !BIO_should_retry(bio), "to nobody is an error");
+	ok(BIO_read(bio, &c, 1) == 1 && c == 'x' && BIO_eof(bio), "what was said before can be read, to its end");
+	ok(BIO_read(bio, &c, 1) <= 0 && !BIO_should_retry(bio), "where there is no more");
+	BIO_free(bio);
+	end();
+}
+
 static void test_turns(void)
 {
 	begin();
@@ -157,6 +179,7 @@ int main(void)
 		return 1;
 	test_bytes();
 	test_ends();
+	test_bio();
 	test_turns();
 	test_many();
 	loop_fini(&loop);
