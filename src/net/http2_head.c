@@ -8,6 +8,7 @@
 #include "base/cursor.h"
 
 #define FIELDS_ROOM (2 * BODY_ROOM)
+#define HEAD_COST 256 /* what nghttp2 needs for a head, besides its fields */
 
 int fields_add(struct fields *f, const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len)
 {
@@ -95,6 +96,12 @@ static int put(struct sending *s, const char *name, const char *value)
 		r = buf_append(&s->text, value, strlen(value));
 	end(s, false);
 	return r;
+}
+
+/* In memory, until it goes. HPACK makes a byte of a field, and of a head that has but one: its text says little. */
+static size_t cost(const struct sending *s)
+{
+	return HEAD_COST + s->n * (sizeof(nghttp2_nv) + 2) + buf_len(&s->text);
 }
 
 static nghttp2_nv *fields_of(struct sending *s)
@@ -208,11 +215,11 @@ static int send_request(struct stream *s, bool last, int64_t length)
 	sending_init(&out);
 	if (change_request(s, last, length, &out) < 0) {
 		r = head_refuse(s, "431");
-	} else if (heads_full(s->h, buf_len(&out.text))) {
+	} else if (heads_full(s->h, cost(&out))) {
 		s->server_closed = true;
 		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_REFUSED_STREAM);
 	} else {
-		half_queue(&s->up, buf_len(&out.text));
+		half_queue(&s->up, cost(&out));
 		s->server_id = nghttp2_submit_request(s->h->server, NULL, fields_of(&out), out.n,
 						      last ? NULL : &source, s);
 		if (s->server_id < 0) {
@@ -300,14 +307,14 @@ int head_to_guest(struct stream *s, bool last)
 	if (s->answered)
 		return keep_trailers(&s->down, &s->from_server);
 	sending_init(&out);
-	if (scrub(s, from, last, &out) < 0 || heads_full(s->h, buf_len(&out.text))) {
+	if (scrub(s, from, last, &out) < 0 || heads_full(s->h, cost(&out))) {
 		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_INTERNAL_ERROR);
 	} else if (status.n == 3 && *status.p == '1' && !last) {
-		half_queue(&s->down, buf_len(&out.text));
+		half_queue(&s->down, cost(&out));
 		r = nghttp2_submit_headers(s->h->guest, 0, s->guest_id, NULL, fields_of(&out), out.n, NULL);
 	} else {
 		s->answered = true;
-		half_queue(&s->down, buf_len(&out.text));
+		half_queue(&s->down, cost(&out));
 		s->down.swaps = &s->h->set->scrub;
 		s->down.over = last;
 		r = nghttp2_submit_response(s->h->guest, s->guest_id, fields_of(&out), out.n, last ? NULL : &source);
@@ -338,7 +345,7 @@ int trailers_send(struct half *f, int32_t id)
 	s->h->heads -= buf_len(&f->trailers);
 	wipe(&f->trailers);
 	if (k == 0)
-		half_queue(f, buf_len(&out.text));
+		half_queue(f, cost(&out));
 	if (k == 0)
 		k = nghttp2_submit_trailer(f->to, id, fields_of(&out), out.n);
 	wipe(&out.text);

@@ -13,7 +13,9 @@
 #define STREAMS_ALL_MAX 256  /* with those that one side has given up already */
 #define STREAM_WINDOW (512 * KIB)
 #define NARROW_WINDOW (NGHTTP2_INITIAL_WINDOW_SIZE + 1)
-#define HEADS_MAX (256 * KIB) /* of heads and trailers that one of both sides does not take: more streams are refused */
+#define STREAM_WINDOW (512 * KIB)
+#define NARROW_WINDOW (NGHTTP2_INITIAL_WINDOW_SIZE + 1)
+#define HEADS_MAX (384 * KIB) /* of heads and trailers that one of both sides does not take: more streams are refused */
 #define SESSION_WINDOW (1536 * KIB) /* what one side may have sent, of all streams, that the other one has not taken */
 
 /* A body on its way from one session to the other. */
@@ -23,7 +25,7 @@ struct half {
 	const struct swaps *swaps;
 	struct buf work, out;          /* received; changed */
 	struct buf trailers;           /* packed fields; empty: none */
-	size_t heads, nheads;          /* given to `to`, which has not sent them yet: bytes, and how many */
+	size_t heads, nheads;          /* given to `to`, which has not sent them yet: what they cost, and how many */
 	bool over;                     /* the last byte was received */
 	bool waits;                    /* the session that sends is to be told when there is more */
 	/* Of a request with a length; see http2_body.c. */
