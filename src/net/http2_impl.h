@@ -13,8 +13,6 @@
 #define STREAMS_ALL_MAX 256  /* with those that one side has given up already */
 #define STREAM_WINDOW (512 * KIB)
 #define NARROW_WINDOW (NGHTTP2_INITIAL_WINDOW_SIZE + 1)
-#define STREAM_WINDOW (512 * KIB)
-#define NARROW_WINDOW (NGHTTP2_INITIAL_WINDOW_SIZE + 1)
 #define HEADS_MAX (384 * KIB) /* of heads and trailers that one of both sides does not take: more streams are refused */
 #define SESSION_WINDOW (1536 * KIB) /* what one side may have sent, of all streams, that the other one has not taken */
 

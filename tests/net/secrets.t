@@ -5,39 +5,17 @@
 #	curl --tap--> boxlite-net --veth--> nginx, echo-server.py
 #
 # SECRETS_SPEED=1 measures as well.
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-export O=${O:-$TOP/out}
-[[ $O = /* ]] || O=$TOP/$O
-[ -n "${IN_NET:-}" ] || exec env IN_NET=1 unshare $([ "$(id -u)" = 0 ] || echo -Ur) -n -m bash "$0" "$@"
-. "$TOP/tests/lib/tap.sh"
-PATH=$PATH:/usr/sbin:/sbin
-export PATH LC_ALL=C
-cd "$T" || exit 1
-for p in nginx curl openssl python3 ip; do command -v $p > /dev/null || skip_all "$p is not installed"; done
-[ -c /dev/net/tun ] || skip_all "there is no /dev/net/tun"
+HOST=api.example.test
+NAMES="$HOST plain.example.test six.example.test"
+NEEDS=nginx
+. "$(dirname "$0")/proxied.sh"
 
 KEY=s3cret/Value+1234567890
 P1=boxlite-secret-00000000000000000000000000000001
 P2=boxlite-secret-00000000000000000000000000000002
 P3=boxlite-secret-00000000000000000000000000000003
-SERVER=203.0.113.10
-HOST=api.example.test
 
-# --- the world: a namespace with the servers ---------------------------------------------------------------------------
-unshare -n sleep 3600 &
-B=$!
-while [ "$(readlink /proc/$B/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
-ip link set lo up
-ip link add v0 type veth peer name v1 netns $B && ip addr add 203.0.113.1/24 dev v0 && ip link set v0 up
-inside() { nsenter -t $B -n "$@"; }
-inside sh -c "ip link set lo up; ip addr add $SERVER/24 dev v1; ip link set v1 up" || skip_all "no veth"
-ip route add default via $SERVER
-
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
-	-days 30 2> /dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
-printf 'subjectAltName=DNS:%s,DNS:plain.example.test,DNS:six.example.test\n' $HOST > ext
-openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
+# --- the servers -------------------------------------------------------------------------------------------------------
 head -c 3000000 /dev/urandom > file
 truncate -s "${SECRETS_SPEED_BYTES:-1500M}" big
 mkdir -p nginx
@@ -63,7 +41,6 @@ nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" http 8000 seen &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" tls 8443 seen cert.pem key.pem &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" first 2222 &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" late 7777 150 &
-python3 "$TOP/tests/net/echo-server.py" dns 5300 $SERVER &
 until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o /dev/null -k https://127.0.0.1:8443/ &&
 	inside curl -s -o /dev/null http://127.0.0.1:8000/; do sleep 0.1; done
 
@@ -78,20 +55,8 @@ cat > spec.json <<E
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
-export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY SECRET_KEY77=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
-export RESOLV="nameserver [127.0.0.1]:5300"
-# It is not dumpable, so the leak checker cannot look at it.
-export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}:detect_leaks=0"
-echo "nameserver 192.168.127.1" > resolv.conf
-
-# guest SCRIPT: runs it in the guest; OUT, STATUS, and what boxlite-net says in LOG.
-guest() {
-	OUT=$(timeout 60 "$O/tests/net-tap" --headers spec.json unshare -m bash -c "
-		mount --bind $T/resolv.conf /etc/resolv.conf; unset SSL_CERT_FILE
-		curl() { command curl -sS --max-time 30 --cacert ca.pem \"\$@\"; }; U=https://$HOST; $1" 2> log)
-	STATUS=$?
-	LOG=$(cat log)
-}
+export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY \
+	SECRET_KEY77=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY
 
 # sends SCRIPT NAME: the value has reached the server, and the guest sees the placeholder only.
 sends() {
@@ -199,7 +164,7 @@ guest "p=\$(pgrep -P \$PPID boxlite-net); curl -o /dev/null -H 'X-Key: $P1' \$U/
 	tr '\\0' '\\n' < /proc/\$p/environ | grep -c '$KEY'; tr '\\0' '\\n' < /proc/\$p/cmdline | grep -c '$KEY'
 	grep -E '^VmLck' /proc/\$p/status | tr -s '\\t ' ' '"
 locked='[1-9]'
-nm -D "$BOXLITE_NET" 2> /dev/null | grep -Eq '__(asan|tsan)_init' && locked=0 # it locks nothing
+sanitized && locked=0 # it locks nothing
 like "$OUT" $'^0\n0\n.*VmLck: '$locked "not in environment and arguments, but in locked memory" || diag "$LOG"
 unlike "$LOG" "$KEY" "nor in what boxlite-net says"
 
@@ -228,7 +193,7 @@ time.sleep(100)
 E
 rm -f greedy
 most=150000
-nm -D "$BOXLITE_NET" 2> /dev/null | grep -Eq '__(asan|tsan)_init' && most=4000000 # what it makes of that memory
+sanitized && most=4000000 # what it makes of that memory
 guest "p=\$(pgrep -P \$PPID boxlite-net); python3 greedy.py $HOST 160 & until [ -e greedy ] || ! kill -0 \$!; do sleep 0.1; done
 	curl --http2 \$U/file | cmp - file && curl --http1.1 \$U/file | cmp - file && echo passes
 	awk '/^RssAnon/ { print (\$2 < $most ? \"little\" : \"much\"), \$2 }' /proc/\$p/status; kill \$!"
