@@ -212,9 +212,9 @@ static bool is_over(const struct proxy *p)
 /* One round: then what it has come to is sent to the guest, while the next one is worked on. */
 static bool pass(struct proxy *p)
 {
-	bool moved = proxy_has_room(p) && end_fill(&p->guest);
+	bool moved = proxy_has_room(p) && end_fill(&p->guest, proxy_round(p));
 
-	moved |= !p->waits && end_fill(&p->server);
+	moved |= !p->waits && end_fill(&p->server, proxy_round(p));
 	if (!translate(p))
 		return false;
 	moved |= end_flush(&p->server);
@@ -243,7 +243,7 @@ static bool close_down(struct proxy *p)
 		end_shut(g);
 	do
 		buf_consume(&g->in, buf_len(&g->in));
-	while (end_fill(g) && !g->eof);
+	while (end_fill(g, SIZE_MAX) && !g->eof);
 	return !g->broken && !g->deaf && !(g->eof && g->shut);
 }
 

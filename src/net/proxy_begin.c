@@ -163,7 +163,7 @@ bool proxy_say_refusal(struct proxy *p)
 static bool hear_server(struct proxy *p)
 {
 	struct end *g = &p->guest, *s = &p->server;
-	bool moved = end_fill(s);
+	bool moved = proxy_has_room(p) && end_fill(s, proxy_round(p));
 
 	if (moved && !p->spoke) {
 		p->spoke = true;

@@ -72,6 +72,7 @@ void proxy_yield(struct proxy *p);           /* others have their turn; then it 
 void proxy_count(struct proxy *p);           /* what it holds now */
 void proxy_set_waits(struct proxy *p, bool waits);
 bool proxy_has_room(struct proxy *p);        /* may it read more? If not, it is woken when it may */
+size_t proxy_round(const struct proxy *p);   /* so much of each side is moved at a time */
 bool proxies_is_wide(const struct proxies *all); /* may HTTP/2 have wide windows? */
 void proxies_wake(struct proxies *all);      /* who waits looks again */
 void proxies_wake_if_room(struct proxies *all);

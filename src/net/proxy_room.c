@@ -2,11 +2,12 @@
  * Memory of the proxy.
  *
  * What all of them hold is counted at each step. When it is more than HELD_MOST, who has more than HELD_SHARE
- * reads no more until there is room again; who has less goes on, for it can read a head and answer it with that. HTTP/2
- * must read at all times, as frames that give room to one stream come behind the data of others: what it may hold is
- * given away as windows, and counted as held from the beginning. So nobody needs more of others than that they are
- * there. The ducts are not counted: who has stopped to read could not empty its own, and they have a bound of theirs
- * (duct.h). Beyond that, main.c has a limit for all.
+ * reads no more until there is room again; who has less goes on, for it can read a head and answer it with that. It
+ * does so a piece at a time, lest one step of each be many shares. HTTP/2 must read at all times, as frames that give
+ * room to one stream come behind the data of others: what it may hold is given away as windows, and counted as held
+ * from the beginning. So nobody needs more of others than that they are there. The ducts are not counted: who has
+ * stopped to read could not empty its own, and they have a bound of theirs (duct.h). Beyond that, main.c has a limit
+ * for all.
  */
 #include "base/clock.h"
 #include "net/proxy_impl.h"
@@ -69,10 +70,15 @@ static void trim_all(struct proxies *all)
 		trim(p);
 }
 
+static bool is_full(const struct proxies *all)
+{
+	return all->held > HELD_MOST;
+}
+
 /* HTTP/2 has more than its share from the beginning: see above. */
 static bool is_greedy(const struct proxy *p)
 {
-	return p->all->held > HELD_MOST && p->held > HELD_SHARE && !p->http2;
+	return is_full(p->all) && p->held > HELD_SHARE && !p->http2;
 }
 
 /* May it read more? If not, it is woken when it may. */
@@ -85,6 +91,11 @@ bool proxy_has_room(struct proxy *p)
 		trim_all(p->all);
 	proxy_set_waits(p, is_greedy(p));
 	return !p->waits;
+}
+
+size_t proxy_round(const struct proxy *p)
+{
+	return is_full(p->all) ? TLS_PIECE : SIZE_MAX;
 }
 
 /* Who waits looks again. */

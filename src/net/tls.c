@@ -231,11 +231,12 @@ static ssize_t read_tls(struct end *e, uint8_t *to)
 	return 0;
 }
 
-bool end_fill(struct end *e)
+bool end_fill(struct end *e, size_t most)
 {
 	bool moved = false;
+	size_t got = 0;
 
-	while (e->readable && !e->eof && !e->broken && buf_room(&e->in) >= TLS_PIECE) {
+	while (got < most && e->readable && !e->eof && !e->broken && buf_room(&e->in) >= TLS_PIECE) {
 		uint8_t *to = buf_reserve(&e->in, TLS_PIECE);
 		ssize_t n = to ? (e->ssl ? read_tls : read_plain)(e, to) : 0;
 
@@ -244,6 +245,7 @@ bool end_fill(struct end *e)
 		if (n <= 0)
 			break;
 		buf_commit(&e->in, (size_t)n);
+		got += (size_t)n;
 	}
 	return moved;
 }

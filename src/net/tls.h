@@ -45,7 +45,7 @@ int end_set_tls(struct end *e, SSL *ssl) MUST_CHECK; /* it speaks TLS from here 
 int end_shake(struct end *e);
 
 /* Each moves what goes: true if something did, or the end was reached. */
-bool end_fill(struct end *e);
+bool end_fill(struct end *e, size_t most); /* reads pieces until they are that many bytes */
 bool end_flush(struct end *e);
 
 size_t end_held(const struct end *e); /* bytes of memory in its buffers */
