@@ -99,9 +99,10 @@ bool tcp_hand_over(struct tcp *t)
 	t->hup = t->urgent = t->drained = t->peeks_on = false;
 	t->proxy = proxies_serve(n->proxies, &t->duct, tcp_duct_event, take_fd(&t->f.fd), &t->f.key.remote,
 				 t->f.key.remote_port);
-	if (!t->proxy)
-		tcp_reset(t);
-	return t->proxy;
+	if (t->proxy)
+		return true;
+	tcp_reset(t); /* which frees it */
+	return false;
 }
 
 static void established(struct tcp *t)
