@@ -94,6 +94,14 @@ void duct_drop(struct duct *d, size_t n)
 	duct_wake(d->peer);
 }
 
+size_t duct_recv(struct duct *d, void *to, size_t n)
+{
+	n = MIN(n, d->in.len);
+	ring_copy(&d->in, to, n);
+	duct_drop(d, n);
+	return n;
+}
+
 void duct_abort(struct duct *d)
 {
 	if (d->peer)

@@ -26,7 +26,7 @@ struct duct {
 	struct loop *loop;
 	struct later later;
 	duct_fn *fn;
-	struct ring in; /* what the other end has sent: ring_look(), ring_copy() it, and duct_drop() */
+	struct ring in; /* what the other end has sent: duct_recv(), or ring_look() at it and duct_drop() */
 	bool eof;       /* it sends no more than that */
 	bool reset;     /* it has closed before it took all that it was sent, or said all */
 	bool full;      /* the other end had no room for all of it */
@@ -40,6 +40,7 @@ void duct_close(struct duct *d);
 
 /* How many bytes were taken, 0: there is no room; -EPIPE, -ENOMEM. */
 ssize_t duct_send(struct duct *d, const void *p, size_t n);
+size_t duct_recv(struct duct *d, void *to, size_t n); /* how many came: up to n of what is there */
 void duct_drop(struct duct *d, size_t n); /* the first bytes of d->in, for which there is room again */
 void duct_shut(struct duct *d);           /* no more is sent */
 void duct_abort(struct duct *d);          /* the other end is to see a reset when this one closes */

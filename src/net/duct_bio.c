@@ -16,9 +16,7 @@ static int on_read(BIO *b, char *to, size_t n, size_t *ret)
 	struct duct *d = BIO_get_data(b);
 
 	BIO_clear_retry_flags(b);
-	*ret = MIN(n, d->in.len);
-	ring_copy(&d->in, to, *ret);
-	duct_drop(d, *ret);
+	*ret = duct_recv(d, to, n);
 	if (!*ret && !d->eof)
 		BIO_set_retry_read(b);
 	return *ret > 0;

@@ -1,8 +1,7 @@
 /*
  * Theory of operation. One connection has two ends: the guest's is a duct to tcp.c, the server's a socket of the host,
  * which is connected already (tcp_hand_over()). Which way it goes is known from the guest's first message, which is
- * looked at and left where it is. A server that speaks before that does so in the clear, and is
- * heard.
+ * looked at and left where it is. A server that speaks before that does so in the clear, and is heard.
  *
  *	LISTEN --a host of a secret--> SERVER --> GUEST --> PASS --> CLOSE
  *	   |                   its handshake    ours    |  HTTP       what was sent is waited for
@@ -40,7 +39,6 @@
 
 #include "base/clean.h"
 #include "base/clock.h"
-#include "base/io.h"
 
 #define PROXIES_MAX 1024
 #define IN_MAX (5 * TLS_PIECE) /* the longest head, and a piece more, so that it is seen to be too long */

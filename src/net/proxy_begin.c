@@ -1,10 +1,8 @@
 /* The way of a connection to PASS or SPLICE: what the guest says first, and the handshakes. See proxy.c. */
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clean.h"

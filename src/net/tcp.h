@@ -117,6 +117,8 @@ bool tcp_resend(struct tcp *t); /* what lies at snd_una, once more */
 
 /* --- tcp_host.c --- */
 
+#define TCP_LOOK_MAX (8 * NET_LINK_MTU) /* so much is looked at at once */
+
 /* Bytes of the host, where they lie until the next look. */
 struct tcp_look {
 	struct iovec v[2];
@@ -124,8 +126,8 @@ struct tcp_look {
 
 ssize_t tcp_host_put(struct tcp *t, const void *p, size_t n); /* how many it has taken; negative: it is broken */
 /*
- * Looks at up to `most` bytes behind the first `seen`: how many, 0 the end, -errno. -EAGAIN: there are none; -EBUSY:
- * not to be said before the next acknowledgement.
+ * Looks at up to `most` bytes behind the first `seen`, most <= TCP_LOOK_MAX: how many, 0 the end, -errno. -EAGAIN:
+ * there are none; -EBUSY: not to be said before the next acknowledgement.
  */
 ssize_t tcp_host_look(struct tcp *t, uint32_t seen, size_t most, struct tcp_look *ret);
 unsigned tcp_look_at(const struct tcp_look *l, size_t at, size_t n, struct iovec v[2]); /* those from `at` on: pieces */

@@ -9,8 +9,8 @@
 
 #define BIN_PIECES 128
 
-static uint8_t outbox[8 * NET_LINK_MTU]; /* bytes on their way from a socket into the link */
-static uint8_t bin[64 * KIB];            /* those that were seen before */
+static uint8_t outbox[TCP_LOOK_MAX]; /* bytes on their way from a socket into the link */
+static uint8_t bin[64 * KIB];        /* those that were seen before */
 
 void tcp_host_abort(struct tcp *t)
 {
@@ -69,13 +69,13 @@ ssize_t tcp_host_look(struct tcp *t, uint32_t seen, size_t most, struct tcp_look
 	}
 	if (left)
 		return -EBUSY; /* so much under way */
-	v[m.msg_iovlen++] = (struct iovec){ outbox, MIN(most, sizeof(outbox)) };
+	v[m.msg_iovlen++] = (struct iovec){ outbox, most };
 	do
 		r = recvmsg(t->f.fd, &m, MSG_PEEK | MSG_DONTWAIT);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
-	ret->v[0] = (struct iovec){ outbox, (size_t)MAX(r - skip, 0) };
+	*ret = (struct tcp_look){ { { outbox, (size_t)MAX(r - skip, 0) } } };
 	if (r > skip)
 		return r - skip;
 	if (skip && t->urgent)

@@ -8,7 +8,6 @@
 #include "net/tcp.h"
 
 #define SUM_OFFSET 16
-#define LOOK_MAX (8 * NET_LINK_MTU) /* so much is looked at at once */
 
 /* What the guest may still send: as far as its edge, or further. */
 static uint32_t our_window(struct tcp *t)
@@ -176,7 +175,7 @@ bool tcp_pull(struct tcp *t)
 			tcp_expect_ack(t);
 			return true;
 		}
-		most = MIN(room, LOOK_MAX);
+		most = MIN(room, TCP_LOOK_MAX);
 		n = tcp_host_look(t, flying, most, &look);
 		if (n == -EAGAIN) {
 			t->drained = true;

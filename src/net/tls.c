@@ -186,14 +186,10 @@ int end_shake(struct end *e)
 
 static ssize_t read_duct(struct end *e, uint8_t *to)
 {
-	struct duct *d = &e->duct;
-	size_t n = MIN(d->in.len, TLS_PIECE);
+	size_t n = duct_recv(&e->duct, to, TLS_PIECE);
 
-	if (!n && d->eof)
-		e->eof = true;
+	e->eof |= !n && e->duct.eof;
 	e->readable = n > 0;
-	ring_copy(&d->in, to, n);
-	duct_drop(d, n);
 	return (ssize_t)n;
 }
 

@@ -73,7 +73,7 @@ def greedy(s):
     frames = Frames(s)
     assert frames.take(len(PREFACE)) == PREFACE
     s.sendall(settings(streams=1000, window=0))
-    room, kinds, got = 65535, 0, 0
+    room, got = 65535, 0
     head = b'\x88' + field(b'x', b'y' * 2000)
     while got < STREAMS:
         kind, flags, stream, body = frames.next()

@@ -21,11 +21,8 @@ static void on_side(struct duct *d)
 	uint8_t byte;
 
 	s->calls++;
-	if (!s->answers || !d->in.len)
-		return;
-	ring_copy(&d->in, &byte, 1);
-	duct_drop(d, 1);
-	(void)!duct_send(d, &byte, 1);
+	if (s->answers && duct_recv(d, &byte, 1))
+		(void)!duct_send(d, &byte, 1);
 }
 
 static void begin(void)
