@@ -119,6 +119,7 @@ void secrets_free(struct secrets *s)
 		return;
 	while ((k = s->kept)) {
 		s->kept = k->next;
+		explicit_bzero(k, sizeof(*k)); /* which bytes are at the end of a value says something of it */
 		free(k);
 	}
 	if (s->map) {
