@@ -1,15 +1,13 @@
 # A TLS server in the world (world.sh), whom this host trusts and knows by name. After make_world; the test has mounts of
 # its own (MOUNTS).
 
+. "$TOP/tests/lib/certs.sh"
+
 # make_tls_world NAME OTHER: echo-server.py at 203.0.113.10:443 for these names; what it got is in "seen". /etc is the
 # test's own ($T/etc) with its authority (root.pem) among the others, and a DNS server that knows the names.
 make_tls_world() {
 	unset SSL_CERT_FILE SSL_CERT_DIR
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
-		-days 30 2> /dev/null
-	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
-	printf 'subjectAltName=DNS:%s,DNS:%s\n' "$1" "$2" > ext
-	openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
+	make_certs "$1" "$2"
 	nsenter -t "$WORLD" -n python3 "$TOP/tests/net/echo-server.py" tls 443 seen cert.pem key.pem 2> server.log &
 	cp -a /etc "$T/etc"; rm -f "$T/etc/resolv.conf"
 	echo "nameserver 127.0.0.1" > "$T/etc/resolv.conf"

@@ -17,6 +17,7 @@ if [ -z "${IN_NET:-}" ]; then
 	IN_NET=1 exec unshare $user -n -m bash "$0" "$@"
 fi
 . "$TOP/tests/lib/tap.sh"
+. "$TOP/tests/lib/certs.sh"
 PATH=$PATH:/usr/sbin:/sbin
 export PATH LC_ALL=C
 cd "$T" || exit 1
@@ -33,11 +34,7 @@ inside() { nsenter -t $B -n "$@"; }
 inside sh -c "ip link set lo up; ip addr add $SERVER/24 dev v1; ip link set v1 up" || skip_all "no veth"
 ip route add default via $SERVER
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout rootkey -out root.pem -subj "/CN=test root" \
-	-days 30 2> /dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr -subj "/CN=x" 2> /dev/null
-printf 'subjectAltName=%s\n' "$(printf 'DNS:%s\n' $NAMES | paste -sd,)" > ext
-openssl x509 -req -in csr -CA root.pem -CAkey rootkey -CAcreateserial -days 30 -extfile ext -out cert.pem 2> /dev/null
+make_certs $NAMES
 python3 "$TOP/tests/net/echo-server.py" dns 5300 $SERVER &
 
 export BOXLITE_NET=${BOXLITE_NET:-$O/bin/boxlite-net} SSL_CERT_FILE=$T/root.pem
