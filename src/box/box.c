@@ -28,6 +28,7 @@
 #include "wire/conn.h"
 
 #define BOXES_MAX 1000000
+#define TELL_TRIES 3
 
 int box_new_id(char out[BOX_ID_LEN + 1], struct error *err)
 {
@@ -341,31 +342,45 @@ static int is_greeted(int fd)
 	return got < 0 && errno != ECONNRESET ? -errno : got == 1;
 }
 
-/* Sends one message to the shim of a box that runs, starts or ends: 1; 0 it does not run (any more), -errno. The
- * connection must live until the shim has read it: *ret_fd. */
-static int tell_shim(struct home *h, const char *id, struct buf *message, int *ret_fd, struct error *err)
+/* Sends to the shim of a box: 1 and the fd; 0 it closes the connection unread, -ENOTCONN there is no shim, -errno. */
+static int tell_once(struct home *h, const char *id, const struct buf *out, int *ret_fd)
 {
-	auto_buf struct buf out = BUF_INIT(4 * KIB);
-	int fd = box_connect_locked(h, id), r;
+	auto_fd int fd = box_connect_locked(h, id);
+	int r;
 
 	if (fd < 0)
-		return fd == -ENOTCONN ? 0 : error_code(err, fd, "cannot reach box %s", id);
-	r = wire_put_hello(&out, "client");
-	if (r == 0)
-		r = buf_append(&out, buf_data(message), buf_len(message));
-	if (r == 0)
-		r = sock_send_fds(fd, buf_data(&out), buf_len(&out), NULL, 0);
+		return fd;
+	r = sock_send_fds(fd, buf_data(out), buf_len(out), NULL, 0);
 	if (r == 0)
 		r = is_greeted(fd);
 	if (r == 1) {
 		*ret_fd = fd;
-		return 1;
+		fd = -1;
 	}
-	close(fd);
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return error_code(err, r, "cannot reach box %s", id);
-	r = box_is_running(h, id, err);
-	return r == 1 ? error_set(err, -EBUSY, "box %s has too many clients, or is just ending: try again", id) : r;
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+/* Sends one message to the shim of a box that runs, starts or ends: 1; 0 it does not run (any more), -errno. The
+ * connection must live until the shim has read it: *ret_fd.
+ * One that is closed unread was in the queue of a shim that has just ended, and then nobody listens the next time; or
+ * the shim has too many clients, and then it says so again. */
+static int tell_shim(struct home *h, const char *id, struct buf *message, int *ret_fd, struct error *err)
+{
+	auto_buf struct buf out = BUF_INIT(4 * KIB);
+	int r = wire_put_hello(&out, "client");
+
+	if (r == 0)
+		r = buf_append(&out, buf_data(message), buf_len(message));
+	if (r < 0)
+		return error_nomem(err);
+	for (int tries = 0; tries < TELL_TRIES; tries++) {
+		r = tell_once(h, id, &out, ret_fd);
+		if (r == 1 || r == -ENOTCONN)
+			return MAX(r, 0);
+		if (r < 0)
+			return error_code(err, r, "cannot reach box %s", id);
+	}
+	return error_set(err, -EBUSY, "box %s has too many clients: try again", id);
 }
 
 /* Until the shim closes the connection: 0, or -errno. One that has died has not read all. */

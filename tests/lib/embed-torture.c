@@ -259,6 +259,7 @@ static int is_there(void)
 static int start(void)
 {
 	struct boxlite_stop_options at_once = BOXLITE_OPTIONS(boxlite_stop_options);
+	struct boxlite_error after;
 	struct boxlite_process *p;
 	struct boxlite_exit e;
 	int r = boxlite_box_start(box, NULL, &p, &err);
@@ -279,8 +280,9 @@ static int start(void)
 	}
 	fault_pause();
 	boxlite_process_close(p);
-	if (boxlite_box_stop(box, &at_once, NULL) < 0)
-		printf("%s: it cannot be stopped afterwards\n", now);
+	if (boxlite_box_stop(box, &at_once, &after) < 0)
+		printf("%s, %s %ld%s: it cannot be stopped afterwards: %s (stop said %d '%s')\n", now, fault_name, at,
+		       fault_what(), after.text, r, err.text);
 	has_run = 1;
 	return r;
 }
