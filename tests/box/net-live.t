@@ -22,8 +22,8 @@ bl port add web 80x
 fails 125 "at character" "no port"
 bl port add web
 fails 125 "a box and a port.*port -- add" "add wants to know which"
-bl port -- add
-fails 125 "no box is called 'add'" "a box may be called add"
+bl port -- rm # which no id begins with
+fails 125 "no box is called 'rm'" "a box may be called rm"
 bl port add web "$((port > 60000 ? 30001 : port + 1)):53/udp"
 is "$ST" 0 "one of UDP" || diag "$ERR"
 bl inspect -f '{{json .Network.Ports}}' web
