@@ -1,10 +1,7 @@
 /* HTTP/2 on its way through, with nghttp2 as guest and as server: bodies that tell their length. */
-#include <nghttp2/nghttp2.h>
-#include <stdlib.h>
-
+#include "http2_peers.h"
 #include "lib/tap.h"
 #include "net/http1.h"
-#include "net/http2.h"
 
 #define P "boxlite-secret-1"
 #define V "v/1+2"
@@ -23,12 +20,9 @@ struct request {
 };
 
 struct world {
-	struct http2 *h;
-	nghttp2_session *guest, *server;
-	struct buf guest_in, guest_out, server_in, server_out; /* as boxlite-net sees them */
+	struct http2_peers p;
 	struct request r[STREAMS];
 	unsigned n, got;
-	int k;
 };
 
 static const struct secret_set *set;
@@ -75,8 +69,8 @@ static void ask(struct world *w, size_t length, size_t place, bool tells, bool e
 		v[n++] = (nghttp2_nv)NV("content-length", text);
 	if (expects)
 		v[n++] = (nghttp2_nv)NV("expect", "100-continue");
-	if (nghttp2_submit_request(w->guest, NULL, v, n, &source, r) < 0)
-		w->k = -1;
+	if (nghttp2_submit_request(w->p.guest, NULL, v, n, &source, r) < 0)
+		w->p.k = -1;
 }
 
 /* --- what both see ------------------------------------------------------------------------------------------- */
@@ -86,7 +80,7 @@ static int on_begin(nghttp2_session *s, const nghttp2_frame *f, void *ud)
 	struct world *w = ud;
 
 	/* Which one it is: those that are held whole come in the order in which they are complete. */
-	if (s == w->server && f->headers.cat == NGHTTP2_HCAT_REQUEST && w->got < w->n)
+	if (s == w->p.server && f->headers.cat == NGHTTP2_HCAT_REQUEST && w->got < w->n)
 		nghttp2_session_set_stream_user_data(s, f->hd.stream_id, &w->r[w->got++]);
 	return 0;
 }
@@ -98,9 +92,9 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 	struct request *r = nghttp2_session_get_stream_user_data(s, f->hd.stream_id);
 
 	(void)flags;
-	if (r && s == w->server && n == 14 && !memcmp(name, "content-length", n))
+	if (r && s == w->p.server && n == 14 && !memcmp(name, "content-length", n))
 		snprintf(r->told, sizeof(r->told), "%.*s", (int)m, (const char *)value);
-	if (r && s == w->guest && n == 7 && !memcmp(name, ":status", n))
+	if (r && s == w->p.guest && n == 7 && !memcmp(name, ":status", n))
 		r->status = atoi((const char *)value);
 	return 0;
 }
@@ -111,7 +105,7 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
 	struct world *w = ud;
 
 	(void)flags;
-	return r && s == w->server && buf_append(&r->body, p, n) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	return r && s == w->p.server && buf_append(&r->body, p, n) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ud)
@@ -120,7 +114,7 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ud)
 	struct world *w = ud;
 	nghttp2_nv ok[1] = { NV(":status", "200") };
 
-	if (!r || s != w->server || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+	if (!r || s != w->p.server || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	r->ended = true;
 	return nghttp2_submit_response(s, f->hd.stream_id, ok, 1, NULL);
@@ -131,7 +125,7 @@ static int on_close(nghttp2_session *s, int32_t id, uint32_t code, void *ud)
 	struct request *r = nghttp2_session_get_stream_user_data(s, id);
 	struct world *w = ud;
 
-	if (r && s == w->server)
+	if (r && s == w->p.server)
 		r->reset = code;
 	return 0;
 }
@@ -146,8 +140,8 @@ static void begin(struct world *w, bool reads)
 	nghttp2_option *o = NULL;
 
 	memset(w, 0, sizeof(*w));
-	w->h = http2_new(set, "api.example", 443, true);
-	w->guest_in = w->guest_out = w->server_in = w->server_out = BUF_INIT(HTTP1_OUT_MAX);
+	w->p.h = http2_new(set, "api.example", 443, true);
+	w->p.guest_in = w->p.guest_out = w->p.server_in = w->p.server_out = BUF_INIT(HTTP1_OUT_MAX);
 	if (nghttp2_session_callbacks_new(&c) < 0 || nghttp2_option_new(&o) < 0)
 		exit(1);
 	nghttp2_option_set_no_auto_window_update(o, !reads);
@@ -156,58 +150,28 @@ static void begin(struct world *w, bool reads)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
-	if (!w->h || nghttp2_session_client_new(&w->guest, c, w) < 0 ||
-	    nghttp2_session_server_new2(&w->server, c, w, o) < 0)
+	if (!w->p.h || nghttp2_session_client_new(&w->p.guest, c, w) < 0 ||
+	    nghttp2_session_server_new2(&w->p.server, c, w, o) < 0)
 		exit(1);
 	nghttp2_session_callbacks_del(c);
 	nghttp2_option_del(o);
-	w->k = nghttp2_submit_settings(w->guest, 0, NULL, 0) | nghttp2_submit_settings(w->server, 0, &many, 1);
+	w->p.k = nghttp2_submit_settings(w->p.guest, 0, NULL, 0) | nghttp2_submit_settings(w->p.server, 0, &many, 1);
 }
 
 static void end(struct world *w)
 {
 	unsigned i;
 
-	http2_free(w->h);
-	nghttp2_session_del(w->guest);
-	nghttp2_session_del(w->server);
-	buf_fini(&w->guest_in);
-	buf_fini(&w->guest_out);
-	buf_fini(&w->server_in);
-	buf_fini(&w->server_out);
+	http2_peers_fini(&w->p);
 	for (i = 0; i < w->n; i++)
 		buf_fini(&w->r[i].body);
-}
-
-static bool send_from(nghttp2_session *s, struct buf *to)
-{
-	const uint8_t *p;
-	ssize_t n = buf_room(to) > 64 * KIB ? nghttp2_session_mem_send(s, &p) : 0;
-
-	return n > 0 && buf_append(to, p, (size_t)n) == 0;
-}
-
-static bool give_to(nghttp2_session *s, struct buf *from, int *k)
-{
-	ssize_t n = buf_len(from) ? nghttp2_session_mem_recv(s, buf_data(from), buf_len(from)) : 0;
-
-	if (n < 0)
-		*k = (int)n;
-	else
-		buf_consume(from, (size_t)n);
-	return n > 0;
 }
 
 /* Until nothing moves any more. */
 static void go(struct world *w)
 {
-	bool moved = true;
-
-	while (moved && w->k == 0) {
-		moved = send_from(w->guest, &w->guest_in) | send_from(w->server, &w->server_in);
-		w->k = http2_move(w->h, &w->guest_in, &w->guest_out, &w->server_in, &w->server_out, false, false);
-		moved |= give_to(w->guest, &w->guest_out, &w->k) | give_to(w->server, &w->server_out, &w->k);
-	}
+	while (http2_peers_turn(&w->p, false))
+		;
 }
 
 /* --- tests ---------------------------------------------------------------------------------------------------- */
@@ -215,7 +179,7 @@ static void go(struct world *w)
 /* What the guest may send is what it was: no byte's window is lost. */
 static bool window_is_whole(const struct world *w)
 {
-	int32_t n = nghttp2_session_get_remote_window_size(w->guest);
+	int32_t n = nghttp2_session_get_remote_window_size(w->p.guest);
 
 	return n > (int32_t)(512 * KIB); /* less than half of it is told later */
 }
@@ -229,12 +193,12 @@ static void arrives(size_t length, size_t place, bool tells, bool expects, const
 	begin(&w, true);
 	ask(&w, length, place, tells, expects);
 	go(&w);
-	ok(w.k == 0 && r->ended && r->status == 200 && buf_len(&r->body) == want, "%s: it arrives (%d, %zu of %zu)", what,
-	   w.k, buf_len(&r->body), want);
+	ok(w.p.k == 0 && r->ended && r->status == 200 && buf_len(&r->body) == want, "%s: it arrives (%d, %zu of %zu)", what,
+	   w.p.k, buf_len(&r->body), want);
 	is_str(r->told, told, "with this length");
 	ok(place == length || (buf_len(&r->body) > place && !memcmp(buf_data(&r->body) + place, V, strlen(V))),
 	   "and the value");
-	ok(!http2_late(w.h) && window_is_whole(&w), "nothing is late, and the window as it was");
+	ok(!http2_late(w.p.h) && window_is_whole(&w), "nothing is late, and the window as it was");
 	end(&w);
 }
 
@@ -246,13 +210,13 @@ static void late(size_t length, size_t place, bool expects, const char *what)
 	begin(&w, true);
 	ask(&w, length, place, true, expects);
 	go(&w);
-	ok(w.k == 0 && !r->ended && r->reset && buf_len(&r->body) <= place, "%s: the server gets no more than that", what);
+	ok(w.p.k == 0 && !r->ended && r->reset && buf_len(&r->body) <= place, "%s: the server gets no more than that", what);
 	ok(!buf_len(&r->body) || !memmem(buf_data(&r->body), buf_len(&r->body), "boxlite", 7), "nothing of it");
 	is_int(r->status, 413, "the guest is told");
-	ok(http2_late(w.h) && !http2_late(w.h), "once");
+	ok(http2_late(w.p.h) && !http2_late(w.p.h), "once");
 	ask(&w, 100, 50, true, false);
 	go(&w);
-	ok(w.k == 0 && w.r[1].ended && w.r[1].status == 200 && window_is_whole(&w), "and the connection goes on");
+	ok(w.p.k == 0 && w.r[1].ended && w.r[1].status == 200 && window_is_whole(&w), "and the connection goes on");
 	end(&w);
 }
 
@@ -265,12 +229,12 @@ static void early(bool tells, const char *what)
 	begin(&w, false);
 	ask(&w, 3 * MIB, 3 * MIB, tells, false);
 	go(&w);
-	ok(w.k == 0 && w.r[0].at < 2 * MIB && buf_len(&w.r[0].body) == 65535, "%s: what nobody reads waits", what);
-	w.k = nghttp2_submit_response(w.server, 1, no, 1, NULL);
-	send_from(w.server, &w.server_in);
-	w.k |= nghttp2_submit_rst_stream(w.server, 0, 1, NGHTTP2_NO_ERROR);
+	ok(w.p.k == 0 && w.r[0].at < 2 * MIB && buf_len(&w.r[0].body) == 65535, "%s: what nobody reads waits", what);
+	w.p.k = nghttp2_submit_response(w.p.server, 1, no, 1, NULL);
+	http2_peer_says(w.p.server, &w.p.server_in);
+	w.p.k |= nghttp2_submit_rst_stream(w.p.server, 0, 1, NGHTTP2_NO_ERROR);
 	go(&w);
-	ok(w.k == 0 && !w.r[0].ended && w.r[0].status == 401, "an answer before it is complete");
+	ok(w.p.k == 0 && !w.r[0].ended && w.r[0].status == 401, "an answer before it is complete");
 	ok(w.r[0].at == 3 * MIB && window_is_whole(&w), "who goes on to send is not kept waiting");
 	end(&w);
 }
