@@ -346,25 +346,51 @@ static int write_data(struct unpacker *u, int fd, const struct tar_entry *e, str
 	return 0;
 }
 
-static int make_file(struct unpacker *u, const struct tar_entry *e, struct error *err)
+#define MAKE_TRIES 100 /* each is lost only to another copy that makes a file there */
+
+/* The file, open and empty. *ret_there: it is one that cannot go, and is written into. */
+static int open_file(const struct unpacker *u, int dir, const char *leaf, bool *ret_there, struct error *err)
 {
 	const int how = O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
-	const char *leaf;
-	int dir = open_parent(u, &leaf, err), there, r;
-	auto_fd int fd = -1;
+	int fd, there, tries = 0;
 
-	there = dir < 0 ? dir : clear_way(u, dir, leaf, err);
-	if (there < 0)
-		return there;
-	fd = openat(dir, leaf, how | (there ? O_TRUNC : O_CREAT | O_EXCL), 0600);
+	do {
+		there = clear_way(u, dir, leaf, err);
+		if (there < 0)
+			return there;
+		fd = openat(dir, leaf, how | (there ? O_TRUNC : O_CREAT | O_EXCL), 0600);
+	} while (fd < 0 && errno == EEXIST && ++tries < MAKE_TRIES);
+	*ret_there = there;
+	return fd < 0 ? error_sys(err, "cannot make the file %.300s", u->name) : fd;
+}
+
+/* A part of a file is worse than none; but what another copy has put in its place meanwhile is not ours. */
+static void take_back(int dir, const char *leaf, int fd)
+{
+	struct stat ours, now;
+
+	if (fstat(fd, &ours) == 0 && fstatat(dir, leaf, &now, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == now.st_ino &&
+	    ours.st_dev == now.st_dev)
+		unlinkat(dir, leaf, 0);
+}
+
+static int make_file(struct unpacker *u, const struct tar_entry *e, struct error *err)
+{
+	const char *leaf;
+	int dir = open_parent(u, &leaf, err), r;
+	auto_fd int fd = -1;
+	bool there;
+
+	if (dir < 0)
+		return dir;
+	fd = open_file(u, dir, leaf, &there, err);
 	if (fd < 0)
-		return error_sys(err, "cannot make the file %.300s", u->name);
+		return fd;
 	r = write_data(u, fd, e, err);
 	if (r == 0)
 		r = finish_file(u, fd, e, err);
-	/* A part of a file is worse than none. */
 	if (r < 0 && !there)
-		unlinkat(dir, leaf, 0);
+		take_back(dir, leaf, fd);
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -22,6 +23,7 @@ struct line {
 struct archive {
 	struct buf buf;
 	size_t at;
+	bool is_replaced; /* see fill_beside() */
 };
 
 static int put(void *ud, const void *p, size_t n)
@@ -209,6 +211,63 @@ static int fail_to_put(void *ud, const void *p, size_t n)
 	return -EPIPE;
 }
 
+/* Another copy makes a file of that name while this one is at it. */
+static ssize_t fill_beside(void *ud, void *p, size_t n)
+{
+	struct archive *a = ud;
+
+	if (a->at >= 512 && !a->is_replaced) {
+		int fd = unlinkat(top, "in/f", 0) < 0 ? -1
+						      : openat(top, "in/f", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		a->is_replaced = fd >= 0 && io_write_full(fd, "good", 4) == 0;
+		close(fd);
+	}
+	return fill(ud, p, MIN(n, 512)); /* the head, and then the content */
+}
+
+static void test_beside(void)
+{
+	const struct line file[] = { { TAR_FILE, "f", NULL }, { 0 } };
+	struct archive a = { .buf = BUF_INIT(MIB) };
+	struct unpack_options o = { 0 };
+	struct unpack_result res = { 0 };
+	struct error err = { 0 };
+	struct stat st;
+
+	make_scratch();
+	o.dir = openat(top, "in", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	build(&a, file, false);
+	is_int(unpack_tree(&o, fill_beside, &a, &res, &err), -ENODATA, "a copy is cut off");
+	ok(a.is_replaced && fstatat(top, "in/f", &st, 0) == 0 && st.st_size == 4,
+	   "what another has put there meanwhile stays");
+	close(o.dir);
+	buf_fini(&a.buf);
+}
+
+/* Two that make the same file again and again: none of them fails. */
+static void test_two(void)
+{
+	const struct line file[] = { { TAR_FILE, "f", NULL }, { 0 } };
+	int i, status = -1, failures = 0;
+	struct error err = { 0 };
+	pid_t child;
+
+	make_scratch();
+	child = fork();
+	for (i = 0; i < 2000; i++) {
+		struct unpack_options o = { 0 };
+		struct unpack_result res = { 0 };
+
+		failures += unpack(file, &o, &res, &err) < 0;
+	}
+	if (child == 0)
+		_exit(failures != 0);
+	is_int(failures, 0, "two copies of the same name");
+	waitpid(child, &status, 0);
+	ok(status == 0, "neither fails: %s", err.text);
+}
+
 static void test_pack_errors(void)
 {
 	int fd = openat(top, "outside", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,6 +289,8 @@ int main(void)
 	test_attacks();
 	test_placed();
 	test_cut();
+	test_beside();
+	test_two();
 	test_pack_errors();
 	close(top);
 	io_remove_tree_at(AT_FDCWD, path);
