@@ -71,6 +71,14 @@ void copier_dispatch(struct copier *c)
 	}
 }
 
+void copier_finish(struct copier *c)
+{
+	int status;
+
+	close_fd(&c->tar);
+	(void)spawn_wait(&c->child, &status);
+}
+
 void copier_close(struct copier *c)
 {
 	close_fd(&c->tar);

@@ -27,6 +27,10 @@ int copier_start(struct home *h, const struct copy_spec *s, int file, struct cop
 /* control.fd is readable: takes what has come. One that has ended without an answer has failed. */
 void copier_dispatch(struct copier *c);
 
+/* One that writes files: lets it come to its end, for killed it would leave a part of the file that it was at. Blocks;
+ * it ends when its tar does, which is closed here. */
+void copier_finish(struct copier *c);
+
 /* Ends it if it has not ended. */
 void copier_close(struct copier *c);
 

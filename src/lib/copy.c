@@ -332,6 +332,8 @@ static int run(struct transfer *t, struct error *err)
 		r = verdict(t, &e, err);
 	if (r == 0)
 		tell_progress(t, true);
+	if (!t->into) /* also if its answer could not be heard */
+		copier_finish(&t->copier);
 	boxlite_process_close(t->p);
 	copier_close(&t->copier);
 	return r;

@@ -525,7 +525,7 @@ static int copy(void)
 	if (r == 0 && !is_same("/etc/passwd", "copied"))
 		is_wrong("the copy is another");
 	if (r < 0 && access("copied", F_OK) == 0 && !is_same("/etc/passwd", "copied"))
-		printf("%s: half a file is left\n", now);
+		printf("%s, %s %ld%s: half a file is left (%s)\n", now, fault_name, at, fault_what(), err.text);
 	return r;
 }
 
