@@ -57,8 +57,8 @@ bl start -a a > /dev/null; is "$ST" 0 "does not keep the box from starting"
 bl logs a; is "$OUT" $'one\nthree\nfour\nend' "which begins the log anew"
 truncate -s -3 "$(log a)"
 bl logs a; ok "$([[ $ST = 0 && $'one\nthree\nfour\nend' = "$OUT"?* ]]; echo $?)" "a record that was cut is left out" || diag "$OUT"
-# On a busy host the two outputs may come in another order: only one of them is looked at.
-bl start -a a > /dev/null; bl logs a; is "$(tail -n 4 <<< "$OUT")" $'one\nthree\nfour\nend' "and goes at the next start"
+# What was cut may have been more than the end's line: the next output follows whatever is left.
+bl start -a a > /dev/null; bl logs a; like "$OUT" $'one\nthree\nfour\nend$' "and goes at the next start"
 bl run -d --rm --name brief bb sh -c 'echo hi; sleep 1000'
 is "$(ls "$BOXLITE_HOME/boxes/$(box_id brief)/log/output.log" | wc -l)" 1 "a detached one with --rm has a log"
 : > up
