@@ -1,7 +1,9 @@
 /*
  * HTTP is recognised by its request line, which need not begin with a method that anybody knows. Whatever servers read
- * in different ways is bad here: two Hosts, a Host that is folded or has a space before its colon, a bare line feed
- * within a line; also HTTP/2 in the clear, whose names are compressed, and HTTP/0.9, which has none.
+ * in different ways is bad here: a request line with more or other space than it should have, two Hosts, a Host that is
+ * folded or has a space before its colon, or anything but a port behind the name, a bare line feed within a line; also
+ * HTTP/2 in the clear, whose names are compressed, and HTTP/0.9, which has none. So is TLS that begins with anything
+ * but a ClientHello.
  */
 #include "net/inspect.h"
 
@@ -32,6 +34,16 @@ static bool next_line(struct text *t, struct text *ret)
 	return true;
 }
 
+/* What is behind a name: nothing, ":" or a port. Some servers take the name from behind an '@' there. */
+static bool is_port(struct text t)
+{
+	size_t i;
+
+	for (i = 1; i < t.n && isdigit((unsigned char)t.p[i]); i++)
+		;
+	return !t.n || (t.p[0] == ':' && i == t.n);
+}
+
 /* A name, without port and last dot, in lower case. False: it is none. An IPv6 address in brackets is one, too: no rule
  * is about it. */
 static bool take_name(struct text t, char name[NET_NAME_MAX + 1])
@@ -39,6 +51,8 @@ static bool take_name(struct text t, char name[NET_NAME_MAX + 1])
 	const char *end = memchr(t.p, t.n && t.p[0] == '[' ? ']' : ':', t.n);
 	size_t i, n = end ? (size_t)(end - t.p) + (*end == ']') : t.n;
 
+	if (!is_port((struct text){ t.p + n, t.n - n }))
+		return false;
 	if (n && t.p[n - 1] == '.')
 		n--;
 	if (!n || n > NET_NAME_MAX)
@@ -73,6 +87,12 @@ static bool is_token(char c)
 	return isalnum((unsigned char)c) || (c && strchr("-_!#$%&'*+.^`|~", c));
 }
 
+/* A space, and what some readers take for one (RFC 9112, 3). */
+static bool is_gap(char c)
+{
+	return c && strchr(" \t\v\f\r", c);
+}
+
 /* A token and a space: 1, something else: 0, not to be seen yet: -EAGAIN. Said before the line has its end, because a
  * protocol that is not of lines would have to wait for one for ever. */
 static int begins_like_request(struct text t)
@@ -81,20 +101,50 @@ static int begins_like_request(struct text t)
 
 	for (i = 0; i < t.n && is_token(t.p[i]); i++)
 		;
-	return i == t.n ? -EAGAIN : i && t.p[i] == ' ';
+	if (i == t.n || (i + 1 == t.n && t.p[i] == '\r'))
+		return -EAGAIN;
+	return i && is_gap(t.p[i]) && !(t.p[i] == '\r' && t.p[i + 1] == '\n');
+}
+
+/* The next word of a line, which is taken from it; n 0: there is none. */
+static struct text next_word(struct text *line)
+{
+	struct text word;
+
+	while (line->n && is_gap(*line->p)) {
+		line->p++;
+		line->n--;
+	}
+	word = (struct text){ line->p, 0 };
+	while (line->n && !is_gap(*line->p)) {
+		line->p++;
+		line->n--;
+		word.n++;
+	}
+	return word;
+}
+
+/* Of two words: GET and a target. HTTP/0.9 has no more than that, and no other names than those in a target. */
+static bool is_old_request(struct text target, bool two)
+{
+	return target.n && (target.p[0] == '/' || (two && memmem(target.p, target.n, "://", 3)));
 }
 
 /* METHOD SP TARGET SP HTTP/1.x: 1 with the target, 0 something else, -1 HTTP of a kind that is not taken. */
 static int request_line(struct text line, struct text *target)
 {
-	const char *first = memchr(line.p, ' ', line.n), *last = memrchr(line.p, ' ', line.n);
-	size_t version = (size_t)(line.p + line.n - last) - 1;
+	struct text rest = line, method = next_word(&rest), last, word;
+	size_t words = 2;
 
-	*target = (struct text){ first + 1, last > first ? (size_t)(last - first - 1) : 0 };
-	if (version >= 5 && strncasecmp(last + 1, "HTTP/", 5) == 0)
-		return version >= 7 && strncmp(last + 1, "HTTP/1.", 7) == 0 && last > first ? 1 : -1;
-	/* HTTP/0.9 has no more than this. */
-	return first + 1 < line.p + line.n && first[1] == '/' ? -1 : 0;
+	*target = last = next_word(&rest);
+	for (; (word = next_word(&rest)).n; words++)
+		last = word;
+	if (last.n < 5 || strncasecmp(last.p, "HTTP/", 5) != 0)
+		return is_old_request(*target, words == 2) ? -1 : 0;
+	if (words != 3 || method.n + target->n + last.n + 2 != line.n || method.p[method.n] != ' ' ||
+	    target->p[target->n] != ' ')
+		return -1;
+	return last.n >= 7 && strncmp(last.p, "HTTP/1.", 7) == 0 ? 1 : -1;
 }
 
 /* A header line: 1 with the name of a Host, 0 another one, -1 bad. */
@@ -123,8 +173,8 @@ static enum inspect http(struct text t, char name[NET_NAME_MAX + 1])
 	struct text line, target = { 0 };
 	int r, has_target, hosts = 0;
 
-	/* Servers skip empty lines before a request (RFC 9112, 2.2). */
-	while (t.n && (*t.p == '\r' || *t.p == '\n')) {
+	/* Servers skip empty lines before a request (RFC 9112, 2.2), and some skip spaces. */
+	while (t.n && (*t.p == '\n' || is_gap(*t.p))) {
 		t.p++;
 		t.n--;
 	}
@@ -155,14 +205,28 @@ static enum inspect http(struct text t, char name[NET_NAME_MAX + 1])
 	return INSPECT_HTTP;
 }
 
+/* A record of TLS with an alert: servers of Java and Go pass it by when they wait for a ClientHello, those of Go in any
+ * version below 16. 1; another beginning: 0; not to be seen yet: -EAGAIN. */
+static int begins_like_alert(const uint8_t *p, size_t n)
+{
+	static const uint8_t alert[] = { 0x15, 0, 0, 0, 2 }, mask[] = { 0xff, 0xf0, 0, 0xff, 0xff };
+	size_t i;
+
+	for (i = 0; i < n && i < sizeof(alert); i++)
+		if ((p[i] & mask[i]) != alert[i])
+			return 0;
+	return i < sizeof(alert) ? -EAGAIN : 1;
+}
+
 enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 1])
 {
 	enum inspect what;
 	struct hello h;
 	int r;
 
-	if (!n)
-		return INSPECT_MORE;
+	r = begins_like_alert(p, n);
+	if (r != 0)
+		return r < 0 ? INSPECT_MORE : INSPECT_BAD;
 	if (p[0] == TLS_HANDSHAKE) {
 		r = hello_parse(p, n, &h);
 		if (r == -EAGAIN)
