@@ -435,7 +435,7 @@ static int move_body(struct stream *s, struct buf *in, struct buf *out, bool eof
 static int give_up(struct http1 *h)
 {
 	h->late = true;
-	if (h->n == 1 && h->answer.stage != READ_HEAD)
+	if (!h->n || (h->n == 1 && h->answer.stage != READ_HEAD)) /* a server may answer before all has come */
 		return -EPERM;
 	h->n--;
 	refuse(h, 413, "a placeholder behind the first MiB of a body with a length cannot be replaced");

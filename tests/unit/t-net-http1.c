@@ -250,6 +250,13 @@ static void test_late_answers(void)
 	feed(&b, &b.guest_in, P, strlen(P), 1000);
 	ok(b.r == -EPERM && http1_late(b.h), "one that is being answered gets no other answer");
 	end(&b);
+	begin(&b);
+	feed(&b, &b.guest_in, put, strlen(put) - strlen(P), 1000);
+	feed(&b, &b.server_in, answer, strlen(answer), 1000);
+	feed(&b, &b.server_in, "abc", 3, 1);
+	feed(&b, &b.guest_in, P, strlen(P), 1000);
+	ok(b.r == -EPERM && http1_late(b.h), "nor does one that has been, before it had come");
+	end(&b);
 }
 
 static void refused(const char *request, const char *status, const char *what)
