@@ -122,11 +122,14 @@ static const char *judge(const struct http2 *h, const struct buf *b)
 {
 	size_t authorities, hosts, methods;
 	struct text authority = get(b, ":authority", &authorities), host = get(b, "host", &hosts);
-	struct text method = get(b, ":method", &methods);
+	struct text method = get(b, ":method", &methods), path = get(b, ":path", NULL);
 
 	if (methods != 1 || text_is(method, "connect") || text_is(method, "trace"))
 		return "405";
 	if (authorities + hosts == 0 || authorities > 1 || hosts > 1)
+		return "400";
+	/* Else it could name another host, once a server makes HTTP/1.1 of it; nghttp2 asks so of two schemes. */
+	if (!path.n || (*path.p != '/' && !text_is(path, "*")))
 		return "400";
 	if ((authorities && !field_is_authority(authority, h->name, h->port)) ||
 	    (hosts && !field_is_authority(host, h->name, h->port)))

@@ -26,6 +26,7 @@ struct world {
 };
 
 static const struct secret_set *set;
+static const char *scheme = "https", *path = "/"; /* of all requests */
 
 /* --- the guest ---------------------------------------------------------------------------------------------- */
 
@@ -63,8 +64,8 @@ static void ask(struct world *w, size_t length, size_t place, bool tells, bool e
 	*r = (struct request){ .length = length, .place = place, .tells = tells, .expects = expects };
 	r->body = BUF_INIT(4 * MIB);
 	snprintf(text, sizeof(text), "%zu", length);
-	nghttp2_nv v[6] = { NV(":method", "PUT"), NV(":scheme", "https"), NV(":authority", "api.example"),
-			    NV(":path", "/") };
+	nghttp2_nv v[6] = { NV(":method", "PUT"), NV(":scheme", scheme), NV(":authority", "api.example"),
+			    NV(":path", path) };
 	if (tells)
 		v[n++] = (nghttp2_nv)NV("content-length", text);
 	if (expects)
@@ -263,6 +264,23 @@ static void test_many(void)
 	arrives(1 * MIB, 3, true, false, "1048565", "after them");
 }
 
+/* Who makes HTTP/1.1 of it would read another host than that of :authority. */
+static void test_path(void)
+{
+	static struct world w;
+
+	scheme = "x";
+	path = "http://b.example/";
+	begin(&w, true);
+	ask(&w, 100, 20, true, false);
+	go(&w);
+	ok(w.k == 0 && w.got == 0, "a path that is a whole URL goes nowhere");
+	is_int(w.r[0].status, 400, "the guest is told");
+	end(&w);
+	scheme = "https";
+	path = "/";
+}
+
 int main(void)
 {
 	struct net_secrets list = { .n = 1, .v = { { "A", "api.example", P, 443, (const uint8_t *)V, strlen(V) } } };
@@ -291,6 +309,7 @@ int main(void)
 	early(true, "a request with a length");
 	early(false, "and without");
 	test_many();
+	test_path();
 	secrets_free(s);
 	return tap_done();
 }
