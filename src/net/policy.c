@@ -46,6 +46,11 @@ struct subject {
 	uint64_t now_ms;
 };
 
+static bool rule_names(const struct net_rule *r)
+{
+	return r->target == TARGET_NAME || r->target == TARGET_SUBNAMES;
+}
+
 static void sum_up(struct policy *p)
 {
 	size_t i;
@@ -55,7 +60,7 @@ static void sum_up(struct policy *p)
 		const struct net_rule *r = &p->spec->rules[i];
 
 		p->allows |= r->allow;
-		p->has_names |= r->target == TARGET_NAME || r->target == TARGET_SUBNAMES;
+		p->has_names |= rule_names(r);
 	}
 }
 
@@ -332,6 +337,20 @@ static size_t first_match(const struct policy *p, const struct subject *s, const
 	return i;
 }
 
+/* Is a connection that the i-th rule allows, or none, to be asked for its name? Not at an address that is allowed by
+ * itself, unless a name that is denied stands before that. */
+static bool names_matter(const struct policy *p, size_t i, const struct subject *s)
+{
+	const struct net_rule *r = p->spec->rules;
+	size_t k;
+
+	if (i == p->spec->nrules || r[i].target != TARGET_NET)
+		return p->has_names;
+	for (k = 0; k < i && !(!r[k].allow && rule_names(&r[k]) && rule_has_port(&r[k], s)); k++)
+		;
+	return k < i;
+}
+
 static const char *reason_of_none(const struct subject *s)
 {
 	bool ports = s->proto == NET_TCP || s->proto == NET_UDP;
@@ -359,7 +378,7 @@ static struct policy_answer check(struct policy *p, struct subject *s)
 	else if (i == p->spec->nrules && p->allows)
 		answer.reason = reason_of_none(s);
 	answer.allow = !answer.reason;
-	answer.by_name = p->has_names && (i == p->spec->nrules || p->spec->rules[i].target != TARGET_NET);
+	answer.by_name = names_matter(p, i, s);
 	return answer;
 }
 

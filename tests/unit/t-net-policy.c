@@ -64,6 +64,17 @@ static const char *ask(struct policy *p, enum net_proto proto, const char *addr,
 	return answer.allow ? "yes" : answer.reason;
 }
 
+/* For a connection that says that it comes for this name. */
+static const char *ask_claim(struct policy *p, const char *addr, uint16_t port, const char *name)
+{
+	struct ip_addr a = ip(addr);
+	struct policy_answer answer = policy_check(p, NET_TCP, &a, port, false);
+
+	if (answer.allow && answer.by_name)
+		answer = policy_check_claim(p, &a, port, false, name);
+	return answer.allow ? "yes" : answer.reason;
+}
+
 static const char *ask_host(struct policy *p, const char *addr, uint16_t port)
 {
 	struct ip_addr a = ip(addr);
@@ -280,6 +291,26 @@ static void test_names(void)
 	policy_free(p);
 }
 
+/* What is written first decides, also of a name and an address. */
+static void test_claims(void)
+{
+	struct policy *p = policy(0, "deny bad.example:443", "allow 203.0.113.0/24", "allow good.example", NULL);
+	struct ip_addr a = ip("203.0.113.1");
+
+	is_str(ask_claim(p, "203.0.113.1", 443, "bad.example"), "claim", "a name that is denied before its address");
+	is_str(ask_claim(p, "203.0.113.1", 443, "other.example"), "yes", "another name there");
+	is_str(ask_claim(p, "203.0.113.1", 80, "bad.example"), "yes", "another port");
+	ok(!policy_check(p, NET_TCP, &a, 80, false).by_name, "where nobody needs to look for names");
+	learn(p, "good.example", "203.0.114.1", 600);
+	is_str(ask_claim(p, "203.0.114.1", 80, "good.example"), "yes", "a name at its address");
+	is_str(ask_claim(p, "203.0.114.1", 80, "other.example"), "claim", "another one there");
+	policy_free(p);
+	p = policy(0, "allow good.example", "allow 203.0.113.0/24", "deny bad.example", NULL);
+	is_str(ask_claim(p, "203.0.113.1", 443, "bad.example"), "yes", "an address before all that is denied");
+	ok(!policy_check(p, NET_TCP, &a, 443, false).by_name, "and nobody looks there");
+	policy_free(p);
+}
+
 static void test_expiry(void)
 {
 	struct policy *p = policy(0, "allow example.com", "allow long.example", NULL);
@@ -395,6 +426,7 @@ int main(void)
 	test_host();
 	test_own();
 	test_names();
+	test_claims();
 	test_expiry();
 	test_memory();
 	test_other_rules();
