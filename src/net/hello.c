@@ -15,7 +15,7 @@
 #define CLIENT_HELLO 1
 #define HANDSHAKE_HEADER 4
 
-enum { EXT_NAME = 0, EXT_ALPN = 16, EXT_ECH = 0xfe0d, EXT_ESNI = 0xffce };
+enum { EXT_NAME = 0, EXT_ALPN = 16, EXT_EARLY = 42, EXT_ECH = 0xfe0d, EXT_ESNI = 0xffce };
 
 static uint8_t lower(uint8_t c)
 {
@@ -89,6 +89,7 @@ static bool take_extension(unsigned type, struct rd r, struct hello *h, unsigned
 		return take_names(r, h);
 	if (type == EXT_ALPN)
 		return take_alpn(r, h);
+	h->early |= type == EXT_EARLY;
 	h->ech |= type == EXT_ECH || type == EXT_ESNI;
 	return true;
 }
@@ -163,6 +164,7 @@ static int message_len(struct rd r)
 static int parse_spread(struct rd r, struct hello *ret)
 {
 	uint8_t whole[HELLO_MAX];
+	const uint8_t *begin = r.p;
 	size_t have = 0;
 	struct rd piece;
 	int len, n;
@@ -179,8 +181,11 @@ static int parse_spread(struct rd r, struct hello *ret)
 		if (len >= 0 && have >= HANDSHAKE_HEADER + (size_t)len)
 			break;
 	}
+	if (have > HANDSHAKE_HEADER + (size_t)len)
+		return -EBADMSG;
 	n = parse_body(rd_over(whole + HANDSHAKE_HEADER, (size_t)len), ret);
 	if (n == 0) {
+		ret->end = (size_t)(r.p - begin);
 		ret->alpn = NULL; /* it lies in what goes now */
 		ret->alpn_len = 0;
 	}
@@ -197,9 +202,38 @@ int hello_parse(const uint8_t *p, size_t n, struct hello *ret)
 	len = message_len(first);
 	if (len == -EBADMSG)
 		return len;
-	if (len >= 0 && rd_left(&first) >= HANDSHAKE_HEADER + (size_t)len)
-		return parse_body(rd_over(first.p + HANDSHAKE_HEADER, (size_t)len), ret);
+	if (len >= 0 && rd_left(&first) >= HANDSHAKE_HEADER + (size_t)len) {
+		if (whole < 0 || rd_left(&first) > HANDSHAKE_HEADER + (size_t)len) /* its record has more */
+			return -EBADMSG;
+		whole = parse_body(rd_over(first.p + HANDSHAKE_HEADER, (size_t)len), ret);
+		ret->end = whole == 0 ? (size_t)(r.p - p) : 0;
+		return whole;
+	}
 	if (whole == 0)
 		whole = parse_spread(rd_over(p, MIN(n, HELLO_MAX)), ret);
 	return whole == -EAGAIN && n >= HELLO_MAX ? -EBADMSG : whole;
+}
+
+int hello_begins(const uint8_t *p, size_t n)
+{
+	uint8_t head[HANDSHAKE_HEADER + 1] = { 0 };
+	struct rd r = rd_over(p, n);
+	size_t have = 0;
+	int k = 0;
+
+	while (k == 0 && have < sizeof(head)) {
+		struct rd piece = { 0 };
+		size_t more;
+
+		k = next_record(&r, &piece);
+		more = MIN(rd_left(&piece), sizeof(head) - have);
+		if (more)
+			memcpy(head + have, piece.p, more);
+		have += more;
+	}
+	if (have && head[0] != CLIENT_HELLO)
+		return 0;
+	if (have < sizeof(head)) /* no honest client cuts anything else like that */
+		return k == -EAGAIN ? k : 1;
+	return head[1] < 4 && head[HANDSHAKE_HEADER] == 3; /* its length, more than servers take; its version */
 }

@@ -13,6 +13,8 @@
 struct hello {
 	char name[NET_NAME_MAX + 1]; /* of SNI, lower case, without the last dot; "": it has none */
 	bool ech;                    /* there is an encrypted one in it, which may have another name (or is GREASE) */
+	bool early;                  /* data may come behind it before the server has answered */
+	size_t end;                  /* of its last record, in which there is nothing else */
 	bool h2, http1;              /* offered by ALPN */
 	bool offers;                 /* something by ALPN */
 	const uint8_t *alpn;         /* borrowed from the bytes, if they hold it in one piece: what ALPN offers, as */
@@ -21,5 +23,9 @@ struct hello {
 
 /* 0: *ret is filled; -EAGAIN: so far it is one, and more bytes are needed; -EBADMSG: it is none, or malformed. */
 int hello_parse(const uint8_t *p, size_t n, struct hello *ret) MUST_CHECK;
+
+/* Do these bytes, which begin a record with handshake messages, begin with a ClientHello? 1, 0, -EAGAIN. What is
+ * encrypted looks like one by chance, once in millions of times. */
+int hello_begins(const uint8_t *p, size_t n) MUST_CHECK;
 
 #endif

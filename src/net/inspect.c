@@ -12,7 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define TLS_HANDSHAKE 0x16
+#define TLS_HEADER 5
+#define AGAIN_MAX (64 * KIB) /* more than servers let come before a second ClientHello */
+
+enum { TLS_CIPHERS = 0x14, TLS_ALERT = 0x15, TLS_HANDSHAKE = 0x16, TLS_DATA = 0x17 };
 
 struct text {
 	const char *p;
@@ -209,7 +212,7 @@ static enum inspect http(struct text t, char name[NET_NAME_MAX + 1])
  * version below 16. 1; another beginning: 0; not to be seen yet: -EAGAIN. */
 static int begins_like_alert(const uint8_t *p, size_t n)
 {
-	static const uint8_t alert[] = { 0x15, 0, 0, 0, 2 }, mask[] = { 0xff, 0xf0, 0, 0xff, 0xff };
+	static const uint8_t alert[] = { TLS_ALERT, 0, 0, 0, 2 }, mask[] = { 0xff, 0xf0, 0, 0xff, 0xff };
 	size_t i;
 
 	for (i = 0; i < n && i < sizeof(alert); i++)
@@ -238,4 +241,55 @@ enum inspect inspect_claim(const uint8_t *p, size_t n, char name[NET_NAME_MAX + 
 	}
 	what = http((struct text){ (const char *)p, n }, name);
 	return what == INSPECT_MORE && n >= INSPECT_MAX ? INSPECT_BAD : what;
+}
+
+void inspect_again_begin(struct inspect_again *a, const uint8_t *p, size_t n)
+{
+	struct hello h;
+
+	*a = (struct inspect_again){ .over = hello_parse(p, n, &h) < 0 };
+	if (a->over)
+		return;
+	a->left = h.end;
+	a->early = h.early;
+}
+
+/* A record with handshake messages: 0 they are for that name, or say of none; -EAGAIN, -EPERM. */
+static int check_again(const uint8_t *p, size_t n, const char *name)
+{
+	struct hello h;
+	int r = hello_begins(p, n);
+
+	if (r <= 0)
+		return r;
+	r = hello_parse(p, n, &h);
+	if (r == -EAGAIN && n < INSPECT_MAX)
+		return r;
+	return r == 0 && strcmp(h.name, name) == 0 ? 0 : -EPERM;
+}
+
+int inspect_again(struct inspect_again *a, const uint8_t *p, size_t n, const char *name)
+{
+	while (!a->over) {
+		size_t step = MIN(a->left, n - a->cleared);
+		const uint8_t *record;
+		int r = 0;
+
+		a->cleared += step;
+		a->left -= step;
+		if (a->left || n - a->cleared < TLS_HEADER)
+			return 0;
+		record = p + a->cleared;
+		if (*record == TLS_HANDSHAKE)
+			r = check_again(record, n - a->cleared, name);
+		if (r < 0)
+			return r == -EAGAIN ? 0 : r;
+		/* Servers pass these by, the last one if they were told of it. */
+		a->over = *record != TLS_CIPHERS && *record != TLS_ALERT && !(*record == TLS_DATA && a->early);
+		a->left = TLS_HEADER + ((size_t)record[3] << 8 | record[4]);
+		a->passed += a->left;
+		a->over |= a->passed > AGAIN_MAX;
+	}
+	a->cleared = n;
+	return 0;
 }

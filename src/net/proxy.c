@@ -167,17 +167,33 @@ void proxy_close_soon(struct proxy *p)
 /* --- moving ----------------------------------------------------------------------------------------------- */
 
 /* What one end has read to what the other one writes. */
-bool proxy_copy(struct end *from, struct end *to)
+ssize_t proxy_copy(struct end *from, struct end *to, size_t most)
 {
-	size_t n = MIN(buf_len(&from->in), buf_room(&to->out));
+	size_t n = MIN(MIN(buf_len(&from->in), most), buf_room(&to->out));
 
 	if (n && buf_append(&to->out, buf_data(&from->in), n) < 0)
-		return false;
+		return -ENOMEM;
 	if (n)
 		buf_consume(&from->in, n);
 	if (from->eof && !buf_len(&from->in) && !buf_len(&to->out))
 		end_shut(to);
-	return true;
+	return (ssize_t)n;
+}
+
+/* What the guest says, while it is for the name that it began with. */
+static bool splice_guest(struct proxy *p)
+{
+	struct end *g = &p->guest;
+	size_t *cleared = &p->again.cleared;
+	ssize_t n;
+
+	if (inspect_again(&p->again, buf_data(&g->in), buf_len(&g->in), p->name) < 0) {
+		p->all->ops.denied(p->all->ud, &p->to, p->port, NULL, "claim");
+		return false;
+	}
+	n = proxy_copy(g, &p->server, g->eof ? SIZE_MAX : *cleared);
+	*cleared -= MIN(*cleared, (size_t)MAX(n, 0));
+	return n >= 0;
 }
 
 /* False: it cannot go on. */
@@ -187,7 +203,7 @@ static bool translate(struct proxy *p)
 	int r;
 
 	if (p->state == SPLICE)
-		return proxy_copy(g, s) && proxy_copy(s, g);
+		return splice_guest(p) && proxy_copy(s, g, SIZE_MAX) >= 0;
 	if (p->http2) {
 		r = http2_move(p->http2, &g->in, &g->out, &s->in, &s->out, g->eof, s->eof);
 	} else {

@@ -167,7 +167,7 @@ static bool hear_server(struct proxy *p)
 		p->spoke = true;
 		proxy_set_limit(p, 0);
 	}
-	if (!proxy_copy(s, g))
+	if (proxy_copy(s, g, SIZE_MAX) < 0)
 		return false;
 	if (end_flush(g) || moved)
 		proxy_yield(p);
@@ -204,6 +204,7 @@ bool proxy_listen(struct proxy *p)
 		return (p->hello.h2 || p->hello.http1 || !p->hello.offers) && begin_server(p);
 	if (p->what == INSPECT_HTTP)
 		return begin_plain(p);
+	inspect_again_begin(&p->again, first, p->what == INSPECT_TLS ? n : 0);
 	p->state = SPLICE;
 	proxy_set_limit(p, 0);
 	return true;

@@ -23,6 +23,7 @@ struct proxy {
 	enum inspect what;  /* INSPECT_MORE: the guest has not said enough yet */
 	char name[NET_NAME_MAX + 1]; /* for which it comes, or the last request */
 	struct hello hello; /* its ALPN is not kept */
+	struct inspect_again again; /* of SPLICE: what may be for another name */
 	bool spoke;         /* the server has, before the guest */
 	bool secret;        /* of SECRET_MAX */
 	bool ended;         /* the guest says no more than what is there to be looked at */
@@ -56,7 +57,8 @@ struct proxies {
 
 void proxy_set_limit(struct proxy *p, uint64_t ms); /* until then it must have got further; 0: there is no limit */
 void proxy_close_soon(struct proxy *p);
-bool proxy_copy(struct end *from, struct end *to);  /* what one end has read to what the other one writes */
+/* What one end has read to what the other one writes; at most so much: how much it was, or -ENOMEM. */
+ssize_t proxy_copy(struct end *from, struct end *to, size_t most);
 
 /* --- proxy_begin.c: the steps of LISTEN, SERVER, GUEST, REFUSE. False: it is over --- */
 

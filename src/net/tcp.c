@@ -40,7 +40,6 @@
 
 #include "base/clock.h"
 #include "net/bytes.h"
-#include "net/inspect.h"
 
 #define ASK_EVERY_MS 5000
 
@@ -138,10 +137,8 @@ bool tcp_end_if_over(struct tcp *t)
 /* What is held goes first. Once all is there, so does the end. False: the connection is broken, and gone. */
 static bool push_host(struct tcp *t)
 {
-	if (t->unchecked)
-		return true;
-	while (buf_len(&t->held)) {
-		ssize_t r = tcp_host_put(t, buf_data(&t->held), buf_len(&t->held));
+	while (t->unchecked ? t->again.cleared : buf_len(&t->held)) {
+		ssize_t r = tcp_host_put(t, buf_data(&t->held), t->unchecked ? t->again.cleared : buf_len(&t->held));
 
 		if (r == 0)
 			return true;
@@ -150,9 +147,12 @@ static bool push_host(struct tcp *t)
 			return false;
 		}
 		buf_consume(&t->held, (size_t)r);
+		t->again.cleared -= MIN(t->again.cleared, (size_t)r);
 		tcp_held -= (uint64_t)r;
 		tcp_owe_ack(t, buf_len(&t->held) == 0); /* for its window */
 	}
+	if (t->unchecked)
+		return true;
 	buf_fini(&t->held);
 	if (t->guest_fin && !t->shut) {
 		tcp_host_shut(t);
@@ -171,12 +171,27 @@ static bool give_to_proxy(struct tcp *t)
 	return false;
 }
 
+/* TLS that has said its name goes on while it says no other one. False: the connection is gone. */
+static bool check_again(struct tcp *t, bool ended)
+{
+	if (inspect_again(&t->again, buf_data(&t->held), buf_len(&t->held), t->claim) < 0) {
+		denied(t->f.net, NET_TCP, &t->f.key.remote, t->f.key.remote_port, NULL, "claim");
+		tcp_reset(t);
+		return false;
+	}
+	t->unchecked = !t->again.over && !ended;
+	return push_host(t);
+}
+
 /* Of bytes that are all held: false, they may not go on, and the connection is gone. */
 static bool check_claim(struct tcp *t, bool ended)
 {
 	char name[NET_NAME_MAX + 1] = "";
-	enum inspect what = inspect_claim(buf_data(&t->held), buf_len(&t->held), name);
+	enum inspect what;
 
+	if (t->claim)
+		return check_again(t, ended);
+	what = inspect_claim(buf_data(&t->held), buf_len(&t->held), name);
 	if (what == INSPECT_MORE && ended && buf_len(&t->held))
 		what = INSPECT_BAD;
 	if (what == INSPECT_MORE && !ended)
@@ -188,13 +203,17 @@ static bool check_claim(struct tcp *t, bool ended)
 		tcp_reset(t);
 		return false;
 	}
-	t->unchecked = false;
-	if (what == INSPECT_HTTP && !give_to_proxy(t))
-		return false;
-	if (what == INSPECT_TLS)
+	t->inspected = true;
+	if (what == INSPECT_TLS) {
 		t->claim = strdup(name);
-	t->inspected = what != INSPECT_TLS || t->claim;
-	return push_host(t);
+		inspect_again_begin(&t->again, buf_data(&t->held), buf_len(&t->held));
+		if (t->claim)
+			return check_again(t, ended);
+		tcp_reset(t);
+		return false;
+	}
+	t->unchecked = false;
+	return (what != INSPECT_HTTP || give_to_proxy(t)) && push_host(t);
 }
 
 /* How many of the next n bytes are taken: into the socket, or held. Negative: the connection is broken. */

@@ -3,6 +3,7 @@
 #define NET_TCP_H
 
 #include "net/duct.h"
+#include "net/inspect.h"
 #include "net/net.h"
 
 enum tcp_state {
@@ -63,7 +64,8 @@ struct tcp {
 	bool urgent;          /* the host's peer has sent such bytes: looking stops where they are */
 	bool asked;           /* the guest is to say whether it still has this one */
 	bool starved;         /* there is something to read, and no window for it */
-	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h) */
+	bool unchecked;       /* all is held until it is seen for which name it comes (inspect.h), and of TLS, */
+	struct inspect_again again; /* once it has a claim, what may be for another one */
 	bool internal;        /* the host's end is a socket pair, or a dialler's connection (change.c) */
 	bool to_proxy;        /* once the host is reached it becomes the proxy's: */
 	uint64_t proxy;       /* this one, and the duct is the host's end; 0: it is not */

@@ -303,7 +303,7 @@ void tcp_recheck(struct flow *f)
 	}
 	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, &to, &by_name)) {
 		tcp_reset(t);
-	} else if (!by_name || t->unchecked || t->to_proxy) {
+	} else if (!by_name || (t->unchecked && !t->claim) || t->to_proxy) {
 		return;
 	} else if (t->state != TCP_OPEN) {
 		t->unchecked = true;

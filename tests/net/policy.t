@@ -229,6 +229,8 @@ print({
     'tls': lambda: send(h),
     'tls-bytes': lambda: send(*(h[i:i + 1] for i in range(len(h)))),
     'tls-records': lambda: send(*(b'\x16\x03\x01\0\x40' + h[5:69], b'\x16\x03\x01' + (len(h) - 69).to_bytes(2) + h[69:])),
+    'tls-alert': lambda: send(b'\x15\x03\x01\0\2\1\x5a' + h),
+    'tls-again': lambda: send(tls('good.example') + h),
     'http': lambda: send(http(sys.argv[2].replace('|', '\n'))),
     'raw': lambda: send(sys.argv[2].encode()),
 }[sys.argv[1]]())
@@ -244,6 +246,8 @@ like "$(cat said)" "denied tcp 203.0.113.10 443 evil.example claim 1" "which is 
 forged "nor in bytes" tls-bytes evil.example
 forged "nor in records" tls-records evil.example
 forged "nor does one without a name" tls
+forged "nor one behind an alert" tls-alert evil.example
+forged "nor one behind the right one, as if it was asked for" tls-again evil.example
 claim http 'GET / HTTP/1.1|Host: good.example||'; is "$OUT" ok "HTTP for the name that is allowed"
 claim http 'GET http://good.example/ HTTP/1.1|Host: good.example:443||'; is "$OUT" ok "spelled out"
 forged "HTTP for another" http 'GET / HTTP/1.1|Host: evil.example||'
@@ -255,6 +259,10 @@ forged "with a space before the colon" http 'GET / HTTP/1.1|Host: good.example|H
 forged "folded" http 'GET / HTTP/1.1|Host:| evil.example||'
 forged "without any" http 'GET / HTTP/1.0||'
 forged "of version 0.9" http 'GET /|'
+forged "which has a name" http 'GET http://evil.example/|'
+forged "with a name and a space behind it all" http 'GET http://evil.example/ HTTP/1.1 |Host: evil.example||'
+forged "with tabs" http $'GET\t/\tHTTP/1.1|Host: evil.example||'
+forged "with another name as a port" http 'GET / HTTP/1.1|Host: good.example:80@evil.example||'
 forged "of version 2 in the clear" http 'PRI * HTTP/2.0||SM||'
 claim http 'GET / HTTP/1.1|Host: evil.example|X: 1'; is "$(grep -c . recorded)" 0 "nor does one without an end"
 claim raw $'SSH-2.0-x\r\n'; is "$OUT" ok "another protocol is not HTTP"
