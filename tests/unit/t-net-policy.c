@@ -114,6 +114,8 @@ static void test_classes(void)
 		{ "169.254.1.9", "link-local" }, { "fe80::9", "link-local" },
 		{ "169.254.169.254", "metadata" }, { "100.100.100.200", "metadata" }, { "fd00:ec2::254", "metadata" },
 		{ "168.63.129.16", "metadata" }, { "fe80::a9fe:a9fe", "metadata" },
+		{ "fd00:c1::a9fe:a9fe", "metadata" }, { "fd00:a9fe:a9fe::1", "metadata" },
+		{ "fd00:100::100:200", "metadata" },
 		{ "::ffff:10.0.0.9", "private" }, { "::ffff:127.0.0.1", "special" },
 		/* translated, tunnelled */
 		{ "64:ff9b::8.8.8.8", "yes" }, { "64:ff9b::127.0.0.1", "special" }, { "64:ff9b::10.0.0.9", "private" },
