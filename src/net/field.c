@@ -119,6 +119,10 @@ bool field_is_authority(struct text value, const char *name, uint16_t port)
 		return false;
 	value.p += n;
 	value.n -= n;
+	if (value.n && *value.p == '.') { /* written in full, as clients pass it on */
+		value.p++;
+		value.n--;
+	}
 	snprintf(text, sizeof(text), ":%u", port);
 	return value.n == 0 ? port == 443 : text_is(value, text);
 }

@@ -123,6 +123,10 @@ static void test_requests(void)
 	     "POST / HTTP/1.1\r\n" HOST NO_CODING "Content-Length: 0\r\n\r\n", "an empty body");
 	asks("GET / HTTP/1.1\r\nHost: api.example:443\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
 	     "GET / HTTP/1.1\r\nHost: api.example:443\r\nConnection: upgrade\r\n" NO_CODING "\r\n", "an upgrade to h2c");
+	asks("GET / HTTP/1.1\r\nHost: API.example.\r\n\r\n",
+	     "GET / HTTP/1.1\r\nHost: API.example.\r\n" NO_CODING "\r\n", "the host's name with its last dot");
+	asks("GET / HTTP/1.1\r\nHost: api.example.:443\r\n\r\n",
+	     "GET / HTTP/1.1\r\nHost: api.example.:443\r\n" NO_CODING "\r\n", "and a port behind it");
 }
 
 static void test_chunks(void)
@@ -278,6 +282,8 @@ static void test_refused(void)
 	refused("GET / HTTP/1.1\r\n" HOST HOST "\r\n", "HTTP/1.1 400", "two hosts");
 	refused("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n", "HTTP/1.1 421", "another host");
 	refused("GET / HTTP/1.1\r\nHost: api.example:8443\r\n\r\n", "HTTP/1.1 421", "another port");
+	refused("GET / HTTP/1.1\r\nHost: api.example..\r\n\r\n", "HTTP/1.1 421", "two dots");
+	refused("GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n", "HTTP/1.1 421", "a name that goes on");
 	refused("GET https://api.example/ HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "a target that is a URL");
 	refused("TRACE / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 405", "TRACE");
 	refused("CONNECT a:443 HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400", "CONNECT");
