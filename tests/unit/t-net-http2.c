@@ -274,7 +274,7 @@ static void test_path(void)
 	begin(&w, true);
 	ask(&w, 100, 20, true, false);
 	go(&w);
-	ok(w.k == 0 && w.got == 0, "a path that is a whole URL goes nowhere");
+	ok(w.p.k == 0 && w.got == 0, "a path that is a whole URL goes nowhere");
 	is_int(w.r[0].status, 400, "the guest is told");
 	end(&w);
 	scheme = "https";
