@@ -321,11 +321,21 @@ static const char *judge(const struct http1 *h, const struct head *head, unsigne
 								   "this connection is for another host than the request";
 }
 
+/* And nothing else: a server could choose that, behind which nobody would ask about requests. */
+static bool wants_websocket(const struct head *head)
+{
+	size_t i, upgrades = 0;
+
+	for (i = 0; i < head->n; i++)
+		upgrades += text_is(head->fields[i].name, "upgrade");
+	return upgrades == 1 && text_is(value_of(head, "upgrade"), "websocket") && head->minor &&
+	       text_has(value_of(head, "connection"), "upgrade") && head->framing == FRAMING_NONE;
+}
+
 static int begin_request(struct http1 *h, const struct head *head)
 {
 	struct asked *asked = &h->ring[(h->first + h->n) % PIPELINE_MAX];
-	bool websocket = text_is(value_of(head, "upgrade"), "websocket") && head->minor &&
-			 text_has(value_of(head, "connection"), "upgrade") && head->framing == FRAMING_NONE;
+	bool websocket = wants_websocket(head);
 	const struct swaps *swaps = field_body_swaps(h->set, value_of(head, "content-type"));
 	struct stream *s = &h->request;
 	bool hold;

@@ -458,6 +458,8 @@ static void test_plain(void)
 	plain_asks("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "HTTP/1.1 400", "bad", "HTTP/2");
 	plain_asks("GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n",
 		   "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "a.example", "an upgrade to it");
+	plain_asks("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n",
+		   "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\n\r\n", "", "a.example", "as one of two");
 	begin(&b);
 	http1_free(b.h);
 	b.h = http1_new_plain(may, NULL);
