@@ -159,12 +159,18 @@ static int listen_at(struct net_port *p)
 	return take_fd(&fd);
 }
 
-/* Its right to low ports went with the others. */
 static const char *remedy(const struct net *n, const struct net_port *p, int code)
 {
-	return code == -EACCES && p->host_port < IPPORT_RESERVED && n->link.fd >= 0
-		       ? ": low ports can only be published by a start of the box, not later; take one above 1023"
-		       : "";
+	if (code == -EADDRINUSE)
+		return ": a box or another program listens there; take another port, or 0 for one that is free";
+	if (code == -EADDRNOTAVAIL)
+		return ": this host has no such address";
+	if (code != -EACCES || p->host_port >= IPPORT_RESERVED)
+		return "";
+	/* Its right to low ports went with the others. */
+	return n->link.fd >= 0 ?
+		       ": low ports can only be published by a start of the box, not later; take one above 1023" :
+		       ": low ports need a right that this user has not; take one above 1023";
 }
 
 int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, struct error *err)
