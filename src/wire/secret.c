@@ -105,10 +105,12 @@ int secret_parse(const char *text, struct secret *ret, struct error *err)
 		r = take_source(source, &s, err);
 	if (r == 0)
 		r = take_host(host + strlen(key), &s, err);
-	if (r < 0)
-		secret_fini(&s);
-	else
+	if (r == 0) {
 		*ret = s;
+		return 0;
+	}
+	secret_fini(&s);
+	error_prefix(err, "secret '%.100s'", text);
 	return r;
 }
 
