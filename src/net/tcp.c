@@ -18,8 +18,9 @@
  * acknowledgement waits a moment (ACK_MS) for data to travel with, unless a good part of the window is owed.
  *
  * Names. Where the policy goes by names, the first bytes of the guest are held until they say for which it comes, or
- * that they are of a protocol without names. Before that the host's end is connected, and hears nothing. In HTTP each
- * request may be for another name: such a connection becomes the proxy's, which looks into all of them.
+ * that they are of a protocol without names. Before that the host's end is connected, and hears nothing. TLS is looked
+ * at until there can be no second ClientHello (inspect.h). In HTTP each request may be for another name: such a
+ * connection becomes the proxy's, which looks into all of them.
  *
  * The end. Each direction ends by itself: FIN of the guest --> shutdown(2), end of file of the host --> FIN. When both
  * are over and acknowledged the flow is gone; there is no TIME-WAIT, because on this link nothing arrives late. A reset
