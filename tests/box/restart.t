@@ -73,8 +73,10 @@ bl create --restart on-failure:x bb; fails 125 "no restart policy is called" "no
 "$B" rm three well always killed > /dev/null
 
 # --- health --------------------------------------------------------------------------------------------------
+bl run -d --name soon --health-cmd false --health-interval 1h bb sleep 100000
+is "$(health soon)" starting "before a check it is starting"
+"$B" rm -f soon > /dev/null
 bl run -d --name sick --health-cmd 'echo looked; test -e /tmp/well' --health-interval 200ms --health-retries 2 bb sleep 100000
-is "$(health sick)" starting "before a check it is starting"
 wait_for is_health sick unhealthy; ok $? "after two failures it is unhealthy"
 like "$("$B" ps)" '\(unhealthy\)' "ps says so"
 like "$("$B" inspect sick)" '"output": "looked\\n"' "inspect has what the check has said"
