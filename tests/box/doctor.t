@@ -34,9 +34,10 @@ is "$(jq -r 'map(.id) | map(select(. != "kvm-create")) | join(" ")' out)" \
 finding home ok "^$BOXLITE_HOME, not made yet, on " null "the home would be here"
 [ ! -e "$BOXLITE_HOME" ]; ok $? "and was not made"
 finding qemu ok '^QEMU [0-9]+\.[0-9]+ \(/' null "QEMU and its version"
-status=$ST
 bl doctor
-is "$ST" "$status" "the same in words"
+# Not that of before: how long KVM takes to make a machine, which may be a finding, is measured each time.
+is "$ST" "$(grep -q '^fail ' <<< "$OUT" && echo 2 || { grep -q '^warn ' <<< "$OUT" && echo 1; } || echo 0)" \
+  "in words, with the worst of them as its status"
 like "$OUT" $'\n(ok  |warn|fail)  kernel         /.*vmlinux\n' "a finding is a line"
 like "$OUT" $'\n\nBoxes run here(, and could do better)?\.\n$' "and there is a sum"
 unlike "$OUT" $'\033' "without colour where there is no terminal"
