@@ -463,6 +463,7 @@ struct boxlite_box_info {
 	const char *const *ports;      /* NULL-terminated; of one that runs: where the host listens, once it does */
 	uint64_t net_rate;             /* 0: no limit */
 	unsigned net_connections;      /* 0: 4096 */
+	const char *const *secrets;    /* NULL-terminated; as boxlite_box_options has them, without values */
 };
 
 typedef int boxlite_box_fn(const struct boxlite_box_info *i, void *ud); /* other than 0 stops */

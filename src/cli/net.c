@@ -135,9 +135,9 @@ json_t *net_json(const struct boxlite_box_info *i)
 	for (k = 0; open && k < ARRAY_SIZE(classes); k++)
 		if (i->net_open & classes[k].bit)
 			json_array_append_new(open, json_text(classes[k].name));
-	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:n, s:n, s:n}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet",
-			 "open", open, "rules", net_list(i->net_rules), "ports", net_list(i->ports), "rate",
-			 (json_int_t)i->net_rate, "connections", (json_int_t)i->net_connections, "made", "now", "denied");
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:n, s:n, s:n}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet",
+			 "open", open, "rules", net_list(i->net_rules), "ports", net_list(i->ports), "secrets",
+			 net_list(i->secrets), "rate", (json_int_t)i->net_rate, "connections", (json_int_t)i->net_connections, "made", "now", "denied");
 }
 
 void net_add_counters(json_t *net, const struct boxlite_metrics *m)

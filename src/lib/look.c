@@ -70,7 +70,7 @@ static void fill_spec(struct boxlite_box_info *i, const struct box_spec *s)
 
 /* What a box was made with, and is published; as texts. */
 struct network {
-	struct strv rules, ports;
+	struct strv rules, ports, secrets;
 };
 
 static int add_ports(struct strv *to, const struct net_spec *net)
@@ -84,6 +84,19 @@ static int add_ports(struct strv *to, const struct net_spec *net)
 	return r;
 }
 
+static int add_secrets(struct strv *to, const struct net_spec *net)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < net->nsecrets; i++) {
+		auto_free char *text = secret_format(&net->secrets[i]);
+
+		r = text ? strv_add(to, text) : -ENOMEM;
+	}
+	return r;
+}
+
 static int fill_network(struct boxlite_box_info *i, const struct net_spec *net, const struct net_spec *published,
 			struct network *n)
 {
@@ -94,12 +107,15 @@ static int fill_network(struct boxlite_box_info *i, const struct net_spec *net, 
 	for (k = 0; r == 0 && k < net->nrules; k++)
 		r = strv_addf(&n->rules, "%s %s", net->rules[k].allow ? "allow" : "deny",
 			      net_rule_format(&net->rules[k], text));
+	if (r == 0)
+		r = add_secrets(&n->secrets, net);
 	i->network = net->none ? BOXLITE_NETWORK_NONE : BOXLITE_NETWORK_INTERNET;
 	i->net_open = net->open;
 	i->net_rate = net->rate;
 	i->net_connections = net->flows;
 	i->net_rules = list_of(&n->rules);
 	i->ports = list_of(&n->ports);
+	i->secrets = list_of(&n->secrets);
 	return r;
 }
 
@@ -132,7 +148,7 @@ int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, 
 	struct boxlite_timing timing = BOXLITE_OPTIONS(boxlite_timing);
 	struct box_spec spec = BOX_SPEC_INIT;
 	struct box_state state = { 0 };
-	struct network network = { STRV_INIT(NET_RULES_MAX), STRV_INIT(NET_PORTS_MAX) };
+	struct network network = { STRV_INIT(NET_RULES_MAX), STRV_INIT(NET_PORTS_MAX), STRV_INIT(SECRETS_MAX) };
 	struct net_spec published = { 0 };
 	struct boxlite_box_info info = {
 		.id = b->id,
@@ -167,6 +183,7 @@ int lib_describe(struct home *home, const struct db_box *b, boxlite_box_fn *fn, 
 	}
 	strv_fini(&network.rules);
 	strv_fini(&network.ports);
+	strv_fini(&network.secrets);
 	net_spec_fini(&published);
 	box_spec_fini(&spec);
 	return r;

@@ -114,6 +114,17 @@ int secret_parse(const char *text, struct secret *ret, struct error *err)
 	return r;
 }
 
+char *secret_format(const struct secret *s)
+{
+	bool file = str_starts(s->from, "file:");
+	char port[8] = "", *text;
+
+	if (s->port != SECRET_PORT)
+		snprintf(port, sizeof(port), ":%u", s->port);
+	return asprintf(&text, "%s=%s%s,host=%s%s", s->name, file ? "@" : "", strchr(s->from, ':') + 1, s->host, port) < 0 ?
+	       NULL : text;
+}
+
 int secret_make_placeholder(struct secret *s, struct error *err)
 {
 	uint8_t random[16];

@@ -34,6 +34,7 @@ void secret_fini(struct secret *s);
 
 /* 0, -EINVAL with what is wrong, -ENOMEM. FILE must be absolute. No placeholder is made. */
 int secret_parse(const char *text, struct secret *ret, struct error *err) MUST_CHECK;
+char *secret_format(const struct secret *s); /* as secret_parse() takes it; new, NULL: no memory */
 int secret_make_placeholder(struct secret *s, struct error *err) MUST_CHECK; /* one that nobody can guess */
 
 json_t *secret_to_json(const struct secret *s); /* {name, host, placeholder, from}: new object, NULL: no memory */

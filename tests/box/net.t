@@ -72,6 +72,10 @@ fails 125 "does not run" "nor does port know of it"
 bl port
 fails 125 "which box" "port wants to know of which"
 bl rm all
+echo v > token; bl create --name secret --secret TOKEN="@$T/token,host=Api.example.com" --secret HOME,host=*.org:8443 bb true
+bl inspect -f '{{json .Network.Secrets}}' secret
+result 0 "[\"TOKEN=@$T/token,host=api.example.com\",\"HOME=HOME,host=*.org:8443\"]"$'\n' "inspect: where secrets come from and go to"
+bl rm secret
 bl create --name none --network none bb true
 bl inspect -f '{{.Network.Mode}} {{json .Network.Ports}}' none
 result 0 $'none []\n' "inspect: none"

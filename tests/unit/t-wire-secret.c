@@ -8,9 +8,15 @@
 static void good(const char *text, const char *name, const char *from, const char *host, unsigned port)
 {
 	struct error err = { 0 };
-	struct secret s = { 0 };
+	struct secret s = { 0 }, again = { 0 };
+	char *written;
 
 	ok(secret_parse(text, &s, &err) == 0, "%s %s", text, err.text);
+	written = secret_format(&s);
+	ok(written && secret_parse(written, &again, &err) == 0 && !strcmp(s.name, again.name) &&
+	   !strcmp(s.from, again.from) && !strcmp(s.host, again.host) && s.port == again.port, "as %s", written);
+	free(written);
+	secret_fini(&again);
 	is_str(s.name, name, "its name");
 	is_str(s.from, from, "its source");
 	is_str(s.host, host, "its host");
