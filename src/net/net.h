@@ -25,6 +25,8 @@ struct net {
 	struct proxies *proxies;   /* owned */
 	struct flows flows;
 	struct listener *listeners; /* owned */
+	bool low_ports;      /* it was started with the right to ports below the next one */
+	unsigned first_port; /* that any user may listen at */
 	struct net_stats stats;
 	uint64_t now_ms; /* of this batch of events */
 

@@ -5,10 +5,14 @@
  * the link's own network, is shown as the gateway. IPv4 leads to the guest's IPv4 address, IPv6 to its IPv6 one.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "net/datagram.h"
 #include "net/hostsock.h"
@@ -159,24 +163,45 @@ static int listen_at(struct net_port *p)
 	return take_fd(&fd);
 }
 
-static const char *remedy(const struct net *n, const struct net_port *p, int code)
+/* What this host lets its user listen at. For what is said of a refusal: the kernel decides. */
+static void look_at_rights(struct net *n)
 {
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct have[2] = { 0 };
+	auto_buf struct buf text = BUF_INIT(64);
+	uint64_t first;
+	char *end;
+
+	n->low_ports = syscall(SYS_capget, &head, have) == 0 && (have[0].effective & (1U << CAP_NET_BIND_SERVICE));
+	n->first_port = IPPORT_RESERVED;
+	if (io_read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", &text) < 0 || !buf_str(&text))
+		return;
+	first = strtoull(buf_str(&text), &end, 10);
+	if (*end == '\n' && first <= UINT16_MAX)
+		n->first_port = (unsigned)first;
+}
+
+static void add_remedy(const struct net *n, const struct net_port *p, int code, char *out, size_t size)
+{
+	*out = 0;
 	if (code == -EADDRINUSE)
-		return ": a box or another program listens there; take another port, or 0 for one that is free";
-	if (code == -EADDRNOTAVAIL)
-		return ": this host has no such address";
-	if (code != -EACCES || p->host_port >= IPPORT_RESERVED)
-		return "";
-	/* Its right to low ports went with the others. */
-	return n->link.fd >= 0 ?
-		       ": low ports can only be published by a start of the box, not later; take one above 1023" :
-		       ": low ports need a right that this user has not; take one above 1023";
+		snprintf(out, size, ": a box or another program listens there; take another port, or 0 for one "
+			 "that is free");
+	else if (code == -EADDRNOTAVAIL)
+		snprintf(out, size, ": this host has no such address");
+	else if (code == -EACCES && p->host_port < n->first_port && n->low_ports)
+		/* Its right to them went with the others. */
+		snprintf(out, size, ": low ports can only be published by a start of the box, not later; take one from "
+			 "%u on", n->first_port);
+	else if (code == -EACCES && p->host_port < n->first_port)
+		snprintf(out, size, ": ports below %u (net.ipv4.ip_unprivileged_port_start) need a right that this user "
+			 "has not; take one from there on", n->first_port);
 }
 
 int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, struct error *err)
 {
 	struct listener *l = calloc(1, sizeof(*l)), **end = &n->listeners;
-	char text[NET_RULE_TEXT_MAX];
+	char text[NET_RULE_TEXT_MAX], remedy[200];
 	int r;
 
 	if (!l)
@@ -191,8 +216,8 @@ int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, s
 	if (r < 0) {
 		close_fd(&l->fd);
 		free(l);
-		return error_set(err, r, "cannot publish %s: %s%s", net_port_format(p, text), strerror(-r),
-				 remedy(n, p, r));
+		add_remedy(n, p, r, remedy, sizeof(remedy));
+		return error_set(err, r, "cannot publish %s: %s%s", net_port_format(p, text), strerror(-r), remedy);
 	}
 	while (*end)
 		end = &(*end)->next;
@@ -235,6 +260,7 @@ int publish_open(struct net *n, struct error *err)
 
 	if (r < 0)
 		return error_code(err, r, "cannot make a timer");
+	look_at_rights(n);
 	for (i = 0; r == 0 && i < n->start.spec.nports; i++)
 		r = publish_add(n, &n->start.spec.ports[i], &real, err);
 	if (r < 0)

@@ -38,6 +38,7 @@ tell "publish $PORT:5001"
 like "$SAID" "^done PUBLISH -98 .*$PORT.* in use" "not twice"
 tell "publish 81:5000"
 like "$SAID" "^done PUBLISH -13 .*81.*low ports can only be published by a start" "its right to low ports is gone by now"
+like "$SAID" "take one from 1024 on" "and from where on it needs none is said"
 tell "publish 0:5001"
 OTHER=$(port_of "$SAID")
 python3 - "$PORT" > kept <<-'END' & KEPT=$!
@@ -77,6 +78,25 @@ kill -0 $BOX
 ok $? "all goes on"
 down
 like "$(cat said)" "stats .* flows 0 " "nothing is left of it"
+
+# Of an ordinary user no start could publish a low port either. (The setting is this namespace's.)
+cat > net-of-user <<-END
+	#!/bin/sh
+	exec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service $BOXLITE_NET
+END
+chmod 755 net-of-user
+echo 300 > /proc/sys/net/ipv4/ip_unprivileged_port_start
+NET=$BOXLITE_NET; BOXLITE_NET=$T/net-of-user
+up '{}' serve
+tell "publish 81:5000"
+like "$SAID" "^done PUBLISH -13 .*:81:.*ports below 300 .*need a right that this user has not; take one from there on" \
+  "who has no right to low ports is not sent to a start"
+tell "publish 300:5000"
+is "$SAID" "done PUBLISH 0 127.0.0.1:300:5000/tcp" "and what is said to need none needs none"
+down
+BOXLITE_NET=$NET
+echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start
+
 up '{"flows":1}' serve
 tell "publish 0:5000"
 PORT=$(port_of "$SAID")
