@@ -267,6 +267,22 @@ static int take_subcommand(const struct global *g, int argc, char **argv)
 	return change_port(g, add, argv[optind + 1], argv[optind + 2]);
 }
 
+/* "80" or "53/udp", as it is shown: 80/tcp. */
+static int take_guest(const char *text, struct wanted *w)
+{
+	size_t n = strcspn(text, "/");
+	char number[8];
+	uint64_t port = 0;
+
+	snprintf(number, sizeof(number), "%.*s", (int)n, text);
+	if (n >= sizeof(number) || str_parse_u64(number, UINT16_MAX, &port) < 0 || !port ||
+	    (text[n] && !str_eq(text + n, "/tcp") && !str_eq(text + n, "/udp")))
+		return cli_usage("port", "'%s' is not a port of the box: a number from 1 to 65535, with /tcp or /udp behind it, "
+				 "such as 80 or 53/udp", text);
+	snprintf(w->port, sizeof(w->port), "%u%s", (unsigned)port, text[n] ? text + n : "/tcp");
+	return 0;
+}
+
 int cmd_port(const struct global *g, int argc, char **argv)
 {
 	static const char help[] =
@@ -286,9 +302,9 @@ int cmd_port(const struct global *g, int argc, char **argv)
 	if (argc - optind > 2)
 		return cli_usage("port", "'%s' is too much", argv[optind + 2]);
 	w.box = argv[optind];
-	if (argc - optind == 2)
-		snprintf(w.port, sizeof(w.port), "%s%s", argv[optind + 1], strchr(argv[optind + 1], '/') ? "" : "/tcp");
-	r = cli_open(g, &b);
+	r = argc - optind == 2 ? take_guest(argv[optind + 1], &w) : 0;
+	if (r == 0)
+		r = cli_open(g, &b);
 	if (r)
 		return r;
 	r = show_ports(b, &w);

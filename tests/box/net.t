@@ -94,6 +94,10 @@ bl port web 53/udp
 result 0 "127.0.0.1:$second"$'\n' "of one of UDP"
 bl port web 53
 fails 125 "does not publish 53/tcp" "TCP is meant where nothing is said"
+for wrong in foo 0 65536 80x 80/sctp 80/ /tcp 00000000080 ""; do
+	bl port web "$wrong"
+	fails 125 "port: '$wrong' is not a port of the box: .* 80 or 53/udp" "no port: '$wrong'"
+done
 bl ps --format '{{.Ports}}'
 result 0 "127.0.0.1:$first->80/tcp, 127.0.0.1:$second->53/udp, 127.0.0.2:$third->80/tcp"$'\n' "ps says it, too"
 bl create --name late -p "$first:80" bb true
