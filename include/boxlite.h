@@ -310,7 +310,7 @@ struct boxlite_box_options {
 /*
  * Makes a box; nothing runs yet.
  * Errors: -ENOENT no such image here, -EEXIST the name is taken, -EINVAL (of a malformed rule or port the text says
- * where), -E2BIG as for an exec. Since 0.1.
+ * where; also two ports for which the host cannot listen at once), -E2BIG as for an exec. Since 0.1.
  */
 int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *o, struct boxlite_box **out,
 		       struct boxlite_error *err);
@@ -814,9 +814,10 @@ int boxlite_box_copy_to_host(struct boxlite_box *box, const char *box_path, cons
  * Publishes one more port, as those of boxlite_box_options.ports: in the description of the box, and at once if it
  * runs. Then 1 is returned, else 0. `actual` (may be NULL): gets the port, of a box that runs with the number that the
  * system has picked if it was to; 64 bytes are enough.
- * Errors: -EINVAL, -EEXIST it is published already, -EADDRINUSE, -EACCES (of a box that runs also for a port below 1024
- * that its start might publish), -EOPNOTSUPP it has no network, -E2BIG, -EAGAIN it has just ended. Blocks for a moment.
- * From any thread that uses the home of the box. Since 0.1.
+ * Errors: -EINVAL, -EEXIST it is published already, or another port of the box is in its way; -EADDRINUSE,
+ * -EADDRNOTAVAIL the host has no such address, -EACCES (of a box that runs also for a low port that its start might
+ * publish), -EOPNOTSUPP it has no network, -E2BIG, -EAGAIN it has just ended. Blocks for a moment. From any thread that
+ * uses the home of the box. Since 0.1.
  */
 int boxlite_box_publish(struct boxlite_box *box, const char *port, char *actual, size_t n, struct boxlite_error *err);
 

@@ -98,6 +98,21 @@ static int fill_limits(const struct boxlite_box_options *o, struct net_spec *net
 	return 0;
 }
 
+/* -EINVAL and not -EEXIST, which is about a box's name. */
+static int add_port(struct net_spec *net, const char *text, struct error *err)
+{
+	struct net_port p;
+	int r = net_port_parse(text, &p, err);
+
+	if (r == 0)
+		r = net_spec_check_port(net, &p, err);
+	if (r == -EEXIST) {
+		error_prefix(err, "port number %zu (-p)", net->nports + 1);
+		return err->code = -EINVAL;
+	}
+	return r < 0 ? r : net_spec_add_port(net, text, err);
+}
+
 static int fill_network(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)
 {
 	const char *const *port, *const *secret;
@@ -117,7 +132,7 @@ static int fill_network(const struct boxlite_box_options *o, struct net_spec *ne
 	net->open = o->net_open;
 	r = lib_add_rules(o->net_rules, net, err);
 	for (port = o->ports; r == 0 && port && *port; port++)
-		r = net_spec_add_port(net, *port, err);
+		r = add_port(net, *port, err);
 	for (secret = o->secrets; r == 0 && secret && *secret; secret++)
 		r = net_spec_add_secret(net, *secret, err);
 	return r;

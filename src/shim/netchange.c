@@ -149,8 +149,7 @@ static int change_later(struct client *c, struct net_change *change)
 static int check(const struct shim *s, const struct net_change *c, struct error *err)
 {
 	const struct net_spec *net = &s->spec.net;
-	char text[NET_RULE_TEXT_MAX];
-	size_t i;
+	int r;
 
 	if (c->type == FRAME_UNPUBLISH && s->net->ready)
 		return net_spec_find_ports(net, &s->net->ports, &c->pick, err);
@@ -158,11 +157,9 @@ static int check(const struct shim *s, const struct net_change *c, struct error 
 		return 0;
 	if (net->nports >= NET_PORTS_MAX)
 		return error_set(err, -E2BIG, "a box publishes %d ports at most", NET_PORTS_MAX);
-	for (i = 0; c->port.host_port && i < net->nports; i++)
-		if (net->ports[i].host_port == c->port.host_port && net->ports[i].proto == c->port.proto &&
-		    ip_eq(&net->ports[i].host, &c->port.host))
-			return error_set(err, -EEXIST, "%s is published already", net_port_format(&net->ports[i], text));
-	return 0;
+	r = net_spec_check_port(net, &c->port, err);
+	/* A number that the system has picked is in the other list only. */
+	return r < 0 || !s->net->ready ? r : net_spec_check_port(&s->net->ports, &c->port, err);
 }
 
 static int pass_on(struct client *c, struct question *q)

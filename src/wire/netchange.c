@@ -135,14 +135,9 @@ int net_spec_set_rules(struct net_spec *s, const struct net_spec *rules, struct 
 
 static int add_port(struct net_spec *s, const struct net_port *p, struct error *err)
 {
-	char text[NET_RULE_TEXT_MAX];
-	size_t i;
+	int r = net_spec_check_port(s, p, err);
 
-	for (i = 0; p->host_port && i < s->nports; i++)
-		if (s->ports[i].host_port == p->host_port && s->ports[i].proto == p->proto &&
-		    ip_eq(&s->ports[i].host, &p->host))
-			return error_set(err, -EEXIST, "%s is published already", net_port_format(&s->ports[i], text));
-	return net_spec_push_port(s, p, err);
+	return r < 0 ? r : net_spec_push_port(s, p, err);
 }
 
 int net_spec_change(struct net_spec *s, const struct net_change *c, struct error *err)

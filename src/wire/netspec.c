@@ -66,6 +66,40 @@ int net_spec_add_port(struct net_spec *s, const char *text, struct error *err)
 	return r;
 }
 
+/* An address that is all of its family: the host listens by IPv4 and by IPv6 apart. */
+static bool is_wildcard(const struct ip_addr *a)
+{
+	static const struct ip_addr all6;
+	struct ip_addr all4 = ip_v4(0, 0, 0, 0);
+
+	return ip_eq(a, &all4) || ip_eq(a, &all6);
+}
+
+static bool in_the_way(const struct net_port *a, const struct net_port *b)
+{
+	if (!a->host_port || a->host_port != b->host_port || a->proto != b->proto ||
+	    ip_is_v4(&a->host) != ip_is_v4(&b->host))
+		return false;
+	return ip_eq(&a->host, &b->host) || is_wildcard(&a->host) || is_wildcard(&b->host);
+}
+
+int net_spec_check_port(const struct net_spec *s, const struct net_port *p, struct error *err)
+{
+	char text[NET_RULE_TEXT_MAX], other[NET_RULE_TEXT_MAX];
+	size_t i;
+
+	for (i = 0; i < s->nports && !in_the_way(&s->ports[i], p); i++)
+		;
+	if (i == s->nports)
+		return 0;
+	net_port_format(p, text);
+	net_port_format(&s->ports[i], other);
+	if (str_eq(text, other))
+		return error_set(err, -EEXIST, "%s is published already", text);
+	return error_set(err, -EEXIST, "%s cannot be published: %s is published already, and the host can listen there only "
+			 "once; take another port, or 0 for one that is free", text, other);
+}
+
 /* Takes it. A name is a variable of the guest: there is one of each. */
 static int add_secret(struct net_spec *s, struct secret *new, struct error *err)
 {

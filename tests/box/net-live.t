@@ -17,7 +17,9 @@ is "$(fetch "http://127.0.0.1:$port/page")" page "and it leads to the box"
 bl port web
 result 0 "80/tcp -> 127.0.0.1:$port"$'\n' "port shows it"
 bl port add web "$port:81"
-fails 125 "in use|published already" "what is taken is taken"
+fails 125 "127.0.0.1:$port:81/tcp cannot .* 127.0.0.1:$port:80/tcp is published already" "what is taken is taken"
+bl port add web "0.0.0.0:$port:81"
+fails 125 "0.0.0.0:$port:81/tcp cannot .* 127.0.0.1:$port:80/tcp is published already" "also from all addresses"
 bl port add web 80x
 fails 125 "at character" "no port"
 bl port add web
@@ -40,6 +42,10 @@ result 0 "80/tcp -> 127.0.0.1:$port"$'\n' "it can come back"
 bl stop -t 0 web
 bl port add web "127.0.0.2:$port:80"
 result 0 "" "of one that does not run the description changes"
+bl port add web "0.0.0.0:$port:81"
+fails 125 "0.0.0.0:$port:81/tcp cannot .* is published already" "but for what could not start"
+bl port add web "$port:80"
+fails 125 "127.0.0.1:$port:80/tcp is published already" "or is there"
 bl start web
 wait_for answers_http
 is "$(fetch "http://127.0.0.1:$port/page" "http://127.0.0.2:$port/page" | xargs)" "page page" \

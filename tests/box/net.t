@@ -56,6 +56,10 @@ refused "at character" -p 80
 refused "at character 1" -p 99999:80
 refused "at character" -p 80:80/sctp
 refused "at character" -p example.com:80:80
+refused "port number 2 \(-p\): 127.0.0.1:8123:81/tcp cannot .*127.0.0.1:8123:80/tcp is .* only once" -p 8123:80 -p 8123:81
+refused "port number 3 \(-p\): 127.0.0.1:8123:80/tcp is published already" -p 0:80 -p 8123:80 -p 127.0.0.1:8123:80
+refused "port number 2 \(-p\): 0.0.0.0:8123:81/tcp .* 127.0.0.1:8123:80/tcp" -p 8123:80 -p 0.0.0.0:8123:81
+refused "port number 2 \(-p\): \[::1\]:8123:81/tcp .* \[::\]:8123:80/tcp" -p '[::]:8123:80' -p '[::1]:8123:81'
 is "$("$B" ps -aq)" "" "and there is no box of these"
 
 # --- what is known of it ---------------------------------------------------------------------------------------
@@ -80,6 +84,10 @@ bl create --name none --network none bb true
 bl inspect -f '{{.Network.Mode}} {{json .Network.Ports}}' none
 result 0 $'none []\n' "inspect: none"
 bl rm none
+
+free=$(python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+run -p "$free:80" -p "127.0.0.2:$free:80" -p "$free:80/udp" -p 0:80 -p 0:80 -p :80 bb echo ran
+result 0 $'ran\n' "one port of the box at many of the host, none in the way of another"
 
 # --- published ports -------------------------------------------------------------------------------------------
 bl run -d --name web -p 0:80 -p 0:53/udp -p 127.0.0.2:0:80 bb busybox sleep 1000

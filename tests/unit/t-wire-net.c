@@ -358,6 +358,36 @@ static void test_picks(void)
 	net_spec_fini(&real);
 }
 
+/* What the host can listen for at a time. */
+static void test_beside(void)
+{
+	static const struct {
+		const char *port;
+		bool can;
+	} all[] = {
+		{ "8123:80", false }, { "8123:81", false }, { "0.0.0.0:8123:81", false }, { "8123:80/udp", true },
+		{ "8124:80", true }, { "127.0.0.2:8123:80", true }, { "[::1]:8123:80", true }, { "[::]:8123:80", true },
+		{ "0:80", true }, { "[::1]:9000:80", false }, { "[::2]:9000:80", false }, { "127.0.0.1:9000:80", true },
+		{ "0.0.0.0:9000:80", true }, { "9053:1/udp", false }, { "9053:1", true },
+	};
+	struct net_spec s = { 0 };
+	struct error err = { 0 };
+	struct net_port p;
+	size_t i;
+
+	ok(net_spec_add_port(&s, "8123:80", NULL) == 0 && net_spec_add_port(&s, "0:80", NULL) == 0 &&
+		   net_spec_add_port(&s, "[::]:9000:80", NULL) == 0 && net_spec_add_port(&s, "0.0.0.0:9053:53/udp", NULL) == 0,
+	   "ports, two with all addresses");
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		ok(net_port_parse(all[i].port, &p, NULL) == 0 &&
+			   net_spec_check_port(&s, &p, NULL) == (all[i].can ? 0 : -EEXIST),
+		   "%s %s", all[i].port, all[i].can ? "goes beside them" : "does not");
+	ok(net_port_parse("0.0.0.0:8123:81", &p, NULL) == 0 && net_spec_check_port(&s, &p, &err) == -EEXIST &&
+		   strstr(err.text, "0.0.0.0:8123:81/tcp cannot be published: 127.0.0.1:8123:80/tcp is published already"),
+	   "with both: %s", err.text);
+	net_spec_fini(&s);
+}
+
 static void test_changes(void)
 {
 	static const struct {
@@ -388,6 +418,7 @@ static void test_changes(void)
 	c = (struct net_change){ .type = FRAME_PUBLISH };
 	ok(net_port_parse("8080:80", &c.port, NULL) == 0 && net_spec_change(&s, &c, NULL) == 0, "a port");
 	ok(net_spec_change(&s, &c, &err) == -EEXIST, "not twice: %s", err.text);
+	is_str(err.text, "127.0.0.1:8080:80/tcp is published already", "which is said");
 	net_spec_fini(&s);
 	buf_fini(&b);
 	for (i = 0; i < ARRAY_SIZE(no); i++) {
@@ -425,6 +456,7 @@ static void test_done(void)
 int main(void)
 {
 	test_picks();
+	test_beside();
 	test_changes();
 	test_done();
 	test_rules();
