@@ -31,6 +31,19 @@ static int from_variable(const struct secret *s, const char *variable, struct va
 	return 0;
 }
 
+/* Nothing in a request can be written with a NUL, so only the placeholder would ever be sent. (A variable has none.) */
+static int check_text(const struct secret *s, const char *path, const struct value *v, struct error *err)
+{
+	const uint8_t *nul = memchr(v->bytes, 0, v->len);
+
+	if (!v->len)
+		return error_set(err, -ENOENT, "secret %s comes from %s, which is empty", s->name, path);
+	if (nul)
+		return error_set(err, -EINVAL, "secret %s comes from %s, whose byte %td is a NUL, which no request can "
+				 "have: write the value as text, in ASCII or UTF-8", s->name, path, nul - v->bytes + 1);
+	return 0;
+}
+
 /* Without the line's end that editors write behind it. */
 static int from_file(const struct secret *s, const char *path, struct value *ret, struct error *err)
 {
@@ -52,7 +65,7 @@ static int from_file(const struct secret *s, const char *path, struct value *ret
 		ret->len--;
 	if (ret->len && ret->bytes[ret->len - 1] == '\r')
 		ret->len--;
-	return ret->len ? 0 : error_set(err, -ENOENT, "secret %s comes from %s, which is empty", s->name, path);
+	return check_text(s, path, ret, err);
 }
 
 static int fetch(const struct secret *s, struct value *ret, struct error *err)

@@ -65,6 +65,15 @@ if [ "${V:-release}" = release ]; then
 	is "$(grep -vc ' 0 kB' locked)" 2 "shim and boxlite-net hold it in locked memory" || diag "$(cat locked)"
 fi
 is "$(grep -rlaF "$VALUE" "$BOXLITE_HOME" | wc -l)" 0 "and in no file of the home" || diag "$(grep -rlaF "$VALUE" "$BOXLITE_HOME")"
+for value in '' '\n' '\r\n' 'a\0b\n' '\377\376a\0b\0'; do
+	printf "$value" > odd
+	bl run --rm --secret "ODD=@$T/odd,host=$HOST" tls true
+	case $value in *'\0'*) why="byte [24] is a NUL, .*as text" ;; *) why="is empty" ;; esac
+	fails 125 "secret ODD comes from $T/odd, .*$why" "a value that no request can have: '$value'"
+done
+printf 'two\nlines\r\n' > odd
+bl run --rm --secret "ODD=@$T/odd,host=$HOST" tls true; is "$ST$ERR" 0 "one of two lines is a value"
+KEY= bl run --rm --secret "KEY,host=$HOST" tls true; fails 125 "variable KEY, which is empty" "nor is an empty variable one"
 bl exec holder sh -c 'echo $KEY'; like "$OUT" "^boxlite-secret-" "an exec has the placeholder, too"
 bl rm -f holder
 for wrong in "KEY" "KEY,host=" "KEY,host=1.2.3.4" "1KEY,host=a.b" "KEY=@,host=a.b"; do
