@@ -304,7 +304,8 @@ struct boxlite_box_options {
 	const char *const *secrets;    /* NULL-terminated; "NAME[=VARIABLE|=@FILE],host=HOST[:PORT]". In the box $NAME is a
 					  placeholder, which on TLS connections to HOST (a name or *.name; port 443)
 					  becomes the value; that is read at each start, from a variable of the starting
-					  process (NAME) or an absolute FILE, and kept nowhere */
+					  process (NAME) or an absolute FILE, and kept nowhere. One that env has,
+					  too, is refused */
 };
 
 /*

@@ -111,7 +111,7 @@ static int check_limits(const struct box_spec *s, struct error *err)
 	return 0;
 }
 
-/* What a program of the box sees of its secrets; an option of the same name does not hide it. */
+/* What a program of the box sees of its secrets; over a variable of the image. */
 static int add_placeholders(const struct net_spec *net, struct strv *env, struct error *err)
 {
 	size_t i;

@@ -138,6 +138,22 @@ static int fill_network(const struct boxlite_box_options *o, struct net_spec *ne
 	return r;
 }
 
+/* One of both would win without a word; over the image's variables both go. */
+static int check_env(const struct boxlite_box_options *o, const struct net_spec *net, struct error *err)
+{
+	const char *const *e;
+	size_t i, n;
+
+	for (i = 0; i < net->nsecrets; i++) {
+		n = strlen(net->secrets[i].name);
+		for (e = o->env; e && *e; e++)
+			if (str_starts(*e, net->secrets[i].name) && ((*e)[n] == '=' || !(*e)[n]))
+				return error_set(err, -EINVAL, "the variable %s is set twice, by --env and by "
+						 "--secret: leave one of them out", net->secrets[i].name);
+	}
+	return 0;
+}
+
 static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *o, struct box_spec *s,
 		     struct error *err)
 {
@@ -165,7 +181,9 @@ static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *
 			return error_nomem(err);
 	s->keep_disk = !o->auto_remove;
 	s->debug = o->debug != 0;
-	return fill_network(o, &s->net, err);
+	if (fill_network(o, &s->net, err) < 0)
+		return err->code;
+	return check_env(o, &s->net, err);
 }
 
 PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *opts,

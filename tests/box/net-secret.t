@@ -79,6 +79,12 @@ bl rm -f holder
 for wrong in "KEY" "KEY,host=" "KEY,host=1.2.3.4" "1KEY,host=a.b" "KEY=@,host=a.b"; do
 	bl create --secret "$wrong" tls true; is "$ST" 125 "refused: $wrong" || bl rm -f "$OUT"
 done
+for env in KEY KEY=x KEY=; do
+	bl create -e OTHER=1 -e "$env" --secret "KEY2=KEY,host=$HOST" --secret "KEY,host=$HOST" tls true
+	fails 125 "variable KEY is set twice, by --env and by --secret" "refused: -e $env beside a secret KEY"
+done
+bl create --name apart -e KE=1 -e KEYS=2 --secret "KEY,host=$HOST" tls true; is "$ST$ERR" 0 "names that only begin alike are others"
+bl rm apart
 bl run --rm --network none --secret "KEY,host=$HOST" tls true; fails 125 "no use for secrets" "without a network there is no use for one"
 umount -l /etc
 kill $(jobs -p); wait 2> /dev/null
