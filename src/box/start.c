@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -21,6 +22,7 @@
 #include "box/secrets.h"
 #include "box/template.h"
 #include "wire/health.h"
+#include "wire/record.h"
 
 struct parts {
 	int box, lock, kernel, initrd, image, disk, template, kvm, log, events, etc, secrets;
@@ -194,6 +196,22 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	return spawn_start(&s, ret, err);
 }
 
+/* A start that came to nothing after what is known of the one before was taken away: why, as a shim would say it. Without
+ * it the box would pass for one whose shim was killed. */
+static void leave_record(int box, const struct error *why)
+{
+	int64_t now = time(NULL);
+	struct exit_record record = { .exit.kind = PROC_LOST, .started_at = now, .finished_at = now };
+	auto_json json_t *j = NULL;
+	auto_free char *text = NULL;
+
+	snprintf(record.exit.error, sizeof(record.exit.error), "%s", why->text);
+	j = exit_record_to_json(&record);
+	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	if (text)
+		(void)!newfile_write(box, "exit.json", text, strlen(text)); /* the caller is told anyway */
+}
+
 int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,
 	      struct child *ret_shim, struct error *err)
 {
@@ -240,6 +258,8 @@ int box_start(struct home *h, const struct db_box *b, const struct box_start *ho
 	}
 	if (r == 0)
 		*ret_sock = take_fd(&pair[0]);
+	if (r < 0 && p.log >= 0 && !how->no_main)
+		leave_record(p.box, err);
 	close_fd(&pair[0]);
 	close_parts(&p);
 	box_spec_fini(&spec);

@@ -54,6 +54,9 @@ cp bundle "$T/etc/ssl/certs/ca-certificates.crt"
 # Where it is while the box runs: nowhere but in boxlite-net.
 KEY=$VALUE "$B" create --name holder --secret "KEY,host=$HOST" tls sleep 1000 > /dev/null
 bl start holder; fails 125 "secret KEY comes from the variable KEY, which is not set: set it" "it comes from where it came at each start"
+bl ps -a --format '{{.Status}}' -f name=holder
+like "$OUT" '^failed .*second.* ago' "ps says when that was" || diag "$OUT"
+bl inspect -f '{{.State.Error}}' holder; like "$OUT" "^secret KEY comes from the variable KEY" "and inspect why" || diag "$OUT"
 KEY=$VALUE "$B" start holder > /dev/null; is $? 0 "it is there"
 for p in $(pgrep -f 'boxlite-(shim|net|vmm)|qemu-system'); do
 	tr '\0' '\n' < "/proc/$p/environ"; tr '\0' '\n' < "/proc/$p/cmdline"
