@@ -362,6 +362,8 @@ struct boxlite_stop_options {
 	unsigned grace_ms; /* between the stop signal and SIGKILL; 0: what the box was made with */
 	int at_once;       /* 1: no grace */
 	int no_wait;       /* 1: returns once it is asked for; the end is told by a process, or as an event */
+	int to_restart;    /* 1: this process is to start it again. If it could not read the secrets of the box, it says
+			      so as boxlite_box_start() would, and the box goes on */
 };
 
 /*

@@ -98,6 +98,20 @@ static int put_all(const struct net_spec *net, struct value *values, struct buf 
 	return r < 0 ? error_code(err, r, "cannot describe the secrets") : 0;
 }
 
+int secrets_check(const struct net_spec *net, struct error *err)
+{
+	struct value *value = malloc(sizeof(*value));
+	size_t i;
+	int r = value ? 0 : error_nomem(err);
+
+	for (i = 0; r == 0 && i < net->nsecrets; i++)
+		r = fetch(&net->secrets[i], value, err);
+	if (value)
+		explicit_bzero(value, sizeof(*value));
+	free(value);
+	return r;
+}
+
 int secrets_open(const struct net_spec *net, struct error *err)
 {
 	auto_buf struct buf out = BUF_INIT(FRAME_HEADER + FRAME_PAYLOAD_MAX);

@@ -12,4 +12,7 @@
  * -EINVAL: no text; -E2BIG; nothing of a value is in the text of an error. */
 int secrets_open(const struct net_spec *net, struct error *err) MUST_CHECK;
 
+/* Whether secrets_open() would give them now: 0 or its errors. */
+int secrets_check(const struct net_spec *net, struct error *err) MUST_CHECK;
+
 #endif

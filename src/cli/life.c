@@ -114,6 +114,7 @@ int cmd_restart(const struct global *g, int argc, char **argv)
 	struct action a = { .command = "restart", .act = restart, .stop = BOXLITE_OPTIONS(boxlite_stop_options) };
 	int r = take_grace(&a, argc, argv);
 
+	a.stop.to_restart = 1;
 	return r >= 0 ? r : each(&a, g, argc - optind, argv + optind);
 }
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "box/output.h"
+#include "box/secrets.h"
 #include "lib/lib.h"
 
 PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_options *opts, struct boxlite_error *err)
@@ -16,6 +17,8 @@ PUBLIC int boxlite_box_stop(struct boxlite_box *box, const struct boxlite_stop_o
 	if (r < 0)
 		return r;
 	r = box ? lib_spec(box, &spec, &e) : lib_missing(&e);
+	if (r == 0 && o.to_restart)
+		r = secrets_check(&spec->net, &e);
 	if (r < 0)
 		return lib_fail(err, &e, r);
 	grace_ms = o.at_once ? 0 : o.grace_ms ? o.grace_ms : spec->stop_grace_ms;

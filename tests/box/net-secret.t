@@ -78,6 +78,12 @@ printf 'two\nlines\r\n' > odd
 bl run --rm --secret "ODD=@$T/odd,host=$HOST" tls true; is "$ST$ERR" 0 "one of two lines is a value"
 KEY= bl run --rm --secret "KEY,host=$HOST" tls true; fails 125 "variable KEY, which is empty" "nor is an empty variable one"
 bl exec holder sh -c 'echo $KEY'; like "$OUT" "^boxlite-secret-" "an exec has the placeholder, too"
+# A restart that would fail for want of it does not begin.
+bl restart -t 0 holder; fails 125 "secret KEY comes from the variable KEY, which is not set" "restart wants the value, too"
+bl exec holder echo here; result 0 $'here\n' "and leaves the box running until it has it"
+KEY=$VALUE bl restart -t 0 holder; result 0 $'holder\n' "with it, it is started again"
+bl stop -t 0 holder
+bl restart holder; fails 125 "variable KEY, which is not set" "without it one that does not run stays so"
 bl rm -f holder
 for wrong in "KEY" "KEY,host=" "KEY,host=1.2.3.4" "1KEY,host=a.b" "KEY=@,host=a.b"; do
 	bl create --secret "$wrong" tls true; is "$ST" 125 "refused: $wrong" || bl rm -f "$OUT"
