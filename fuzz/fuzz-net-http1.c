@@ -52,6 +52,11 @@ static void check_first(const struct buf *sent)
 		abort();
 }
 
+static void on_refusal(void *ud, const char *reason)
+{
+	(void)ud, (void)reason;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct secret_set *set;
@@ -66,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!set)
 		set = make_set();
 	plain = size && data[0] == 0xff;
-	h = !set ? NULL : plain ? http1_new_plain(may, NULL) : http1_new(set, "a.example", 443);
+	h = !set ? NULL : plain ? http1_new_plain(may, on_refusal, NULL) :
+			  http1_new(set, "a.example", 443, on_refusal, NULL);
 	if (!h)
 		return 0;
 	if (plain)

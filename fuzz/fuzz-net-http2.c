@@ -24,6 +24,11 @@ static const struct secret_set *make_set(void)
 	return s ? secrets_of(s, "a.example", 443) : NULL;
 }
 
+static void on_refusal(void *ud, const char *reason)
+{
+	(void)ud, (void)reason;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct secret_set *set;
@@ -36,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!set)
 		set = make_set();
-	h = set ? http2_new(set, "a.example", 443, size & 1) : NULL;
+	h = set ? http2_new(set, "a.example", 443, size & 1, on_refusal, NULL) : NULL;
 	if (!h)
 		return 0;
 	while (k == 0 && rd_left(&r)) {

@@ -46,38 +46,36 @@ struct http1 {
 	const char *name;
 	uint16_t port;
 	http1_may *may; /* in the clear; NULL: to a secret's host */
-	void *ud;
+	refusal_fn *refused;
+	void *ud;       /* of both */
 	struct stream request, answer;
 	struct asked ring[PIPELINE_MAX];
 	unsigned first, n;
 	unsigned refuse; /* status of the answer of our own; 0: none */
 	const char *why;
 	bool over, closes; /* after this answer */
-	bool late; /* see http1_late() */
 };
 
-struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port)
+struct http1 *http1_new(const struct secret_set *set, const char *name, uint16_t port, refusal_fn *refused, void *ud)
 {
 	struct http1 *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
-	*h = (struct http1){ .set = set, .name = name, .port = port };
+	*h = (struct http1){ .set = set, .name = name, .port = port, .refused = refused, .ud = ud };
 	body_init(&h->request.body);
 	body_init(&h->answer.body);
 	h->request.head = h->answer.head = BUF_INIT(BODY_ROOM);
 	return h;
 }
 
-struct http1 *http1_new_plain(http1_may *may, void *ud)
+struct http1 *http1_new_plain(http1_may *may, refusal_fn *refused, void *ud)
 {
 	static struct secret_set none;
-	struct http1 *h = http1_new(&none, NULL, 0);
+	struct http1 *h = http1_new(&none, NULL, 0, refused, ud);
 
-	if (h) {
+	if (h)
 		h->may = may;
-		h->ud = ud;
-	}
 	return h;
 }
 
@@ -110,14 +108,6 @@ bool http1_over(const struct http1 *h)
 	return h->over;
 }
 
-bool http1_late(struct http1 *h)
-{
-	bool late = h->late;
-
-	h->late = false;
-	return late;
-}
-
 int http1_put_refusal(struct buf *guest, unsigned status, const char *why)
 {
 	return buf_printf(guest,
@@ -126,8 +116,11 @@ int http1_put_refusal(struct buf *guest, unsigned status, const char *why)
 			  status, strlen(why) + strlen("boxlite: \n"), why);
 }
 
-static void refuse(struct http1 *h, unsigned status, const char *why)
+/* The guest hears `why`, and who has made this the reason; NULL: it was told. */
+static void refuse(struct http1 *h, unsigned status, const char *why, const char *reason)
 {
+	if (reason)
+		h->refused(h->ud, reason);
 	h->refuse = status;
 	h->why = why;
 	h->request.stage = STOP;
@@ -283,9 +276,9 @@ static int flush_head(struct stream *s, struct buf *out)
 
 /* --- requests --------------------------------------------------------------------------------------------- */
 
-/* Likewise, in the clear. `p`, `n`: the head as it came. */
+/* In the clear. `p`, `n`: the head as it came. What is wrong with it, or NULL. */
 static const char *judge_plain(const struct http1 *h, const struct head *head, const uint8_t *p, size_t n,
-			       unsigned *status)
+			       unsigned *status, bool *told)
 {
 	char name[NET_NAME_MAX + 1] = "";
 	enum inspect what = inspect_claim(p, n, name);
@@ -296,11 +289,12 @@ static const char *judge_plain(const struct http1 *h, const struct head *head, c
 	*status = what == INSPECT_HTTP ? 421 : 400;
 	if (h->may(h->ud, what == INSPECT_HTTP ? what : INSPECT_BAD, name))
 		return NULL;
+	*told = true;
 	return what == INSPECT_HTTP ? "the rules of this box do not allow this host here" :
 				      "a request needs one Host";
 }
 
-/* What is wrong with it, or NULL. */
+/* Likewise, to a secret's host. */
 static const char *judge(const struct http1 *h, const struct head *head, unsigned *status)
 {
 	const struct head_field *host = head_get(head, "host");
@@ -345,7 +339,7 @@ static int begin_request(struct http1 *h, const struct head *head)
 	/* Who waits to be told to go on must be answered by the server, who needs the head for that. */
 	hold = choose(&s->body, head->minor, !head_get(head, "expect"), true);
 	if (s->body.to == FRAMING_CLOSE) {
-		refuse(h, 413, "a body that long needs HTTP/1.1");
+		refuse(h, 413, "a body that long needs HTTP/1.1", refusal_reason(413));
 		return 0;
 	}
 	*asked = (struct asked){ text_is(head->method, "head"), websocket, head->minor == 0 };
@@ -356,7 +350,7 @@ static int begin_request(struct http1 *h, const struct head *head)
 		r = put_head_end(s, hold, head->length);
 	if (r == -ENOBUFS) {
 		h->n--;
-		refuse(h, 431, "a request's head is too long");
+		refuse(h, 431, "a request's head is too long", refusal_reason(431));
 		return 0;
 	}
 	return r;
@@ -386,6 +380,7 @@ static int read_request(struct http1 *h, struct buf *guest, struct buf *server, 
 	struct head head;
 	const char *wrong = "a malformed request";
 	unsigned status = 400;
+	bool told = false;
 	ssize_t n;
 	int r;
 
@@ -399,11 +394,12 @@ static int read_request(struct http1 *h, struct buf *guest, struct buf *server, 
 	if (n == 0)
 		return 0;
 	if (n > 0 && head_parse(buf_data(guest), (size_t)n, true, &head) == 0)
-		wrong = h->may ? judge_plain(h, &head, buf_data(guest), (size_t)n, &status) : judge(h, &head, &status);
+		wrong = h->may ? judge_plain(h, &head, buf_data(guest), (size_t)n, &status, &told) :
+				 judge(h, &head, &status);
 	else if (h->may)
-		h->may(h->ud, INSPECT_BAD, "");
+		told = !h->may(h->ud, INSPECT_BAD, "");
 	if (wrong) {
-		refuse(h, status, wrong);
+		refuse(h, status, wrong, told ? NULL : refusal_reason(status));
 		return 0;
 	}
 	r = begin_request(h, &head);
@@ -444,11 +440,11 @@ static int move_body(struct stream *s, struct buf *in, struct buf *out, bool eof
 /* What its body still has cannot be replaced: the server gets no more of it, the guest an answer if there is none. */
 static int give_up(struct http1 *h)
 {
-	h->late = true;
+	h->refused(h->ud, "secret-late");
 	if (!h->n || (h->n == 1 && h->answer.stage != READ_HEAD)) /* a server may answer before all has come */
 		return -EPERM;
 	h->n--;
-	refuse(h, 413, "a placeholder behind the first MiB of a body with a length cannot be replaced");
+	refuse(h, 413, "a placeholder behind the first MiB of a body with a length cannot be replaced", NULL);
 	return 0;
 }
 
@@ -467,6 +463,8 @@ int http1_request(struct http1 *h, struct buf *guest, struct buf *server, bool e
 			r = move_body(s, guest, server, eof);
 			if (r == -EPERM)
 				return give_up(h);
+			if (r == -EBADMSG && buf_len(guest)) /* not cut short, but in chunks that are none */
+				h->refused(h->ud, refusal_reason(400));
 			if (r > 0 && s->body.over)
 				s->stage = s->upgrades ? WAIT : READ_HEAD;
 			break;

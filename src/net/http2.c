@@ -76,9 +76,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	struct fields *f = !s ? NULL : session == h->guest ? &s->from_guest : &s->from_server;
 
 	(void)flags;
-	if (f && fields_add(f, name, name_len, value, value_len) < 0)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	return 0;
+	if (!f || fields_add(f, name, name_len, value, value_len) == 0)
+		return 0;
+	if (session == h->guest)
+		h->refused(h->ud, refusal_reason(431));
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ud)
@@ -123,6 +125,20 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		half_end(guest ? &s->up : &s->down);
 	}
 	return r < 0 && nghttp2_is_fatal(r) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/*
+ * nghttp2 itself refuses a head that is none, and resets its stream or ends the connection. What comes too early or too
+ * late is no fault of the request.
+ */
+static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int why, void *ud)
+{
+	struct http2 *h = ud;
+
+	(void)frame;
+	if (session == h->guest && why != NGHTTP2_ERR_REFUSED_STREAM && why != NGHTTP2_ERR_STREAM_CLOSED)
+		h->refused(h->ud, refusal_reason(400));
+	return 0;
 }
 
 /* A head has left the queue of nghttp2. */
@@ -181,6 +197,7 @@ static int make_sessions(struct http2 *h, nghttp2_session_callbacks *c, nghttp2_
 	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid);
 	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
@@ -200,7 +217,8 @@ static int make_sessions(struct http2 *h, nghttp2_session_callbacks *c, nghttp2_
 	return r;
 }
 
-struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide)
+struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide, refusal_fn *refused,
+			void *ud)
 {
 	struct http2 *h = calloc(1, sizeof(*h));
 	nghttp2_session_callbacks *c = NULL;
@@ -209,7 +227,8 @@ struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t
 
 	if (h)
 		*h = (struct http2){ .set = set, .name = name, .port = port,
-				     .window = wide ? SESSION_WINDOW : NARROW_WINDOW };
+				     .window = wide ? SESSION_WINDOW : NARROW_WINDOW, .refused = refused,
+				     .ud = ud };
 	if (r == 0)
 		r = nghttp2_session_callbacks_new(&c);
 	if (r == 0)
@@ -238,13 +257,15 @@ void http2_free(struct http2 *h)
 /* --- moving ----------------------------------------------------------------------------------------------- */
 
 /* Not while what it answers with is not taken: control frames have no window. */
-static int receive(nghttp2_session *s, struct buf *in, const struct buf *out)
+static int receive(struct http2 *h, nghttp2_session *s, struct buf *in, const struct buf *out)
 {
 	ssize_t n;
 
 	if (!buf_len(in) || buf_room(out) < OUT_ROOM)
 		return 0;
 	n = nghttp2_session_mem_recv(s, buf_data(in), buf_len(in));
+	if (s == h->guest && (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC || n == NGHTTP2_ERR_FLOODED))
+		h->refused(h->ud, refusal_reason(400));
 	if (n < 0)
 		return -EBADMSG;
 	buf_consume(in, (size_t)n);
@@ -292,10 +313,10 @@ static void lose_server(struct http2 *h)
 int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, struct buf *server_in,
 	       struct buf *server_out, bool guest_eof, bool server_eof)
 {
-	int r = receive(h->guest, guest_in, guest_out);
+	int r = receive(h, h->guest, guest_in, guest_out);
 
 	if (r == 0 && !h->server_gone)
-		r = receive(h->server, server_in, server_out);
+		r = receive(h, h->server, server_in, server_out);
 	if (r == 0 && !h->server_gone && ((server_eof && !buf_len(server_in)) || is_idle(h->server)))
 		lose_server(h);
 	if (r == 0 && !h->server_gone)
@@ -314,12 +335,4 @@ size_t http2_held(const struct http2 *h)
 bool http2_over(const struct http2 *h)
 {
 	return h->guest_gone || (h->server_gone && !h->n && !nghttp2_session_want_write(h->guest));
-}
-
-bool http2_late(struct http2 *h)
-{
-	bool late = h->late;
-
-	h->late = false;
-	return late;
 }

@@ -3,13 +3,16 @@
 #define NET_HTTP2_H
 
 #include "base/buf.h"
+#include "net/refusal.h"
 #include "net/secrets.h"
 
 struct http2; /* opaque */
 
 /* `name`, `port`: what the connection is to; all is borrowed. `wide`: each side may have sent 1 MiB that the other one
- * has not taken, which is for speed; else 64 KiB. NULL: no memory. */
-struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide);
+ * has not taken, which is for speed; else 64 KiB. `refused` hears of each request that is
+ * refused. NULL: no memory. */
+struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide, refusal_fn *refused,
+			void *ud);
 void http2_free(struct http2 *h); /* also NULL */
 
 /* Takes what the guest and the server have sent, and gives what they are to get; the last two say that one of them
@@ -19,8 +22,5 @@ int http2_move(struct http2 *h, struct buf *guest_in, struct buf *guest_out, str
 
 size_t http2_held(const struct http2 *h); /* bytes: those that both sides may send, and heads */
 bool http2_over(const struct http2 *h); /* nothing more comes: once all is sent, it may be closed */
-
-/* Since it was asked last: was a request given up, for a placeholder where none can be replaced any more? */
-bool http2_late(struct http2 *h);
 
 #endif

@@ -193,9 +193,9 @@ static void give_up(struct half *f)
 {
 	struct stream *s = f->stream;
 
-	s->h->late = true;
+	s->h->refused(s->h->ud, "secret-late");
 	if (!s->answered && !s->refused && !s->guest_closed)
-		(void)!head_refuse(s, "413");
+		(void)!head_refuse(s, 413);
 	half_drop(f);
 }
 

@@ -117,40 +117,48 @@ static nghttp2_nv *fields_of(struct sending *s)
 
 /* --- requests --------------------------------------------------------------------------------------------- */
 
-/* The status of an answer of ours, or NULL: it may pass. */
-static const char *judge(const struct http2 *h, const struct buf *b)
+/* The status of an answer of ours, or 0: it may pass. */
+static unsigned judge(const struct http2 *h, const struct buf *b)
 {
 	size_t authorities, hosts, methods;
 	struct text authority = get(b, ":authority", &authorities), host = get(b, "host", &hosts);
 	struct text method = get(b, ":method", &methods), path = get(b, ":path", NULL);
 
 	if (methods != 1 || text_is(method, "connect") || text_is(method, "trace"))
-		return "405";
+		return 405;
 	if (authorities + hosts == 0 || authorities > 1 || hosts > 1)
-		return "400";
+		return 400;
 	/* Else it could name another host, once a server makes HTTP/1.1 of it; nghttp2 asks so of two schemes. */
 	if (!path.n || (*path.p != '/' && !text_is(path, "*")))
-		return "400";
+		return 400;
 	if ((authorities && !field_is_authority(authority, h->name, h->port)) ||
 	    (hosts && !field_is_authority(host, h->name, h->port)))
-		return "421";
-	return NULL;
+		return 421;
+	return 0;
 }
 
 /* What it is about is in a field. */
-int head_refuse(struct stream *s, const char *status)
+int head_refuse(struct stream *s, unsigned status)
 {
 	struct sending out;
+	char text[12];
 	int r;
 
+	snprintf(text, sizeof(text), "%u", status);
 	sending_init(&out);
-	r = put(&out, ":status", status) < 0 || put(&out, "server", "boxlite") < 0 ? NGHTTP2_ERR_NOMEM : 0;
+	r = put(&out, ":status", text) < 0 || put(&out, "server", "boxlite") < 0 ? NGHTTP2_ERR_NOMEM : 0;
 	s->refused = true;
 	s->server_closed |= s->server_id < 0;
 	if (r == 0)
 		r = nghttp2_submit_response(s->h->guest, s->guest_id, fields_of(&out), out.n, NULL);
 	wipe(&out.text);
 	return r;
+}
+
+int head_deny(struct stream *s, unsigned status)
+{
+	s->h->refused(s->h->ud, refusal_reason(status));
+	return head_refuse(s, status);
 }
 
 /* A request without a body keeps its length of 0. */
@@ -217,7 +225,7 @@ static int send_request(struct stream *s, bool last, int64_t length)
 
 	sending_init(&out);
 	if (change_request(s, last, length, &out) < 0) {
-		r = head_refuse(s, "431");
+		r = head_deny(s, 431);
 	} else if (heads_full(s->h, cost(&out))) {
 		s->server_closed = true;
 		r = nghttp2_submit_rst_stream(s->h->guest, 0, s->guest_id, NGHTTP2_REFUSED_STREAM);
@@ -246,7 +254,7 @@ static bool takes_length(const struct stream *s, uint64_t *ret)
 int head_go_on(struct stream *s)
 {
 	int64_t length = half_release(&s->up);
-	int r = length == -ERANGE ? head_refuse(s, "413") : send_request(s, false, length);
+	int r = length == -ERANGE ? head_deny(s, 413) : send_request(s, false, length);
 
 	fields_clear(&s->from_guest);
 	return r;
@@ -255,18 +263,18 @@ int head_go_on(struct stream *s)
 int head_to_server(struct stream *s, bool last)
 {
 	uint64_t length;
-	const char *status;
 	size_t expects;
+	unsigned status;
 
 	if (s->refused)
 		return 0;
 	if (s->up.hold) /* trailers before the body has come */
-		return head_refuse(s, "400");
+		return head_deny(s, 400);
 	if (s->server_id >= 0)
 		return keep_trailers(&s->up, &s->from_guest);
 	status = judge(s->h, &s->from_guest.b);
 	if (status)
-		return head_refuse(s, status);
+		return head_deny(s, status);
 	s->up.swaps = field_body_swaps(s->h->set, get(&s->from_guest.b, "content-type", NULL));
 	s->up.over = last;
 	if (last || !takes_length(s, &length))

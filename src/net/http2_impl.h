@@ -63,7 +63,8 @@ struct http2 {
 	size_t window; /* of each session */
 	size_t heads; /* of HEADS_MAX: those of all, and trailers */
 	bool guest_gone, server_gone, leaving;
-	bool late;                   /* see http2_late() */
+	refusal_fn *refused;
+	void *ud;
 };
 
 /* --- http2_head.c --- */
@@ -73,7 +74,8 @@ void fields_clear(struct fields *f);
 int head_to_server(struct stream *s, bool last);  /* what from_guest has; 0 or an error of nghttp2 */
 int head_to_guest(struct stream *s, bool last);
 int head_go_on(struct stream *s);                 /* all is there that was to be held of its body */
-int head_refuse(struct stream *s, const char *status); /* an answer of ours, without a body */
+int head_refuse(struct stream *s, unsigned status); /* an answer of ours, without a body; who calls tells of it */
+int head_deny(struct stream *s, unsigned status);   /* the same, told by refusal_reason() */
 
 /* --- http2_body.c --- */
 

@@ -89,20 +89,29 @@ static void on_tick(struct watch *w, uint32_t events)
 	}
 }
 
+void proxy_denied(void *ud, const char *reason)
+{
+	struct proxy *p = ud;
+
+	p->all->ops.denied(p->all->ud, &p->to, p->port, p->name, reason);
+}
+
 /* ALPN of the guest's side: what the server has chosen, or nothing. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 		       unsigned int in_len, void *arg)
 {
 	static const unsigned char h2[] = "\x02h2", http1[] = "\x08http/1.1";
-	const struct proxy *p = SSL_get_app_data(ssl);
+	struct proxy *p = SSL_get_app_data(ssl);
 	unsigned char *chosen = NULL;
 
 	(void)arg;
 	if (!p->alpn)
 		return SSL_TLSEXT_ERR_NOACK;
 	if (SSL_select_next_proto(&chosen, out_len, p->h2 ? h2 : http1, p->h2 ? 3 : 9, in, in_len) !=
-	    OPENSSL_NPN_NEGOTIATED)
+	    OPENSSL_NPN_NEGOTIATED) {
+		proxy_denied(p, "alpn");
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	}
 	*out = chosen;
 	return SSL_TLSEXT_ERR_OK;
 }
@@ -211,8 +220,6 @@ static bool translate(struct proxy *p)
 		if (r == 0)
 			r = http1_answer(p->http1, &s->in, &g->out, s->eof);
 	}
-	if (p->http2 ? http2_late(p->http2) : http1_late(p->http1))
-		p->all->ops.denied(p->all->ud, &p->to, p->port, p->hello.name, "secret-late");
 	return r == 0;
 }
 

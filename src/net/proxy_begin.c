@@ -34,7 +34,7 @@ static bool begin_server(struct proxy *p)
 	SSL *s;
 
 	if (all->nsecret == SECRET_MAX) {
-		all->ops.denied(all->ud, &p->to, p->port, p->hello.name, "limit");
+		proxy_denied(p, "limit");
 		return false;
 	}
 	p->secret = true;
@@ -60,18 +60,37 @@ static bool begin_guest(struct proxy *p)
 	return true;
 }
 
+/* Has the server ended its handshake for want of a protocol? */
+static bool has_no_protocol(void)
+{
+	return ERR_GET_REASON(ERR_peek_error()) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL;
+}
+
+static void refuse_protocol(struct proxy *p)
+{
+	char text[sizeof(p->why)];
+
+	snprintf(text, sizeof(text), "%.100s speaks no version of HTTP that this client does", p->hello.name);
+	proxy_denied(p, "alpn");
+	refuse(p, text);
+}
+
 /* What the server's handshake has come to, if it has failed. */
 static void explain(struct proxy *p)
 {
 	long verdict = SSL_get_verify_result(p->server.ssl);
 	char text[sizeof(p->why)];
 
+	if (has_no_protocol()) {
+		refuse_protocol(p);
+		return;
+	}
 	if (verdict == X509_V_OK) {
 		snprintf(text, sizeof(text), "no TLS with %.100s", p->hello.name);
 	} else {
 		snprintf(text, sizeof(text), "the certificate of %.60s is not trusted: %.60s", p->hello.name,
 			 X509_verify_cert_error_string(verdict));
-		p->all->ops.denied(p->all->ud, &p->to, p->port, p->hello.name, "tls-verify");
+		proxy_denied(p, "tls-verify");
 	}
 	refuse(p, text);
 }
@@ -83,9 +102,9 @@ static bool begin_pass(struct proxy *p)
 	bool wide = proxies_is_wide(p->all);
 
 	if (set && p->h2)
-		p->http2 = http2_new(set, p->hello.name, p->port, wide);
+		p->http2 = http2_new(set, p->hello.name, p->port, wide, proxy_denied, p);
 	else if (set)
-		p->http1 = http1_new(set, p->hello.name, p->port);
+		p->http1 = http1_new(set, p->hello.name, p->port, proxy_denied, p);
 	if (p->http2 && !wide)
 		p->guest.out.max = p->server.out.max = NARROW_OUT;
 	p->state = PASS;
@@ -107,7 +126,7 @@ static bool on_request(void *ud, enum inspect what, const char *name)
 
 static bool begin_plain(struct proxy *p)
 {
-	p->http1 = http1_new_plain(on_request, p);
+	p->http1 = http1_new_plain(on_request, proxy_denied, p);
 	p->state = PASS;
 	proxy_set_limit(p, 0);
 	return p->http1;
@@ -128,6 +147,10 @@ bool proxy_shake_server(struct proxy *p)
 	SSL_get0_alpn_selected(p->server.ssl, &chosen, &n);
 	p->alpn = n > 0;
 	p->h2 = n == 2;
+	if (!n && p->hello.offers && !p->hello.http1) { /* a server that does not choose speaks the older one */
+		refuse_protocol(p);
+		return true;
+	}
 	p->state = GUEST;
 	return begin_guest(p);
 }
@@ -182,6 +205,15 @@ static void look(struct proxy *p, const uint8_t *first, size_t n)
 		p->what = INSPECT_BAD;
 }
 
+/* What offers neither is no HTTP, and without ALPN it is the older one. */
+static bool begin_secret(struct proxy *p)
+{
+	if (p->hello.h2 || p->hello.http1 || !p->hello.offers)
+		return begin_server(p);
+	proxy_denied(p, "alpn");
+	return false;
+}
+
 /* Looks at what the guest says first. False: it is over. */
 bool proxy_listen(struct proxy *p)
 {
@@ -200,8 +232,8 @@ bool proxy_listen(struct proxy *p)
 	secret = !p->spoke && p->what == INSPECT_TLS && hello_parse(first, n, &p->hello) == 0 &&
 		 p->all->secrets && secrets_has(p->all->secrets, p->hello.name, p->port);
 	p->hello.alpn = NULL;
-	if (secret) /* what is neither is no HTTP, and without ALPN it is the older one */
-		return (p->hello.h2 || p->hello.http1 || !p->hello.offers) && begin_server(p);
+	if (secret)
+		return begin_secret(p);
 	if (p->what == INSPECT_HTTP)
 		return begin_plain(p);
 	inspect_again_begin(&p->again, first, p->what == INSPECT_TLS ? n : 0);

@@ -57,6 +57,7 @@ struct proxies {
 
 void proxy_set_limit(struct proxy *p, uint64_t ms); /* until then it must have got further; 0: there is no limit */
 void proxy_close_soon(struct proxy *p);
+refusal_fn proxy_denied; /* of a struct proxy: it, or a request of it, is refused */
 /* What one end has read to what the other one writes; at most so much: how much it was, or -ENOMEM. */
 ssize_t proxy_copy(struct end *from, struct end *to, size_t most);
 

@@ -42,8 +42,9 @@ struct net_denied {
 	uint16_t port;        /* 0: none */
 	char name[NET_NAME_MAX + 1]; /* the name asked for, or that the address is known by; "" */
 	char reason[32];      /* for machines: "rule", "not-allowed", "host", "private", "link-local", "metadata",
-				 "special", "name", "claim", "dns-server", "limit"; of a host with a secret:
-				 "tls-verify", "secret-late" */
+				 "special", "name", "claim", "dns-server", "limit", "method"; of a host
+				 with a secret: "tls-verify", "alpn", "authority", "malformed", "too-long",
+				 "secret-late" */
 	uint32_t count;       /* so many like it, since the last message of the kind; at least 1 */
 };
 int wire_put_net_denied(struct buf *out, const struct net_denied *d) MUST_CHECK;

@@ -39,6 +39,7 @@ chmod 755 "$T"
 nsenter -t $B -n nginx -c "$T/nginx.conf" 2> nginx.err &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" http 8000 seen &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" tls 8443 seen cert.pem key.pem &
+nsenter -t $B -n openssl s_server -accept 9443 -cert cert.pem -key key.pem -alpn http/1.1 -quiet > /dev/null 2>&1 &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" first 2222 &
 nsenter -t $B -n python3 "$TOP/tests/net/echo-server.py" late 7777 150 &
 until inside curl -s -o /dev/null -k https://127.0.0.1/file && inside curl -s -o /dev/null -k https://127.0.0.1:8443/ &&
@@ -52,11 +53,12 @@ cat > spec.json <<E
 	{"name": "KEY22", "host": "$HOST:2222", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY77", "host": "$HOST:7777", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY99", "host": "$HOST:9999", "placeholder": "$P1", "from": "env:KEY"},
+	{"name": "KEY9443", "host": "$HOST:9443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "KEY8443", "host": "$HOST:8443", "placeholder": "$P1", "from": "env:KEY"},
 	{"name": "BAD", "host": "bad.example.test", "placeholder": "$P2", "from": "env:KEY"}]}
 E
 export SECRET_TOKEN=tok3nValue77 SECRET_KEY=$KEY SECRET_KEY8443=$KEY SECRET_KEY6=$KEY SECRET_KEY22=$KEY \
-	SECRET_KEY77=$KEY SECRET_KEY99=$KEY SECRET_BAD=$KEY
+	SECRET_KEY77=$KEY SECRET_KEY99=$KEY SECRET_KEY9443=$KEY SECRET_BAD=$KEY
 
 # sends SCRIPT NAME: the value has reached the server, and the guest sees the placeholder only.
 sends() {
@@ -153,6 +155,34 @@ guest "curl --http1.1 -o /dev/null -w '%{http_code} ' -H 'Host: other.test' -H '
 	curl -X TRACE -o /dev/null -w '%{http_code}' -H 'X-Key: $P1' \$U/echo"
 is "$OUT" "421 421 405" "a request for another host, or that asks to be shown, is refused" || diag "$LOG"
 is "$(cat seen)" "" "and goes nowhere"
+like "$LOG" "denied tcp $SERVER 443 $HOST authority 1.*denied tcp $SERVER 443 $HOST method 1" "and is told" || diag "$LOG"
+guest "python3 - <<'E'
+import socket, ssl
+c = ssl.create_default_context(cafile='ca.pem')
+s = c.wrap_socket(socket.create_connection(('$HOST', 443)), server_hostname='$HOST')
+s.sendall(b'GET / HTTP/1.1\r\nHost: $HOST\r\nX : y\r\n\r\n')
+print(s.recv(12))
+E"
+is "$OUT" "b'HTTP/1.1 400'" "so is one that is not understood" || diag "$LOG"
+like "$LOG" "denied tcp $SERVER 443 $HOST malformed 1" "and is told"
+# alpn PORT OFFER: a client that speaks nothing but that.
+alpn() {
+	guest "python3 - <<'E'
+import socket, ssl
+c = ssl.create_default_context(cafile='ca.pem')
+c.set_alpn_protocols(['$2'])
+try:
+    s = c.wrap_socket(socket.create_connection(('$HOST', $1)), server_hostname='$HOST')
+    print(s.recv(12))
+except OSError as e: print('no TLS')
+E"
+}
+alpn 443 imap; is "$OUT" "no TLS" "a client that speaks no HTTP is refused"
+like "$LOG" "denied tcp $SERVER 443 $HOST alpn 1" "and that is told"
+alpn 8443 h2; is "$OUT" "b'HTTP/1.1 502'" "so is one of HTTP/2 only, of a server that does not choose"
+like "$LOG" "denied tcp $SERVER 8443 $HOST alpn 1" "and that is told"
+alpn 9443 h2; is "$OUT" "b'HTTP/1.1 502'" "so is one of HTTP/2 only, of a server that has it not"
+like "$LOG" "denied tcp $SERVER 9443 $HOST alpn 1" "and that is told"
 guest "command curl -sS \$U/echo 2>&1"
 like "$OUT" "SSL certificate problem" "who does not know the box's CA does not trust it"
 guest "openssl x509 -in ca.pem -noout -text | grep -E 'CA:TRUE|Public-Key'

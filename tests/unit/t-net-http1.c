@@ -4,6 +4,7 @@
 
 #include "lib/tap.h"
 #include "net/http1.h"
+#include "refusals.h"
 
 #define P "boxlite-secret-1"
 #define V "v/1+2"
@@ -22,7 +23,7 @@ struct both {
 
 static void begin(struct both *b)
 {
-	*b = (struct both){ .h = http1_new(set, "api.example", 443) };
+	*b = (struct both){ .h = http1_new(set, "api.example", 443, on_refusal, NULL) };
 	b->guest_in = b->server_in = BUF_INIT(4 * MIB);
 	b->guest_out = b->server_out = BUF_INIT(HTTP1_OUT_MAX);
 }
@@ -198,7 +199,7 @@ static void test_long(void)
 	ok(b.r == 0 && memmem(got, head, LONG, strlen(LONG)) && have - head == 2 * MIB, "also if it waits for the server");
 	end(&b);
 	have = long_body(&b, LONG "Content-Type: text/plain\r\n", none, &head);
-	ok(b.r == 0 && !http1_late(b.h), "nothing is late");
+	ok(b.r == 0 && was_refused(""), "nothing is refused");
 	end(&b);
 }
 
@@ -211,7 +212,7 @@ static void late(const char *fields, size_t place, size_t least, const char *wha
 	ok(b.r == 0 && have - head >= least && have - head <= place, "%s: what is before it goes (%zu)", what, have - head);
 	ok(!memmem(got, have, "boxlite", 7), "but it does not");
 	ok(!strncmp(text_of(&b.guest_out), "HTTP/1.1 413", 12) && http1_over(b.h), "and that is told");
-	ok(http1_late(b.h) && !http1_late(b.h), "once");
+	ok(was_refused("secret-late "), "and to who is to tell it, once");
 	end(&b);
 }
 
@@ -226,6 +227,7 @@ static void test_late(void)
 	late(LONG, 2 * MIB - strlen(P), 1 * MIB, "at its end");
 	late("Expect: 100-continue\r\n" LONG, 1, 0, "in a body of which nothing is held");
 	(void)!long_body(&b, LONG, places, &head);
+	ok(was_refused("secret-late "), "one more");
 	ok(!b.server_out.mem || !memmem(buf_data(&b.server_out), buf_len(&b.server_out), P, strlen(P)), "nothing waits");
 	end(&b);
 }
@@ -244,6 +246,7 @@ static void test_late_answers(void)
 	is_str(text_of(&b.guest_out), "", "an earlier request is still to be answered");
 	feed(&b, &b.server_in, answer, strlen(answer), 1000);
 	feed(&b, &b.server_in, "abc", 3, 1);
+	ok(was_refused("secret-late "), "what comes too late is told");
 	ok(b.r == 0 && !strncmp(text_of(&b.guest_out), answer, strlen(answer)) &&
 	   strstr(text_of(&b.guest_out), "abcHTTP/1.1 413 ") && http1_over(b.h), "then comes ours");
 	end(&b);
@@ -252,25 +255,27 @@ static void test_late_answers(void)
 	feed(&b, &b.server_in, answer, strlen(answer), 1000);
 	feed(&b, &b.server_in, "a", 1, 1);
 	feed(&b, &b.guest_in, P, strlen(P), 1000);
-	ok(b.r == -EPERM && http1_late(b.h), "one that is being answered gets no other answer");
+	ok(b.r == -EPERM && was_refused("secret-late "), "one that is being answered gets no other answer");
 	end(&b);
 	begin(&b);
 	feed(&b, &b.guest_in, put, strlen(put) - strlen(P), 1000);
 	feed(&b, &b.server_in, answer, strlen(answer), 1000);
 	feed(&b, &b.server_in, "abc", 3, 1);
 	feed(&b, &b.guest_in, P, strlen(P), 1000);
-	ok(b.r == -EPERM && http1_late(b.h), "nor does one that has been, before it had come");
+	ok(b.r == -EPERM && was_refused("secret-late "), "nor does one that has been, before it had come");
 	end(&b);
 }
 
 static void refused(const char *request, const char *status, const char *what)
 {
+	bool authority = !strcmp(status, "HTTP/1.1 421"), method = !strcmp(status, "HTTP/1.1 405");
 	struct both b;
 
 	begin(&b);
 	feed(&b, &b.guest_in, request, strlen(request), 100000);
 	ok(b.r == 0 && !strncmp(text_of(&b.guest_out), status, strlen(status)) && !buf_len(&b.server_out) &&
 	   http1_over(b.h), "refused: %s: %.12s", what, text_of(&b.guest_out));
+	ok(was_refused(authority ? "authority " : method ? "method " : "malformed "), "and told, once");
 	end(&b);
 }
 
@@ -308,6 +313,29 @@ static void test_refused(void)
 	refused(many, "HTTP/1.1 400", "a head without end");
 }
 
+/* Requests whose heads are fine. */
+static void test_refused_later(void)
+{
+	static const char chunks[] = "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n";
+	static const char cut[] = "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\n";
+	static const char old[] = "POST / HTTP/1.0\r\n" HOST "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+	struct both b;
+
+	begin(&b);
+	feed(&b, &b.guest_in, chunks, strlen(chunks), 100000);
+	ok(b.r == -EBADMSG && was_refused("malformed "), "chunks that are none");
+	end(&b);
+	begin(&b);
+	b.guest_eof = true;
+	feed(&b, &b.guest_in, cut, strlen(cut), 100000);
+	ok(b.r == -EBADMSG && was_refused(""), "a guest that has gone is not refused");
+	end(&b);
+	begin(&b);
+	feed(&b, &b.guest_in, old, strlen(old), 100000);
+	ok(!strncmp(text_of(&b.guest_out), "HTTP/1.1 413", 12) && was_refused("too-long "), "a length that cannot be told");
+	end(&b);
+}
+
 static void answers(const char *request, const char *answer, bool eof, const char *want, bool over, const char *what)
 {
 	static const size_t pieces[] = { 1, 5, 100000 };
@@ -323,6 +351,7 @@ static void answers(const char *request, const char *answer, bool eof, const cha
 		is_int(b.r, 0, what);
 		is_str(plain(&b.guest_out), want, "in pieces");
 		is_int(http1_over(b.h), over, "and whether it is over");
+		ok(was_refused(strstr(request, "BAD") ? "malformed " : ""), "and what is told");
 		end(&b);
 	}
 }
@@ -425,7 +454,7 @@ static void plain_asks(const char *request, const char *sent, const char *status
 	for (i = 0; i < ARRAY_SIZE(pieces); i++) {
 		begin(&b);
 		http1_free(b.h);
-		b.h = http1_new_plain(may, NULL);
+		b.h = http1_new_plain(may, on_refusal, NULL);
 		feed(&b, &b.guest_in, request, strlen(request), pieces[i]);
 		is_int(b.r, 0, what);
 		is_str(text_of(&b.server_out), sent, "what the server gets");
@@ -434,6 +463,7 @@ static void plain_asks(const char *request, const char *sent, const char *status
 		step(&b);
 		ok(!strncmp(text_of(&b.guest_out), status, strlen(status)), "what the guest is told: %.12s",
 		   text_of(&b.guest_out));
+		ok(was_refused(!strcmp(status, "HTTP/1.1 405") ? "method " : ""), "what the policy says no to it tells");
 		end(&b);
 	}
 }
@@ -455,6 +485,8 @@ static void test_plain(void)
 	plain_asks("GET / HTTP/1.1\nHost: a.example\n\n", "", "HTTP/1.1 400", "bad", "lines that end otherwise");
 	plain_asks("GET / HTTP/1.1\r\n\r\n", "", "HTTP/1.1 400", "bad", "no name");
 	plain_asks("GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "HTTP/1.1 400", "bad", "two names");
+	*asked = 0;
+	plain_asks("CONNECT / HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "HTTP/1.1 405", "", "CONNECT");
 	plain_asks("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "HTTP/1.1 400", "bad", "HTTP/2");
 	plain_asks("GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n",
 		   "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "", "a.example", "an upgrade to it");
@@ -462,7 +494,7 @@ static void test_plain(void)
 		   "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\n\r\n", "", "a.example", "as one of two");
 	begin(&b);
 	http1_free(b.h);
-	b.h = http1_new_plain(may, NULL);
+	b.h = http1_new_plain(may, on_refusal, NULL);
 	feed(&b, &b.guest_in, GOOD, strlen(GOOD), 100000);
 	feed(&b, &b.server_in, end_of_file, strlen(end_of_file), 5);
 	b.server_eof = true;
@@ -490,6 +522,7 @@ int main(void)
 	test_late();
 	test_late_answers();
 	test_refused();
+	test_refused_later();
 	test_answers();
 	test_websocket();
 	test_bad_answers();

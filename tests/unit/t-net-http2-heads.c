@@ -1,6 +1,7 @@
 /* HTTP/2 of a guest that asks for more than the server takes: what is held has a bound, and other streams go on. */
 #include "http2_peers.h"
 #include "lib/tap.h"
+#include "refusals.h"
 #include "net/http1.h"
 
 #define HEAD_BYTES 50000
@@ -56,7 +57,7 @@ static void begin(struct world *w, const struct secret_set *set)
 {
 	nghttp2_session_callbacks *c;
 
-	*w = (struct world){ .p.h = http2_new(set, "a.example", 443, false) };
+	*w = (struct world){ .p.h = http2_new(set, "a.example", 443, false, on_refusal, NULL) };
 	w->p.guest_in = w->p.server_in = BUF_INIT(256 * KIB);
 	w->p.guest_out = w->p.server_out = BUF_INIT(160 * KIB);
 	if (!w->p.h || nghttp2_session_callbacks_new(&c) != 0)
@@ -105,6 +106,7 @@ static void test_heads(const struct secret_set *set)
 		ask(&w, 100);
 	turns(&w, false);
 	ok(w.closed == 2 * ASKED && w.seen == 2 * ASKED - w.refused, "and it goes on");
+	ok(was_refused(""), "which is no refusal to be told");
 	http2_peers_fini(&w.p);
 }
 

@@ -2,6 +2,7 @@
 #include "http2_peers.h"
 #include "lib/tap.h"
 #include "net/http1.h"
+#include "refusals.h"
 
 #define P "boxlite-secret-1"
 #define V "v/1+2"
@@ -26,7 +27,7 @@ struct world {
 };
 
 static const struct secret_set *set;
-static const char *scheme = "https", *path = "/"; /* of all requests */
+static const char *scheme = "https", *path = "/", *method = "PUT", *host = "api.example"; /* of all requests */
 
 /* --- the guest ---------------------------------------------------------------------------------------------- */
 
@@ -64,7 +65,7 @@ static void ask(struct world *w, size_t length, size_t place, bool tells, bool e
 	*r = (struct request){ .length = length, .place = place, .tells = tells, .expects = expects };
 	r->body = BUF_INIT(4 * MIB);
 	snprintf(text, sizeof(text), "%zu", length);
-	nghttp2_nv v[6] = { NV(":method", "PUT"), NV(":scheme", scheme), NV(":authority", "api.example"),
+	nghttp2_nv v[6] = { NV(":method", method), NV(":scheme", scheme), NV(":authority", host),
 			    NV(":path", path) };
 	if (tells)
 		v[n++] = (nghttp2_nv)NV("content-length", text);
@@ -141,7 +142,7 @@ static void begin(struct world *w, bool reads)
 	nghttp2_option *o = NULL;
 
 	memset(w, 0, sizeof(*w));
-	w->p.h = http2_new(set, "api.example", 443, true);
+	w->p.h = http2_new(set, "api.example", 443, true, on_refusal, NULL);
 	w->p.guest_in = w->p.guest_out = w->p.server_in = w->p.server_out = BUF_INIT(HTTP1_OUT_MAX);
 	if (nghttp2_session_callbacks_new(&c) < 0 || nghttp2_option_new(&o) < 0)
 		exit(1);
@@ -199,7 +200,7 @@ static void arrives(size_t length, size_t place, bool tells, bool expects, const
 	is_str(r->told, told, "with this length");
 	ok(place == length || (buf_len(&r->body) > place && !memcmp(buf_data(&r->body) + place, V, strlen(V))),
 	   "and the value");
-	ok(!http2_late(w.p.h) && window_is_whole(&w), "nothing is late, and the window as it was");
+	ok(was_refused("") && window_is_whole(&w), "nothing is refused, and the window as it was");
 	end(&w);
 }
 
@@ -214,7 +215,7 @@ static void late(size_t length, size_t place, bool expects, const char *what)
 	ok(w.p.k == 0 && !r->ended && r->reset && buf_len(&r->body) <= place, "%s: the server gets no more than that", what);
 	ok(!buf_len(&r->body) || !memmem(buf_data(&r->body), buf_len(&r->body), "boxlite", 7), "nothing of it");
 	is_int(r->status, 413, "the guest is told");
-	ok(http2_late(w.p.h) && !http2_late(w.p.h), "once");
+	ok(was_refused("secret-late "), "and who is to tell it, once");
 	ask(&w, 100, 50, true, false);
 	go(&w);
 	ok(w.p.k == 0 && w.r[1].ended && w.r[1].status == 200 && window_is_whole(&w), "and the connection goes on");
@@ -264,21 +265,54 @@ static void test_many(void)
 	arrives(1 * MIB, 3, true, false, "1048565", "after them");
 }
 
-/* Who makes HTTP/1.1 of it would read another host than that of :authority. */
-static void test_path(void)
+/* One of the four is other than it should be: it goes nowhere, the guest gets the status, and it is told why. */
+static void refused(const char **field, const char *value, int status, const char *reason, const char *what)
 {
+	const char *before = *field;
 	static struct world w;
 
-	scheme = "x";
-	path = "http://b.example/";
+	*field = value;
 	begin(&w, true);
 	ask(&w, 100, 20, true, false);
 	go(&w);
-	ok(w.p.k == 0 && w.got == 0, "a path that is a whole URL goes nowhere");
-	is_int(w.r[0].status, 400, "the guest is told");
+	ok(w.p.k == 0 && w.got == 0, "%s goes nowhere", what);
+	is_int(w.r[0].status, status, "the guest gets an answer");
+	ok(was_refused(reason), "and the reason is told");
+	*field = before;
+	ask(&w, 100, 20, true, false);
+	go(&w);
+	ok(w.p.k == 0 && w.r[1].status == 200 && was_refused(""), "the connection goes on");
 	end(&w);
+}
+
+static void test_refused(void)
+{
+	static struct world w;
+	nghttp2_nv many[HEAD_FIELDS_MAX + 1];
+	size_t i;
+
+	scheme = "x"; /* else nghttp2 does not send it */
+	/* Who makes HTTP/1.1 of it would read another host than that of :authority. */
+	refused(&path, "http://b.example/", 400, "malformed ", "a path that is a whole URL");
 	scheme = "https";
-	path = "/";
+	refused(&host, "other.example", 421, "authority ", "a request for another host");
+	refused(&method, "TRACE", 405, "method ", "one that asks to be shown");
+	begin(&w, true);
+	for (i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = (nghttp2_nv)NV("x-more", "of them");
+	many[0] = (nghttp2_nv)NV(":method", "GET");
+	many[1] = (nghttp2_nv)NV(":scheme", "https");
+	many[2] = (nghttp2_nv)NV(":authority", "api.example");
+	many[3] = (nghttp2_nv)NV(":path", "/");
+	ok(nghttp2_submit_request(w.p.guest, NULL, many, ARRAY_SIZE(many), NULL, NULL) > 0, "a head that is too long");
+	go(&w);
+	ok(w.p.k == 0 && w.got == 0 && was_refused("too-long "), "goes nowhere, and is told");
+	end(&w);
+	begin(&w, true);
+	(void)!buf_append(&w.p.guest_in, "GET / HTTP/1.1\r\nHost: api.example\r\n\r\n", 37);
+	go(&w);
+	ok(w.p.k < 0 && was_refused("malformed "), "what is no HTTP/2 ends the connection, and is told");
+	end(&w);
 }
 
 int main(void)
@@ -309,7 +343,7 @@ int main(void)
 	early(true, "a request with a length");
 	early(false, "and without");
 	test_many();
-	test_path();
+	test_refused();
 	secrets_free(s);
 	return tap_done();
 }
