@@ -135,9 +135,43 @@ json_t *net_json(const struct boxlite_box_info *i)
 	for (k = 0; open && k < ARRAY_SIZE(classes); k++)
 		if (i->net_open & classes[k].bit)
 			json_array_append_new(open, json_text(classes[k].name));
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:n, s:n, s:n}", "mode", i->network == BOXLITE_NETWORK_NONE ? "none" : "internet",
-			 "open", open, "rules", net_list(i->net_rules), "ports", net_list(i->ports), "secrets",
-			 net_list(i->secrets), "rate", (json_int_t)i->net_rate, "connections", (json_int_t)i->net_connections, "made", "now", "denied");
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:n, s:n, s:n, s:n}", "mode",
+			 i->network == BOXLITE_NETWORK_NONE ? "none" : "internet", "open", open, "rules",
+			 net_list(i->net_rules), "ports", net_list(i->ports), "secrets", net_list(i->secrets), "rate",
+			 (json_int_t)i->net_rate, "connections", (json_int_t)i->net_connections, "made", "now", "denied",
+			 "denied_for");
+}
+
+/* {reason: how often}, but for those that were none. */
+static json_t *denied_json(const struct boxlite_metrics *m)
+{
+	static const char *const names[] = {
+		[BOXLITE_DENIED_RULE] = "rule",
+		[BOXLITE_DENIED_NOT_ALLOWED] = "not-allowed",
+		[BOXLITE_DENIED_DNS_SERVER] = "dns-server",
+		[BOXLITE_DENIED_NAME] = "name",
+		[BOXLITE_DENIED_CLAIM] = "claim",
+		[BOXLITE_DENIED_HOST] = "host",
+		[BOXLITE_DENIED_PRIVATE] = "private",
+		[BOXLITE_DENIED_LINK_LOCAL] = "link-local",
+		[BOXLITE_DENIED_METADATA] = "metadata",
+		[BOXLITE_DENIED_SPECIAL] = "special",
+		[BOXLITE_DENIED_LIMIT] = "limit",
+		[BOXLITE_DENIED_TLS_VERIFY] = "tls-verify",
+		[BOXLITE_DENIED_ALPN] = "alpn",
+		[BOXLITE_DENIED_AUTHORITY] = "authority",
+		[BOXLITE_DENIED_METHOD] = "method",
+		[BOXLITE_DENIED_MALFORMED] = "malformed",
+		[BOXLITE_DENIED_TOO_LONG] = "too-long",
+		[BOXLITE_DENIED_SECRET_LATE] = "secret-late",
+	};
+	json_t *j = json_object();
+	size_t k;
+
+	for (k = 0; j && k < ARRAY_SIZE(names); k++)
+		if (m->net_denied_for[k])
+			json_object_set_new(j, names[k], json_integer((json_int_t)m->net_denied_for[k]));
+	return j;
 }
 
 void net_add_counters(json_t *net, const struct boxlite_metrics *m)
@@ -145,6 +179,7 @@ void net_add_counters(json_t *net, const struct boxlite_metrics *m)
 	json_object_set_new(net, "made", json_integer((json_int_t)m->net_connections));
 	json_object_set_new(net, "now", json_integer((json_int_t)m->net_flows));
 	json_object_set_new(net, "denied", json_integer((json_int_t)m->net_denied));
+	json_object_set_new(net, "denied_for", denied_json(m));
 }
 
 void net_print(const struct boxlite_box_info *i)

@@ -31,6 +31,34 @@ static void copy_out(struct boxlite_metrics *out, const struct boxlite_metrics *
 	out->size = size;
 }
 
+static void fill_denied(struct boxlite_metrics *out, const uint64_t from[NET_REASONS])
+{
+	static const unsigned char to[NET_REASONS] = {
+		[NET_REASON_RULE] = BOXLITE_DENIED_RULE,
+		[NET_REASON_NOT_ALLOWED] = BOXLITE_DENIED_NOT_ALLOWED,
+		[NET_REASON_DNS_SERVER] = BOXLITE_DENIED_DNS_SERVER,
+		[NET_REASON_NAME] = BOXLITE_DENIED_NAME,
+		[NET_REASON_CLAIM] = BOXLITE_DENIED_CLAIM,
+		[NET_REASON_HOST] = BOXLITE_DENIED_HOST,
+		[NET_REASON_PRIVATE] = BOXLITE_DENIED_PRIVATE,
+		[NET_REASON_LINK_LOCAL] = BOXLITE_DENIED_LINK_LOCAL,
+		[NET_REASON_METADATA] = BOXLITE_DENIED_METADATA,
+		[NET_REASON_SPECIAL] = BOXLITE_DENIED_SPECIAL,
+		[NET_REASON_LIMIT] = BOXLITE_DENIED_LIMIT,
+		[NET_REASON_TLS_VERIFY] = BOXLITE_DENIED_TLS_VERIFY,
+		[NET_REASON_ALPN] = BOXLITE_DENIED_ALPN,
+		[NET_REASON_AUTHORITY] = BOXLITE_DENIED_AUTHORITY,
+		[NET_REASON_METHOD] = BOXLITE_DENIED_METHOD,
+		[NET_REASON_MALFORMED] = BOXLITE_DENIED_MALFORMED,
+		[NET_REASON_TOO_LONG] = BOXLITE_DENIED_TOO_LONG,
+		[NET_REASON_SECRET_LATE] = BOXLITE_DENIED_SECRET_LATE,
+	};
+	size_t i;
+
+	for (i = 0; i < NET_REASONS; i++)
+		out->net_denied_for[to[i]] = from[i];
+}
+
 static void fill(struct boxlite_metrics *out, const struct box_metrics *m)
 {
 	const struct guest_metrics *g = &m->guest;
@@ -58,6 +86,7 @@ static void fill(struct boxlite_metrics *out, const struct box_metrics *m)
 		.net_received_packets = h->net_received_packets, .net_sent_packets = h->net_sent_packets,
 		.net_connections = h->net_connections, .net_flows = h->net_flows, .net_denied = h->net_denied,
 	};
+	fill_denied(out, h->net_denied_for);
 }
 
 static int ask(struct home *h, const char *id, bool guest, struct conn *ret, struct error *err)
@@ -239,7 +268,7 @@ PUBLIC int boxlite_metrics_list(struct boxlite *b, const struct boxlite_metrics_
 
 /* --- the sum -------------------------------------------------------------------------------------- */
 
-/* Every number of the structure that is a uint64_t. */
+/* Every number of the structure that is a uint64_t; but for those of net_denied_for, which are the last ones. */
 static const size_t summed[] = {
 #define AT(name) offsetof(struct boxlite_metrics, name)
 	AT(cpu_user_ns), AT(cpu_system_ns), AT(memory_bytes), AT(memory_peak_bytes), AT(memory_private_bytes),
@@ -253,11 +282,17 @@ static const size_t summed[] = {
 #undef AT
 };
 
-_Static_assert(sizeof(struct boxlite_metrics) ==
+_Static_assert(offsetof(struct boxlite_metrics, net_denied_for) ==
 		       offsetof(struct boxlite_metrics, cpu_user_ns) + ARRAY_SIZE(summed) * sizeof(uint64_t),
 	       "all of them");
 
 /* A guest may claim any number: the sum stays at its largest. */
+static void add_number(uint64_t *to, uint64_t more)
+{
+	if (__builtin_add_overflow(*to, more, to))
+		*to = UINT64_MAX;
+}
+
 static int add(const struct boxlite_box_info *i, const struct boxlite_metrics *m, void *ud)
 {
 	struct boxlite_metrics *sum = ud;
@@ -266,13 +301,11 @@ static int add(const struct boxlite_box_info *i, const struct boxlite_metrics *m
 	(void)i;
 	sum->boxes += m->boxes;
 	sum->guests += m->guests;
-	for (k = 0; k < ARRAY_SIZE(summed); k++) {
-		uint64_t *to = (uint64_t *)(void *)((char *)sum + summed[k]);
-		uint64_t more = *(const uint64_t *)(const void *)((const char *)m + summed[k]);
-
-		if (__builtin_add_overflow(*to, more, to))
-			*to = UINT64_MAX;
-	}
+	for (k = 0; k < ARRAY_SIZE(summed); k++)
+		add_number((uint64_t *)(void *)((char *)sum + summed[k]),
+			   *(const uint64_t *)(const void *)((const char *)m + summed[k]));
+	for (k = 0; k < ARRAY_SIZE(sum->net_denied_for); k++)
+		add_number(&sum->net_denied_for[k], m->net_denied_for[k]);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * What was refused is counted and told: as an event and a line in a log, by way of the shim. A guest that knocks
  * without end may neither fill a log nor cost much, so the same refusal is told once in TELL_MS with how often it
- * happened, and of different ones at most TELL_MOST in that time. The counter knows them all.
+ * happened, and of different ones at most TELL_MOST in that time. The counters know them all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -58,10 +58,13 @@ void denied(struct net *n, enum net_proto proto, const struct ip_addr *addr, uin
 	    const char *reason)
 {
 	struct net_denied what = { .proto = proto, .port = port, .count = 1 };
+	enum net_reason why = net_reason_find(reason);
 	struct denials *d = n->denials;
 	unsigned i;
 
 	n->stats.denied++;
+	if (why < NET_REASONS)
+		n->stats.denied_for[why]++;
 	if (addr)
 		what.addr = *addr;
 	snprintf(what.name, sizeof(what.name), "%s", name ? name : "");

@@ -143,7 +143,7 @@ void control_denied(struct net *n, const struct net_denied *d);
 int change_take(struct net *n, const struct frame *f, struct error *err) MUST_CHECK;
 void change_dialled(int dialler, uint16_t guest_port, int code); /* 0: what flows from now on is the box's */
 
-/* --- denied.c --- */
+/* --- denied.c: reason is a word of reason.h --- */
 
 int denied_open(struct net *n) MUST_CHECK;
 void denied_close(struct net *n);

@@ -108,6 +108,7 @@ static void count_network(const struct shim *s, struct box_metrics *m)
 	m->host.net_connections = s->net_stats.connections;
 	m->host.net_flows = s->net_stats.flows;
 	m->host.net_denied = s->net_stats.denied;
+	memcpy(m->host.net_denied_for, s->net_stats.denied_for, sizeof(m->host.net_denied_for));
 	if (!m->has_guest)
 		return;
 	m->guest.received_bytes = MIN(s->net_stats.received_bytes, (uint64_t)INT64_MAX);

@@ -40,7 +40,7 @@ static const struct field box_fields[] = {
 };
 
 _Static_assert(sizeof(struct guest_metrics) == ARRAY_SIZE(guest_fields) * sizeof(uint64_t), "all of them");
-_Static_assert(sizeof(struct host_metrics) == ARRAY_SIZE(host_fields) * sizeof(uint64_t), "all of them");
+_Static_assert(sizeof(struct host_metrics) == (ARRAY_SIZE(host_fields) + NET_REASONS) * sizeof(uint64_t), "all of them");
 
 static json_t *put_fields(const struct field *f, size_t n, const void *from)
 {
@@ -65,6 +65,23 @@ static void get_fields(const json_t *j, const struct field *f, size_t n, void *r
 		v = json_get_u64(j, f->name, 0, bad);
 		memcpy((char *)ret + f->at, &v, sizeof(v));
 	}
+}
+
+static json_t *host_to_json(const struct host_metrics *m)
+{
+	json_t *j = put_fields(host_fields, ARRAY_SIZE(host_fields), m);
+
+	if (j && json_object_set_new(j, "net_denied_for", net_reasons_to_json(m->net_denied_for)) < 0) {
+		json_decref(j);
+		j = NULL;
+	}
+	return j;
+}
+
+static void host_from_json(const json_t *j, struct host_metrics *ret, bool *bad)
+{
+	get_fields(j, host_fields, ARRAY_SIZE(host_fields), ret, bad);
+	net_reasons_from_json(json_get_obj(j, "net_denied_for", bad), ret->net_denied_for, bad);
 }
 
 /* --- METRICS -------------------------------------------------------------------------------------- */
@@ -108,7 +125,7 @@ int wire_put_metrics(struct buf *out, const struct box_metrics *m)
 	json_t *j = put_fields(box_fields, ARRAY_SIZE(box_fields), m);
 
 	if (j && (json_object_set_new(j, "engine", json_string(m->engine)) < 0 ||
-		  json_object_set_new(j, "host", put_fields(host_fields, ARRAY_SIZE(host_fields), &m->host)) < 0 ||
+		  json_object_set_new(j, "host", host_to_json(&m->host)) < 0 ||
 		  json_object_set_new(j, "timing", timing_to_json(&m->timing)) < 0 ||
 		  (m->has_guest &&
 		   json_object_set_new(j, "guest", put_fields(guest_fields, ARRAY_SIZE(guest_fields), &m->guest)) < 0))) {
@@ -127,7 +144,7 @@ int wire_get_metrics(const struct frame *f, struct box_metrics *ret)
 	const char *engine = json_get_str(j, "engine", "", &bad);
 
 	get_fields(j, box_fields, ARRAY_SIZE(box_fields), &m, &bad);
-	get_fields(json_get_obj(j, "host", &bad), host_fields, ARRAY_SIZE(host_fields), &m.host, &bad);
+	host_from_json(json_get_obj(j, "host", &bad), &m.host, &bad);
 	m.has_guest = guest != NULL;
 	if (guest)
 		get_fields(guest, guest_fields, ARRAY_SIZE(guest_fields), &m.guest, &bad);

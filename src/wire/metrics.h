@@ -16,6 +16,7 @@
 
 #include "base/json.h"
 #include "wire/frame.h"
+#include "wire/reason.h"
 #include "wire/timing.h"
 
 #define QUERY_WAIT_MS 1000
@@ -41,7 +42,7 @@ struct host_metrics {
 	uint64_t read_bytes, written_bytes; /* from and to storage; 0 where the kernel does not tell us */
 	uint64_t net_sent_packets, net_received_packets; /* IP, of the guest and to it */
 	uint64_t net_connections, net_flows; /* TCP: all there were; of all protocols: now */
-	uint64_t net_denied;
+	uint64_t net_denied, net_denied_for[NET_REASONS];
 };
 
 struct box_metrics {

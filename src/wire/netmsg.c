@@ -180,7 +180,7 @@ static const struct {
 #undef COUNTER
 };
 
-_Static_assert(sizeof(struct net_stats) == ARRAY_SIZE(counters) * sizeof(uint64_t), "all of them");
+_Static_assert(sizeof(struct net_stats) == (ARRAY_SIZE(counters) + NET_REASONS) * sizeof(uint64_t), "all of them");
 
 int wire_put_net_stats(struct buf *out, const struct net_stats *s)
 {
@@ -195,6 +195,10 @@ int wire_put_net_stats(struct buf *out, const struct net_stats *s)
 			json_decref(j);
 			j = NULL;
 		}
+	}
+	if (j && s && json_object_set_new(j, "denied_for", net_reasons_to_json(s->denied_for)) < 0) {
+		json_decref(j);
+		j = NULL;
 	}
 	return message_put(out, FRAME_NET_STATS, 0, j);
 }
@@ -213,6 +217,7 @@ int wire_get_net_stats(const struct frame *f, struct net_stats *ret, struct erro
 		v = json_get_u64(j, counters[i].name, 0, &bad);
 		memcpy((char *)&s + counters[i].at, &v, sizeof(v));
 	}
+	net_reasons_from_json(json_get_obj(j, "denied_for", &bad), s.denied_for, &bad);
 	if (bad)
 		return error_set(err, -EBADMSG, "boxlite-net has sent malformed counters");
 	*ret = s;

@@ -7,6 +7,7 @@
 
 #include "wire/frame.h"
 #include "wire/netspec.h"
+#include "wire/reason.h"
 
 /* The open files that boxlite-net is started with. It opens nothing by path. */
 enum net_fd {
@@ -41,10 +42,7 @@ struct net_denied {
 	struct ip_addr addr;  /* where to; of a DNS question that was refused: unset, all 0 */
 	uint16_t port;        /* 0: none */
 	char name[NET_NAME_MAX + 1]; /* the name asked for, or that the address is known by; "" */
-	char reason[32];      /* for machines: "rule", "not-allowed", "host", "private", "link-local", "metadata",
-				 "special", "name", "claim", "dns-server", "limit", "method"; of a host
-				 with a secret: "tls-verify", "alpn", "authority", "malformed", "too-long",
-				 "secret-late" */
+	char reason[32];      /* for machines: a word of reason.h */
 	uint32_t count;       /* so many like it, since the last message of the kind; at least 1 */
 };
 int wire_put_net_denied(struct buf *out, const struct net_denied *d) MUST_CHECK;
@@ -56,6 +54,7 @@ struct net_stats {
 	uint64_t connections; /* TCP, all that were made, both ways */
 	uint64_t flows;       /* of all protocols, now */
 	uint64_t denied;
+	uint64_t denied_for[NET_REASONS]; /* the same by its reasons */
 };
 int wire_put_net_stats(struct buf *out, const struct net_stats *s) MUST_CHECK; /* NULL: the question */
 int wire_get_net_stats(const struct frame *f, struct net_stats *ret, struct error *err) MUST_CHECK;

@@ -34,7 +34,10 @@ for what in "tcp 203.0.113.11:80 .*not-allowed" "icmp 203.0.113.11 .*not-allowed
 	"tcp 192.168.127.254:22 .*host" "tcp 169.254.169.254:80 .*metadata"; do
 	like "$OUT" "denied $(box_id shy | cut -c1-12) [^"$'\n'"]*$what" "told: $what"
 done
-bl start shy > /dev/null; bl exec shy nc -w 3 203.0.113.11 80; bl stats --no-stream --json shy
+bl start shy > /dev/null; bl exec shy nc -w 3 203.0.113.11 80; bl exec shy nc -w 3 169.254.169.254 80; bl inspect shy
+ok "$(jq -e '.[0].network | .denied_for["not-allowed"] >= 1 and .denied_for.metadata == 1 and (.denied_for | add) == .denied' out \
+  > /dev/null; echo $?)" "inspect has the number for each reason" || diag "$OUT$ERR"
+bl stats --no-stream --json shy
 ok "$(jq -es '[.] | flatten | .[0].network | .denied >= 1 and .sent_packets > 0 and .received_packets > 0' out > /dev/null; echo $?)" \
   "and counted" || diag "$OUT$ERR"
 bl rm -f shy

@@ -290,11 +290,18 @@ static void say_denied(const struct frame *f)
 static void say_stats(const struct frame *f)
 {
 	struct net_stats s;
+	auto_json json_t *reasons = NULL;
+	const char *reason;
+	json_t *n;
 
 	if (wire_get_net_stats(f, &s, NULL) < 0)
 		die("NET_STATS");
 	fprintf(stderr, "stats sent %" PRIu64 " received %" PRIu64 " connections %" PRIu64 " flows %" PRIu64
-		" denied %" PRIu64 "\n", s.sent_bytes, s.received_bytes, s.connections, s.flows, s.denied);
+		" denied %" PRIu64, s.sent_bytes, s.received_bytes, s.connections, s.flows, s.denied);
+	reasons = net_reasons_to_json(s.denied_for);
+	json_object_foreach(reasons, reason, n)
+		fprintf(stderr, " %s %" JSON_INTEGER_FORMAT, reason, json_integer_value(n));
+	fputc('\n', stderr);
 }
 
 /* --- changes --- */

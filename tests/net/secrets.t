@@ -156,6 +156,7 @@ guest "curl --http1.1 -o /dev/null -w '%{http_code} ' -H 'Host: other.test' -H '
 is "$OUT" "421 421 405" "a request for another host, or that asks to be shown, is refused" || diag "$LOG"
 is "$(cat seen)" "" "and goes nowhere"
 like "$LOG" "denied tcp $SERVER 443 $HOST authority 1.*denied tcp $SERVER 443 $HOST method 1" "and is told" || diag "$LOG"
+like "$LOG" "stats .* denied 3 authority 2 method 1" "and counted by that" || diag "$LOG"
 guest "python3 - <<'E'
 import socket, ssl
 c = ssl.create_default_context(cafile='ca.pem')

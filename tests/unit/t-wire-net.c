@@ -297,7 +297,8 @@ static void test_denied(void)
 
 static void test_stats(void)
 {
-	struct net_stats s = { 1, 2, 3, 4, 5, 6, UINT64_MAX }, got;
+	struct net_stats s = { 1, 2, 3, 4, 5, 6, UINT64_MAX, .denied_for = { [NET_REASON_LIMIT] = 8 } }, got;
+	enum net_reason i;
 	struct buf b = BUF_INIT(1 * MIB);
 	char *text = NULL;
 	struct frame f;
@@ -306,12 +307,21 @@ static void test_stats(void)
 	f = framed(&b, FRAME_NET_STATS);
 	is_int(wire_get_net_stats(&f, &got, NULL), 0, "are understood");
 	ok(got.sent_bytes == 1 && got.flows == 6 && got.denied == INT64_MAX, "as JSON can say them");
+	for (i = 0; i < NET_REASONS && got.denied_for[i] == (i == NET_REASON_LIMIT ? 8 : 0); i++)
+		;
+	ok(i == NET_REASONS, "by their reasons");
 	buf_fini(&b);
 	is_int(wire_put_net_stats(&b, NULL), 0, "a question for them");
 	f = framed(&b, FRAME_NET_STATS);
 	ok(f.len == 2, "is empty");
 	f = said(FRAME_NET_STATS, "{\"flows\":-1}");
 	is_int(wire_get_net_stats(&f, &got, NULL), -EBADMSG, "negative ones are refused");
+	f = said(FRAME_NET_STATS, "{\"denied_for\":{\"limit\":\"x\"}}");
+	is_int(wire_get_net_stats(&f, &got, NULL), -EBADMSG, "and such of a reason");
+	f = said(FRAME_NET_STATS, "{\"denied_for\":{\"what-will-come\":3}}");
+	is_int(wire_get_net_stats(&f, &got, NULL), 0, "a reason that is not known is passed by");
+	ok(net_reason_find("rule") == NET_REASON_RULE && net_reason_find("secret-late") == NET_REASON_SECRET_LATE &&
+	   net_reason_find("ruler") == NET_REASONS, "reasons are found by their words");
 	buf_fini(&b);
 	is_int(wire_put_net_resolv(&b, "nameserver ::1\n"), 0, "another resolv.conf");
 	f = framed(&b, FRAME_NET_RESOLV);
