@@ -21,6 +21,15 @@ void datagram_used(struct datagram *d)
 	d->until_ms = d->f.net->now_ms + d->idle_ms;
 }
 
+/* To the kernel a ping socket that is connected is one that knows where to send: whoever guesses its id is heard. */
+static bool is_of_peer(const struct datagram *d, const struct host_addr *from)
+{
+	struct ip_addr addr;
+	uint16_t port;
+
+	return host_addr_get(from, &addr, &port) && ip_eq(&addr, &d->peer.addr);
+}
+
 static void on_socket(struct watch *w, uint32_t events)
 {
 	struct datagram *d = container_of(w, struct datagram, f.watch);
@@ -29,8 +38,11 @@ static void on_socket(struct watch *w, uint32_t events)
 	(void)events;
 	d->f.net->now_ms = clock_ms();
 	for (i = 0; i < DATAGRAM_TURN && !d->f.net->link.blocked; i++) {
-		ssize_t n = recv(d->f.fd, inbox, sizeof(inbox), MSG_DONTWAIT);
+		struct host_addr from = { .len = sizeof(from.in6) };
+		ssize_t n = recvfrom(d->f.fd, inbox, sizeof(inbox), MSG_DONTWAIT, &from.sa, &from.len);
 
+		if (n >= 0 && !is_of_peer(d, &from))
+			continue;
 		if (n >= 0) {
 			datagram_used(d);
 			d->deliver(d, inbox, (size_t)n);
@@ -140,6 +152,7 @@ static int new_socket(const struct flow_key *k, const struct ip_addr *to)
 struct datagram *datagram_open(struct net *n, const struct packet *p, const struct flow_key *k, uint32_t idle_ms,
 			       void (*deliver)(struct datagram *d, uint8_t *data, size_t n))
 {
+	struct datagram *d;
 	struct ip_addr to;
 	int fd;
 
@@ -157,5 +170,8 @@ struct datagram *datagram_open(struct net *n, const struct packet *p, const stru
 		stack_unreachable(n, p, fd == -EACCES ? UNREACHABLE_PROHIBITED : UNREACHABLE_HOST);
 		return NULL;
 	}
-	return datagram_add(n, fd, k, idle_ms, deliver);
+	d = datagram_add(n, fd, k, idle_ms, deliver);
+	if (d)
+		d->peer.addr = to;
+	return d;
 }

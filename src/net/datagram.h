@@ -14,7 +14,7 @@ struct datagram {
 	struct flow f;
 	uint64_t until_ms;
 	uint32_t idle_ms; /* so long without a datagram */
-	struct udp_peer peer; /* of a published port: listener is not NULL, and f.fd is -1 */
+	struct udp_peer peer; /* of a published port: listener is not NULL, and f.fd is -1; else only its addr is set */
 	/* Passes on what the socket has brought. */
 	void (*deliver)(struct datagram *d, uint8_t *data, size_t n);
 	void (*failed)(struct datagram *d, int error); /* of the host's socket; may be NULL */

@@ -35,6 +35,33 @@ elif what == 'vanish':
         try: connect(); break
         except OSError: assert time.monotonic() < end, 'no room for ever'
         time.sleep(0.1)
+elif what == 'ping':
+    v6 = ':' in host
+    s = socket.socket(*((socket.AF_INET6, socket.SOCK_DGRAM, 58) if v6 else (socket.AF_INET, socket.SOCK_DGRAM, 1)))
+    s.settimeout(10); s.sendto(bytes([128 if v6 else 8, 0, 0, 0, 0, 0, 0, 1]), (host, 0))
+    print(s.recv(99)[8:].decode())
+END
+cat > forger.py <<'END'
+# Answers a ping twice: by another address, then by the one that was asked.
+import socket, sys
+asked, other = sys.argv[1:]
+v6 = ':' in asked
+def raw(at):
+    s = socket.socket(*((socket.AF_INET6, socket.SOCK_RAW, 58) if v6 else (socket.AF_INET, socket.SOCK_RAW, 1)))
+    s.bind((at, 0))
+    return s
+s, t = raw(asked), raw(other)
+open('listens', 'w').write('.')
+while True:
+    got, peer = s.recvfrom(99)
+    if not v6: got = got[(got[0] & 15) * 4:]
+    if got[0] != (128 if v6 else 8): continue
+    for by, text in (t, b'forged'), (s, b'proper'):
+        a = bytearray([129 if v6 else 0, 0, 0, 0]) + got[4:8] + text
+        n = sum(a[i] << 8 | a[i + 1] for i in range(0, len(a), 2)); n = (n & 0xffff) + (n >> 16); n = ~(n + (n >> 16)) & 0xffff
+        if not v6: a[2:4] = n.to_bytes(2, 'big') # of ICMPv6 the kernel makes it
+        by.sendto(a, peer[:2])
+    break
 END
 cat > urgent.py <<'END'
 import os, socket
@@ -56,6 +83,15 @@ box '{}' -- python3 guest.py urgent 203.0.113.10 "$(cat port.urgent)"
 is "$ST$OUT" 0 "urgent bytes keep their place" || diag "$(cat said)"
 box '{"flows":5}' -- python3 guest.py vanish 203.0.113.10 "$A"
 passes "connections that the guest has forgotten make room" || diag "$(cat said)"
+
+# Pings. The world's kernel is not to answer them itself.
+in_world sh -c 'sysctl -qw net.ipv4.icmp_echo_ignore_all=1 net.ipv6.icmp.echo_ignore_all=1; ip addr add 2001:db8::11/64 dev in nodad'
+for at in "203.0.113.10 203.0.113.11" "2001:db8::10 2001:db8::11"; do
+	rm -f listens
+	in_world python3 forger.py $at & wait_for test -s listens
+	box '{}' -- python3 guest.py ping "${at% *}" 0
+	is "$ST$OUT" 0proper "an echo of another one than ${at% *} is not its answer" || diag "$(cat said)"
+done
 
 # What comes from outside: connections that nobody in the box takes, more than there are places for.
 cat > full.py <<'END'
