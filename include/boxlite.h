@@ -254,7 +254,7 @@ enum boxlite_network {
 /* Addresses that no box reaches unless its net_open says so, or a rule that allows an address or network in them. */
 enum boxlite_net_open {
 	BOXLITE_NET_HOST = 1,       /* the host itself: host.boxlite.internal is its 127.0.0.1 and ::1 */
-	BOXLITE_NET_PRIVATE = 2,    /* 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7 */
+	BOXLITE_NET_PRIVATE = 2,    /* 10/8, 172.16/12, 192.168/16, 100.64/10, 192.0.0/24, fc00::/7 */
 	BOXLITE_NET_LINK_LOCAL = 4, /* 169.254.0.0/16, fe80::/10 */
 	BOXLITE_NET_METADATA = 8,   /* where clouds tell a machine its secrets: 169.254.169.254 and others */
 };

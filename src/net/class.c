@@ -44,6 +44,10 @@ static const struct {
 	{ CLASS_PRIVATE, V4(172, 16, 0, 0, 12) },
 	{ CLASS_PRIVATE, V4(192, 168, 0, 0, 16) },
 	{ CLASS_PRIVATE, V4(100, 64, 0, 0, 10) },
+	/* Of a network's own machinery: DS-Lite; its NAT, which PCP would have opened; segments of its routers. */
+	{ CLASS_PRIVATE, V4(192, 0, 0, 0, 24) },                       /* RFC 6890, RFC 7723 */
+	{ CLASS_PRIVATE, V6(48, 0x20, 0x01, 0x00, 0x01) },             /* RFC 7723 */
+	{ CLASS_PRIVATE, V6(16, 0x5f, 0x00) },                         /* RFC 9602 */
 	{ CLASS_PRIVATE, V6(7, 0xfc) },
 	{ CLASS_PRIVATE, V6(10, 0xfe, 0xc0) },                              /* site-local, deprecated by RFC 3879 */
 	{ CLASS_PRIVATE, V6(48, 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01) },      /* a translator of one's own, RFC 8215 */
@@ -63,6 +67,12 @@ static const struct {
 	{ V6(96, [8] = 0xff, 0xff), 12, false },                   /* translated, RFC 2765 */
 	{ V6(96, 0), 12, false },                                  /* compatible, RFC 4291, 2.5.5.1 */
 };
+
+/* ISATAP, RFC 5214, 6.1: in whatever network, and so in none of the above. */
+static bool is_isatap(const struct ip_addr *a)
+{
+	return (a->b[8] | 2) == 2 && !a->b[9] && a->b[10] == 0x5e && a->b[11] == 0xfe;
+}
 
 const char *class_name(enum net_class c)
 {
@@ -104,6 +114,8 @@ size_t class_embedded(const struct ip_addr *a, struct ip_addr out[CLASS_EMBEDDED
 	size_t i, k, n = 0;
 	uint8_t four[4];
 
+	if (is_isatap(a))
+		out[n++] = ip_from_v4(a->b + 12);
 	for (i = 0; i < ARRAY_SIZE(embeddings) && n < CLASS_EMBEDDED_MAX; i++) {
 		if (!ip_in(a, &embeddings[i].net))
 			continue;

@@ -22,7 +22,7 @@ bool class_has(enum net_class c, const struct ip_net *n);
 
 bool class_loopback(const struct ip_addr *a);
 
-#define CLASS_EMBEDDED_MAX 2
+#define CLASS_EMBEDDED_MAX 3
 
 /* IPv4 addresses that an IPv6 address stands for where translators and tunnels are; how many. */
 size_t class_embedded(const struct ip_addr *a, struct ip_addr out[CLASS_EMBEDDED_MAX]);

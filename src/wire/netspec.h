@@ -53,7 +53,7 @@ struct net_port {
 /* Classes of addresses that are closed until they are opened. */
 enum net_open {
 	NET_OPEN_HOST = 1,       /* the host itself: its loopback, as host.boxlite.internal, and each address it has */
-	NET_OPEN_PRIVATE = 2,    /* RFC 1918, RFC 6598 (100.64/10), fc00::/7 */
+	NET_OPEN_PRIVATE = 2,    /* RFC 1918, RFC 6598 (100.64/10), 192.0.0/24, fc00::/7 */
 	NET_OPEN_LINK_LOCAL = 4, /* 169.254/16, fe80::/10 */
 	NET_OPEN_METADATA = 8,   /* of clouds: 169.254.169.254, 169.254.170.2, 100.100.100.200, fd00:ec2::254 ... */
 };

@@ -111,6 +111,8 @@ static void test_classes(void)
 		{ "192.168.127.77", "special" }, { "fd62:6f78:6c69:7465::fe", "special" },
 		{ "10.0.0.9", "private" }, { "172.31.255.9", "private" }, { "192.168.126.9", "private" },
 		{ "100.64.0.9", "private" }, { "fd12::9", "private" }, { "fec0::9", "private" },
+		{ "192.0.0.1", "private" }, { "192.0.0.9", "private" }, { "192.0.1.1", "yes" },
+		{ "192.0.0.192", "metadata" }, { "2001:1::1", "private" }, { "5f00::9", "private" },
 		{ "169.254.1.9", "link-local" }, { "fe80::9", "link-local" },
 		{ "169.254.169.254", "metadata" }, { "100.100.100.200", "metadata" }, { "fd00:ec2::254", "metadata" },
 		{ "168.63.129.16", "metadata" }, { "fe80::a9fe:a9fe", "metadata" },
@@ -124,6 +126,8 @@ static void test_classes(void)
 		{ "2001:0:808:808::f7f7:f7f7", "yes" }, { "2001:0:a00:9::f7f7:f7f7", "private" },
 		{ "2001:0:808:808::f5ff:fff6", "private" }, { "::8.8.8.8", "yes" }, { "::10.0.0.9", "private" },
 		{ "::127.0.0.1", "special" }, { "::ffff:0:10.0.0.9", "private" },
+		{ "2606:4700::5efe:10.0.0.9", "private" }, { "2606:4700::5efe:8.8.8.8", "yes" },
+		{ "2606:4700::200:5efe:169.254.169.254", "metadata" }, { "64:ff9b::5efe:10.0.0.9", "private" },
 	};
 	struct policy *p = policy(0, NULL);
 	size_t i;
