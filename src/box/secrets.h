@@ -8,8 +8,8 @@
 
 #include "wire/netspec.h"
 
-/* The file: fd, at its beginning, of one NET_SECRETS frame. -ENOENT: a variable or a file that is not there, or is empty;
- * -EINVAL: no text; -E2BIG; nothing of a value is in the text of an error. */
+/* The file: fd, at its beginning, of one NET_SECRETS frame. -ENOENT: a variable or a file that is not there, or is
+ * empty; -EINVAL: no text; -E2BIG; nothing of a value is in the text of an error. */
 int secrets_open(const struct net_spec *net, struct error *err) MUST_CHECK;
 
 /* Whether secrets_open() would give them now: 0 or its errors. */

@@ -196,8 +196,10 @@ static int spawn_shim(struct home *h, const struct parts *p, int sock, struct ch
 	return spawn_start(&s, ret, err);
 }
 
-/* A start that came to nothing after what is known of the one before was taken away: why, as a shim would say it. Without
- * it the box would pass for one whose shim was killed. */
+/*
+ * A start that came to nothing after what is known of the one before was taken away: why, as a shim would say it.
+ * Without it the box would pass for one whose shim was killed.
+ */
 static void leave_record(int box, const struct error *why)
 {
 	int64_t now = time(NULL);

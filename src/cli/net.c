@@ -312,8 +312,8 @@ static int take_guest(const char *text, struct wanted *w)
 	snprintf(number, sizeof(number), "%.*s", (int)n, text);
 	if (n >= sizeof(number) || str_parse_u64(number, UINT16_MAX, &port) < 0 || !port ||
 	    (text[n] && !str_eq(text + n, "/tcp") && !str_eq(text + n, "/udp")))
-		return cli_usage("port", "'%s' is not a port of the box: a number from 1 to 65535, with /tcp or /udp behind it, "
-				 "such as 80 or 53/udp", text);
+		return cli_usage("port", "'%s' is not a port of the box: a number from 1 to 65535, with /tcp or /udp "
+				 "behind it, such as 80 or 53/udp", text);
 	snprintf(w->port, sizeof(w->port), "%u%s", (unsigned)port, text[n] ? text + n : "/tcp");
 	return 0;
 }

@@ -158,6 +158,7 @@ static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *
 		     struct error *err)
 {
 	const char *engine = o->engine ? o->engine : "auto", *const *arg;
+	int r;
 
 	if (!str_eq(engine, "auto") && !str_eq(engine, "qemu") && !str_eq(engine, "kvm"))
 		return error_set(err, -EINVAL, "no engine is called '%s'; there are auto, kvm and qemu", engine);
@@ -181,9 +182,8 @@ static int fill_spec(const struct boxlite *b, const struct boxlite_box_options *
 			return error_nomem(err);
 	s->keep_disk = !o->auto_remove;
 	s->debug = o->debug != 0;
-	if (fill_network(o, &s->net, err) < 0)
-		return err->code;
-	return check_env(o, &s->net, err);
+	r = fill_network(o, &s->net, err);
+	return r < 0 ? r : check_env(o, &s->net, err);
 }
 
 PUBLIC int boxlite_box_create(struct boxlite *b, const struct boxlite_box_options *opts,

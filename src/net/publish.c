@@ -194,8 +194,8 @@ static void add_remedy(const struct net *n, const struct net_port *p, int code, 
 		snprintf(out, size, ": low ports can only be published by a start of the box, not later; take one from "
 			 "%u on", n->first_port);
 	else if (code == -EACCES && p->host_port < n->first_port)
-		snprintf(out, size, ": ports below %u (net.ipv4.ip_unprivileged_port_start) need a right that this user "
-			 "has not; take one from there on", n->first_port);
+		snprintf(out, size, ": ports below %u (net.ipv4.ip_unprivileged_port_start) need a right that this "
+			 "user has not; take one from there on", n->first_port);
 }
 
 int publish_add(struct net *n, const struct net_port *p, struct net_port *ret, struct error *err)

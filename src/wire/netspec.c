@@ -96,8 +96,8 @@ int net_spec_check_port(const struct net_spec *s, const struct net_port *p, stru
 	net_port_format(&s->ports[i], other);
 	if (str_eq(text, other))
 		return error_set(err, -EEXIST, "%s is published already", text);
-	return error_set(err, -EEXIST, "%s cannot be published: %s is published already, and the host can listen there only "
-			 "once; take another port, or 0 for one that is free", text, other);
+	return error_set(err, -EEXIST, "%s cannot be published: %s is published already, and the host can listen there "
+			 "only once; take another port, or 0 for one that is free", text, other);
 }
 
 /* Takes it. A name is a variable of the guest: there is one of each. */
