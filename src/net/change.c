@@ -5,6 +5,9 @@
  * Rules. The new ones are in force for all that begins before what has begun is gone through by them, and that before
  * the answer is sent: who has the answer knows that nothing goes on that they do not allow.
  *
+ * Memory for the answer is taken before the change is made: what is done and not told would be done behind the shim's
+ * back.
+ *
  * Dialling. The connection of who dials came with the message, and becomes the host's socket of a connection that goes
  * in, like one that was accepted at a port. The guest's answer to the SYN is told there, in front of all that follows.
  */
@@ -41,6 +44,25 @@ void change_dialled(int dialler, uint16_t guest_port, int code)
 		error_set(&why, code, "nothing in the box listens at port %u (of its address; 127.0.0.1 is for itself)",
 			  guest_port);
 	tell(dialler, code ? &why : NULL);
+}
+
+int change_refuse(struct net *n, uint8_t type, struct error *err)
+{
+	static const char text[] = "{\"code\":12,\"error\":\"the network of this box has no memory left: try again when it "
+				   "has fewer connections\"}";
+	uint8_t message[FRAME_HEADER + sizeof(text) - 1];
+	int r = 0;
+
+	_Static_assert(ENOMEM == 12, "as it is written there");
+	frame_head(message, type, 0, 0, sizeof(text) - 1);
+	memcpy(message + FRAME_HEADER, text, sizeof(text) - 1);
+	if (type != FRAME_DIAL)
+		r = buf_append(&n->control.out, message, sizeof(message));
+	else if (n->dialler >= 0 && send(n->dialler, message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_debug("who dialled is gone");
+	if (type == FRAME_DIAL)
+		close_fd(&n->dialler);
+	return r < 0 ? error_code(err, r, "cannot answer %s", frame_name(type)) : 0;
 }
 
 static void dial(struct net *n, uint16_t guest_port)
@@ -86,12 +108,16 @@ static int answer(struct net *n, uint8_t type, int code, const struct net_port *
 
 int change_take(struct net *n, const struct frame *f, struct error *err)
 {
+	auto_buf struct buf spare = BUF_INIT(CHANGE_SPARE);
 	const struct net_port *published = NULL;
 	struct net_change c = { 0 };
 	struct error why = { 0 };
 	struct net_port real;
-	int r = wire_get_net_change(f, &c, err);
+	int r;
 
+	if (!buf_reserve(&spare, CHANGE_SPARE))
+		return change_refuse(n, f->type, err);
+	r = wire_get_net_change(f, &c, err);
 	if (r < 0)
 		return r;
 	switch (c.type) {
@@ -107,6 +133,7 @@ int change_take(struct net *n, const struct frame *f, struct error *err)
 		return 0;
 	}
 	net_change_fini(&c);
+	buf_fini(&spare);
 	r = answer(n, f->type, r, published, &why);
 	if (r < 0 && err)
 		*err = why;

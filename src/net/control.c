@@ -1,6 +1,10 @@
 /*
  * The shim: it says what the network is to be, hears what was refused, and asks for counters. Its end is the box's end.
  * What is said to it waits in a bounded buffer; if that is full, refusals are not told (they are counted).
+ *
+ * Memory. A guest can have made this process take all that it may have (main.c), and that is no reason to end for who
+ * asks. Questions are read into memory that is there from the beginning, and begun if there is some for what they come
+ * to; else the answer is that there is none.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,6 +18,8 @@
 #include "wire/proc.h"
 
 #define OUT_MAX (256 * KIB)
+#define IN_FIRST (1 * MIB)    /* more than any question is long: as many rules as may be, all of them long */
+#define ROOM_TIMES 16        /* its length: what a question comes to, as JSON and as what that says */
 
 static void end(struct net *n)
 {
@@ -30,11 +36,32 @@ static void flush(struct net *n)
 		loop_change(&n->loop, &n->control_watch, EPOLLIN | (conn_wants_write(&n->control) ? EPOLLOUT : 0));
 }
 
+static bool has_room(const struct frame *f)
+{
+	size_t n = ROOM_TIMES * (size_t)f->len + CHANGE_SPARE;
+	auto_buf struct buf b = BUF_INIT(n);
+
+	return buf_reserve(&b, n) != NULL;
+}
+
+/* The shim asks for counters again, and this process for another resolv.conf. */
+static int refuse(struct net *n, const struct frame *f, struct error *err)
+{
+	log_warn("there is no memory left for %s of the shim", frame_name(f->type));
+	switch (f->type) {
+	case FRAME_NET_STATS:
+	case FRAME_NET_RESOLV: return 0;
+	default: return change_refuse(n, f->type, err);
+	}
+}
+
 static int on_frame(struct net *n, const struct frame *f, struct error *err)
 {
 	auto_free char *resolv = NULL;
 	int r;
 
+	if (!has_room(f))
+		return refuse(n, f, err);
 	switch (f->type) {
 	case FRAME_NET_STATS:
 		r = wire_put_net_stats(&n->control.out, &n->stats);
@@ -162,6 +189,8 @@ int control_serve(struct net *n, struct error *err)
 {
 	int r = conn_init(&n->control, NET_FD_CONTROL, OUT_MAX);
 
+	if (r == 0 && (!buf_reserve(&n->control.in, IN_FIRST) || !buf_reserve(&n->control.out, OUT_MAX)))
+		r = -ENOMEM;
 	if (r == 0)
 		r = loop_add(&n->loop, &n->control_watch, NET_FD_CONTROL, EPOLLIN, on_control);
 	return r < 0 ? error_code(err, r, "cannot watch the shim's connection") : 0;

@@ -141,6 +141,9 @@ void control_denied(struct net *n, const struct net_denied *d);
 
 /* PUBLISH, UNPUBLISH, RULES, DIAL; answers. Negative: the shim speaks another language. */
 int change_take(struct net *n, const struct frame *f, struct error *err) MUST_CHECK;
+/* Answers one of these without any memory: there is none. */
+int change_refuse(struct net *n, uint8_t type, struct error *err) MUST_CHECK;
+#define CHANGE_SPARE (16 * KIB) /* of memory: that an answer takes, at most */
 void change_dialled(int dialler, uint16_t guest_port, int code); /* 0: what flows from now on is the box's */
 
 /* --- denied.c: reason is a word of reason.h --- */

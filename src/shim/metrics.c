@@ -207,6 +207,7 @@ static void on_limit(struct watch *w, uint32_t events)
 			if (waits_for(c, q) && c->waits_until_ns[q] <= now)
 				answer_late(c, q);
 	}
+	s->asked_net = false; /* it may have had no memory to answer: the next one asks it again */
 	set_timer(s);
 }
 

@@ -108,6 +108,28 @@ like "$SAID" "^done DIAL -16 .*as many connections" "one too many"
 exec 7>&-
 down
 
+# --- no memory -------------------------------------------------------------------------------------------------
+# A question that comes to more than there is has that for its answer, and all goes on.
+if sanitized; then
+	skip "no memory" "a sanitizer's run time ends a program that has none"
+else
+	up '{}' serve
+	NET=$(pgrep -P $BOX boxlite-net)
+	rules=$(printf '"allow tcp:a-name-that-is-long-%d.example",' $(seq 900))
+	data=$(awk '/^VmData/ { print $2 * 1024 }' /proc/$NET/status)
+	prlimit --pid "$NET" --data="$data:$((1 << 30))"
+	tell "rules {\"rules\":[${rules%,}]}"
+	like "$SAID" "^done RULES -12 the network of this box has no memory left" "there is no memory for so many rules"
+	tell "unpublish 9"
+	like "$SAID" "^done UNPUBLISH -2 " "what needs little is answered"
+	prlimit --pid "$NET" --data="$((1 << 30)):$((1 << 30))"
+	tell "rules {\"rules\":[${rules%,}]}"
+	is "$SAID" "done RULES 0 -" "and all, once there is some"
+	tell "dial 5000"
+	is "$SAID" "done DIAL 0 -" "it is as ever"
+	down
+fi
+
 # --- rules -----------------------------------------------------------------------------------------------------
 serve SERVER serve 0.0.0.0
 # inside: connects to each address, and says for each what becomes of it when the rules have changed.

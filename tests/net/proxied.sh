@@ -43,9 +43,6 @@ export RESOLV="nameserver [127.0.0.1]:5300"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}:detect_leaks=0"
 echo "nameserver 192.168.127.1" > resolv.conf
 
-# Has boxlite-net the run time of a sanitizer, which makes something else of memory?
-sanitized() { nm -D "$BOXLITE_NET" 2> /dev/null | grep -Eq '__(asan|tsan)_init'; }
-
 # guest SCRIPT: runs it in the guest, whose network is spec.json; OUT, STATUS, and what boxlite-net says in LOG. The first
 # host is $U.
 guest() {
