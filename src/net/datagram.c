@@ -85,7 +85,7 @@ static void on_recheck(struct flow *f)
 	struct ip_addr to;
 
 	if (!datagram_of(f)->peer.listener &&
-	    !stack_may(f->net, proto_of(&f->key), &f->key.remote, f->key.remote_port, &to, NULL))
+	    !stack_may(f->net, proto_of(&f->key), &f->key.remote, f->key.remote_port, f->since_ms, &to, NULL))
 		flow_end(f);
 }
 
@@ -161,7 +161,7 @@ struct datagram *datagram_open(struct net *n, const struct packet *p, const stru
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}
-	if (!stack_may(n, proto_of(k), &p->dst, k->remote_port, &to, NULL)) {
+	if (!stack_may(n, proto_of(k), &p->dst, k->remote_port, POLICY_NOW, &to, NULL)) {
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;
 	}

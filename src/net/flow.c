@@ -72,6 +72,7 @@ bool flow_add(struct net *n, struct flow *f, const struct flow_ops *ops, const s
 	f->ops = ops;
 	f->net = n;
 	f->key = *k;
+	f->since_ms = clock_ms();
 	f->next = *at;
 	*at = f;
 	n->stats.flows = ++n->flows.n;

@@ -39,6 +39,7 @@ struct flow {
 	const struct flow_ops *ops;
 	struct net *net; /* borrowed */
 	struct flow_key key;
+	uint64_t since_ms;  /* when it began */
 	struct watch watch; /* of the host socket */
 	int fd;             /* owned; -1: it has none */
 };

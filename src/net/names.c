@@ -162,6 +162,10 @@ void names_learn(struct names *n, unsigned rule, const char *name, const struct 
 	}
 	if (!copy)
 		return;
+	if (n->n == NAMES_MAX && until_ms <= now_ms) {
+		free(copy);
+		return;
+	}
 	if (n->n == NAMES_MAX)
 		forget(n, least_wanted(n, now_ms));
 	bucket = &n->buckets[bucket_of(n, a)];

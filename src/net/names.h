@@ -20,11 +20,12 @@ void names_free(struct names *n);
 
 uint64_t names_ttl_ms(uint32_t ttl); /* how long an answer is known: its ttl, in the bounds above */
 
-/* Known from now on, until that moment. No memory: not known. */
+/* Known from now on, until that moment. No memory: not known; nor if it has passed, and there is no place left. */
 void names_learn(struct names *n, unsigned rule, const char *name, const struct ip_addr *a, uint64_t until_ms,
 		 uint64_t now_ms);
 
-/* Calls fn for all that is known, once for each of its rules. */
+/* Calls fn for all that is known at that moment, once for each of its rules. What has expired is forgotten when others
+ * need its place; so a moment that is past finds what was known then, if it does. */
 typedef void names_fn(void *ud, const char *name, const struct ip_addr *a, uint64_t until_ms);
 void names_each(const struct names *n, uint64_t now_ms, names_fn *fn, void *ud);
 

@@ -78,11 +78,11 @@ bool ip_is_gateway(const struct ip_addr *a);
 struct ip_addr stack_gateway(bool v6);
 
 /* Where a packet of the guest would go if it may: false if it may not, which is counted and told. The host's alias
- * becomes the loopback that it stands for. */
-bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, struct ip_addr *ret,
-	       bool *ret_by_name);
+ * becomes the loopback that it stands for. since_ms: of policy_check(). */
+bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, uint64_t since_ms,
+	       struct ip_addr *ret, bool *ret_by_name);
 /* May a connection there go on, which comes for this name? Likewise. */
-bool stack_may_claim(struct net *n, const struct ip_addr *dst, uint16_t port, const char *name);
+bool stack_may_claim(struct net *n, const struct ip_addr *dst, uint16_t port, uint64_t since_ms, const char *name);
 
 /* --- tcp.c, tcp_open.c, udp.c, echo.c: one protocol each --- */
 

@@ -43,7 +43,7 @@ struct subject {
 	const char *claim;   /* the name for which a connection says that it comes; NULL: none is known */
 	struct ip_addr embedded[CLASS_EMBEDDED_MAX];
 	size_t nembedded;
-	uint64_t now_ms;
+	uint64_t since_ms; /* the answers that were valid then count */
 };
 
 static bool rule_names(const struct net_rule *r)
@@ -151,6 +151,12 @@ static void learn(struct policy *p, const char *name, const struct ip_addr *addr
 		}
 	if (!known)
 		names_learn(p->names, NAMES_NO_RULE, name, addr, until_ms, now_ms);
+}
+
+static void learn_secrets(struct policy *p, const char *name, const struct ip_addr *addr, uint64_t now_ms)
+{
+	size_t i;
+
 	for (i = 0; i < p->spec->nsecrets; i++)
 		if (secret_has_name(&p->spec->secrets[i], name))
 			/* As long as can be: its certificate proves that it is the host, and a program may keep an
@@ -163,6 +169,7 @@ void policy_learn(struct policy *p, const char *name, const struct ip_addr *addr
 	uint64_t now_ms = clock_ms();
 
 	learn(p, name, addr, now_ms + names_ttl_ms(ttl), now_ms);
+	learn_secrets(p, name, addr, now_ms);
 }
 
 static void learn_again(void *ud, const char *name, const struct ip_addr *addr, uint64_t until_ms)
@@ -182,7 +189,8 @@ int policy_set_rules(struct policy *p, struct net_spec *spec, const struct net_s
 	}
 	sum_up(p);
 	p->names = fresh;
-	names_each(old, clock_ms(), learn_again, p);
+	/* Also what has expired: connections that began before that are asked about by it. */
+	names_each(old, 0, learn_again, p);
 	names_free(old);
 	return 0;
 }
@@ -253,7 +261,7 @@ static bool rule_matches(const struct policy *p, size_t i, const struct subject 
 		/* QUIC is encrypted, so nobody can see for whom it comes: only a rule for UDP means it. */
 		if (r->allow && s->proto == NET_UDP && r->proto == NET_ANY && s->port == PORT_QUIC)
 			return false;
-		known = names_find(p->names, (unsigned)i, &s->addr, s->now_ms);
+		known = names_find(p->names, (unsigned)i, &s->addr, s->since_ms);
 		if (known)
 			*name = known;
 		return known != NULL;
@@ -361,7 +369,8 @@ static const char *reason_of_none(const struct subject *s)
 
 static struct policy_answer check(struct policy *p, struct subject *s)
 {
-	struct policy_answer answer = { .name = s->to_host ? NET_HOST_NAME : names_any(p->names, &s->addr, s->now_ms) };
+	const char *known = names_any(p->names, &s->addr, s->since_ms);
+	struct policy_answer answer = { .name = s->to_host ? NET_HOST_NAME : known };
 	enum net_class closed;
 	size_t i;
 
@@ -383,18 +392,19 @@ static struct policy_answer check(struct policy *p, struct subject *s)
 }
 
 struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
-				  bool to_host)
+				  bool to_host, uint64_t since_ms)
 {
-	struct subject s = { .proto = proto, .port = port, .to_host = to_host, .addr = *addr, .now_ms = clock_ms() };
+	struct subject s = { .proto = proto, .port = port, .to_host = to_host, .addr = *addr,
+			     .since_ms = MIN(since_ms, clock_ms()) };
 
 	return check(p, &s);
 }
 
 struct policy_answer policy_check_claim(struct policy *p, const struct ip_addr *addr, uint16_t port, bool to_host,
-					const char *name)
+					uint64_t since_ms, const char *name)
 {
 	struct subject s = { .proto = NET_TCP, .port = port, .to_host = to_host, .addr = *addr, .claim = name,
-			     .now_ms = clock_ms() };
+			     .since_ms = MIN(since_ms, clock_ms()) };
 	struct policy_answer answer = check(p, &s);
 
 	if (!answer.allow)

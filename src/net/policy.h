@@ -2,7 +2,8 @@
  * What the guest may reach: one question, one answer, for TCP, UDP, ICMP and DNS alike.
  *
  * Names are enforced by what they resolve to: the resolver (resolver.h) tells which addresses it has answered for which
- * name, and an address is allowed for a name while such an answer is valid.
+ * name, and an address is allowed for a name while such an answer is valid. A connection that has begun by then may
+ * last: programs keep one for hours, and do not ask again for its name.
  */
 #ifndef NET_POLICY_H
 #define NET_POLICY_H
@@ -31,14 +32,16 @@ int policy_set_rules(struct policy *p, struct net_spec *spec, const struct net_s
 		     struct error *err) MUST_CHECK;
 
 /* May the guest send to this address, which is the one that the host's kernel would be asked to reach? `to_host`: the
- * guest has used the address of the host (NET_V4_HOST, NET_V6_HOST), and addr is the loopback that it stands for. */
+ * guest has used the address of the host (NET_V4_HOST, NET_V6_HOST), and addr is the loopback that it stands for.
+ * `since_ms`: when that has begun, for which an answer is good that was valid then; POLICY_NOW: it is about to. */
+#define POLICY_NOW UINT64_MAX
 struct policy_answer policy_check(struct policy *p, enum net_proto proto, const struct ip_addr *addr, uint16_t port,
-				  bool to_host);
+				  bool to_host, uint64_t since_ms);
 
 /* May a connection to this address go on, that says that it comes for this name? For answers that are by_name: a rule
  * that allows a name does so at an address of that very name, one that denies it does so anywhere. */
 struct policy_answer policy_check_claim(struct policy *p, const struct ip_addr *addr, uint16_t port, bool to_host,
-					const char *name);
+					uint64_t since_ms, const char *name);
 
 /* May this name be asked for? Lower case, without the last dot. */
 struct policy_answer policy_check_name(struct policy *p, const char *name);

@@ -322,7 +322,7 @@ static void on_server(struct watch *w, uint32_t events)
 }
 
 uint64_t proxies_serve(struct proxies *all, struct duct *guest, duct_fn *on, int server, const struct ip_addr *to,
-		       uint16_t port)
+		       uint16_t port, uint64_t since_ms)
 {
 	auto_fd int s = server;
 	struct proxy *p = all->n < PROXIES_MAX ? calloc(1, sizeof(*p)) : NULL;
@@ -335,6 +335,7 @@ uint64_t proxies_serve(struct proxies *all, struct duct *guest, duct_fn *on, int
 	p->number = ++all->numbers;
 	p->to = *to;
 	p->port = port;
+	p->since_ms = since_ms;
 	end_init(&p->guest, IN_MAX, HTTP1_OUT_MAX);
 	end_init(&p->server, IN_MAX, HTTP1_OUT_MAX);
 	LIST_INSERT_HEAD(&all->list, p, link);
@@ -355,6 +356,6 @@ bool proxies_recheck(struct proxies *all, uint64_t number)
 
 	LIST_FOREACH(p, &all->list, link)
 		if (p->number == number)
-			return all->ops.may(all->ud, &p->to, p->port, p->what, p->name);
+			return all->ops.may(all->ud, &p->to, p->port, p->since_ms, p->what, p->name);
 	return true;
 }

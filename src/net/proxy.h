@@ -15,9 +15,10 @@
 struct proxies; /* opaque */
 
 struct proxy_ops {
-	/* May it go on to its address, for what it is? INSPECT_MORE: that is not known yet. name: for which it comes
-	 * (inspect.h); if it has one. */
-	bool (*may)(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name);
+	/* May it go on to its address, where it has been since then, for what it is? INSPECT_MORE: that is not known
+	 * yet. name: for which it comes (inspect.h); if it has one. */
+	bool (*may)(void *ud, const struct ip_addr *to, uint16_t port, uint64_t since_ms, enum inspect what,
+		    const char *name);
 	/* It came to nothing; reason is one of struct net_denied. */
 	void (*denied)(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason);
 };
@@ -32,11 +33,11 @@ const char *proxies_ca(const struct proxies *p); /* with secrets: the certificat
 
 /*
  * Serves the guest over a duct, of which *guest becomes the end that has its bytes, with a socket that is connected to
- * the server, until their end; the fd is taken. `to` is where the guest has connected to: the policy has allowed it. A
- * number that no other connection has; 0: there are too many of them.
+ * the server, until their end; the fd is taken. `to` is where the guest has connected to, at since_ms: the policy has
+ * allowed it. A number that no other connection has; 0: there are too many of them.
  */
 uint64_t proxies_serve(struct proxies *p, struct duct *guest, duct_fn *on_guest, int server, const struct ip_addr *to,
-		       uint16_t port);
+		       uint16_t port, uint64_t since_ms);
 
 /* The rules are others. May this connection go on? One that is over may. */
 bool proxies_recheck(struct proxies *p, uint64_t number);

@@ -117,7 +117,7 @@ static bool on_request(void *ud, enum inspect what, const char *name)
 {
 	struct proxy *p = ud;
 
-	if (!p->all->ops.may(p->all->ud, &p->to, p->port, what, name))
+	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->since_ms, what, name))
 		return false;
 	p->what = what;
 	snprintf(p->name, sizeof(p->name), "%s", name);
@@ -227,7 +227,7 @@ bool proxy_listen(struct proxy *p)
 		look(p, first, n);
 	if (p->what == INSPECT_MORE)
 		return hear_server(p);
-	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->what, p->name))
+	if (!p->all->ops.may(p->all->ud, &p->to, p->port, p->since_ms, p->what, p->name))
 		return false;
 	secret = !p->spoke && p->what == INSPECT_TLS && hello_parse(first, n, &p->hello) == 0 &&
 		 p->all->secrets && secrets_has(p->all->secrets, p->hello.name, p->port);

@@ -20,6 +20,7 @@ struct proxy {
 	struct end guest, server;
 	struct ip_addr to;
 	uint16_t port;
+	uint64_t since_ms; /* the guest has connected */
 	enum inspect what;  /* INSPECT_MORE: the guest has not said enough yet */
 	char name[NET_NAME_MAX + 1]; /* for which it comes, or the last request */
 	struct hello hello; /* its ALPN is not kept */

@@ -8,19 +8,20 @@
 #include "net/net.h"
 
 /* As tcp.c asks for all other connections: where names have a say, a claim is for a name that is allowed. */
-static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name)
+static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, uint64_t since_ms, enum inspect what,
+		   const char *name)
 {
 	struct net *n = ud;
 	struct ip_addr addr;
 	bool by_name;
 
-	if (!stack_may(n, NET_TCP, to, port, &addr, &by_name))
+	if (!stack_may(n, NET_TCP, to, port, since_ms, &addr, &by_name))
 		return false;
 	if (by_name && what == INSPECT_BAD)
 		denied(n, NET_TCP, to, port, NULL, "claim");
 	if (!by_name || !inspect_has_name(what))
 		return !by_name || what != INSPECT_BAD;
-	return stack_may_claim(n, to, port, name);
+	return stack_may_claim(n, to, port, since_ms, name);
 }
 
 static void on_denied(void *ud, const struct ip_addr *to, uint16_t port, const char *name, const char *reason)

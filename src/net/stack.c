@@ -81,11 +81,11 @@ static struct ip_addr host_side(const struct ip_addr *dst)
 	return ip_is_v4(dst) ? ip_v4(127, 0, 0, 1) : (struct ip_addr){ { [15] = 1 } };
 }
 
-bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, struct ip_addr *ret,
-	       bool *ret_by_name)
+bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, uint16_t port, uint64_t since_ms,
+	       struct ip_addr *ret, bool *ret_by_name)
 {
 	struct ip_addr addr = host_side(dst);
-	struct policy_answer a = policy_check(n->policy, proto, &addr, port, is_host(dst));
+	struct policy_answer a = policy_check(n->policy, proto, &addr, port, is_host(dst), since_ms);
 
 	if (!a.allow) {
 		denied(n, proto, dst, port, a.name, a.reason);
@@ -97,10 +97,10 @@ bool stack_may(struct net *n, enum net_proto proto, const struct ip_addr *dst, u
 	return true;
 }
 
-bool stack_may_claim(struct net *n, const struct ip_addr *dst, uint16_t port, const char *name)
+bool stack_may_claim(struct net *n, const struct ip_addr *dst, uint16_t port, uint64_t since_ms, const char *name)
 {
 	struct ip_addr addr = host_side(dst);
-	struct policy_answer a = policy_check_claim(n->policy, &addr, port, is_host(dst), name);
+	struct policy_answer a = policy_check_claim(n->policy, &addr, port, is_host(dst), since_ms, name);
 
 	if (!a.allow)
 		denied(n, NET_TCP, dst, port, a.name, a.reason);

@@ -184,6 +184,11 @@ static bool check_again(struct tcp *t, bool ended)
 	return push_host(t);
 }
 
+static bool may_claim(const struct tcp *t, const char *name)
+{
+	return stack_may_claim(t->f.net, &t->f.key.remote, t->f.key.remote_port, t->f.since_ms, name);
+}
+
 /* Of bytes that are all held: false, they may not go on, and the connection is gone. */
 static bool check_claim(struct tcp *t, bool ended)
 {
@@ -199,8 +204,7 @@ static bool check_claim(struct tcp *t, bool ended)
 		return true;
 	if (what == INSPECT_BAD)
 		denied(t->f.net, NET_TCP, &t->f.key.remote, t->f.key.remote_port, NULL, "claim");
-	if (what == INSPECT_BAD || (inspect_has_name(what) && !stack_may_claim(t->f.net, &t->f.key.remote,
-									       t->f.key.remote_port, name))) {
+	if (what == INSPECT_BAD || (inspect_has_name(what) && !may_claim(t, name))) {
 		tcp_reset(t);
 		return false;
 	}

@@ -98,7 +98,7 @@ bool tcp_hand_over(struct tcp *t)
 	loop_remove(&n->loop, &t->f.watch);
 	t->hup = t->urgent = t->drained = t->peeks_on = false;
 	t->proxy = proxies_serve(n->proxies, &t->duct, tcp_duct_event, take_fd(&t->f.fd), &t->f.key.remote,
-				 t->f.key.remote_port);
+				 t->f.key.remote_port, t->f.since_ms);
 	if (t->proxy)
 		return true;
 	tcp_reset(t); /* which frees it */
@@ -208,7 +208,7 @@ void tcp_open_out(struct net *n, const struct packet *p)
 			connect_resolver(n, p, &k);
 		else
 			tcp_send_rst(n, p);
-	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, &to, &by_name)) {
+	} else if (!stack_may(n, NET_TCP, &p->dst, k.remote_port, POLICY_NOW, &to, &by_name)) {
 		tcp_send_rst(n, p);
 	} else {
 		connect_out(n, p, &k, &to, by_name);
@@ -301,7 +301,7 @@ void tcp_recheck(struct flow *f)
 			tcp_reset(t);
 		return;
 	}
-	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, &to, &by_name)) {
+	if (!stack_may(n, NET_TCP, &f->key.remote, f->key.remote_port, f->since_ms, &to, &by_name)) {
 		tcp_reset(t);
 	} else if (!by_name || (t->unchecked && !t->claim) || t->to_proxy) {
 		return;
@@ -310,7 +310,7 @@ void tcp_recheck(struct flow *f)
 	} else if (!t->inspected) {
 		denied(n, NET_TCP, &f->key.remote, f->key.remote_port, NULL, "claim");
 		tcp_reset(t);
-	} else if (t->claim && !stack_may_claim(n, &f->key.remote, f->key.remote_port, t->claim)) {
+	} else if (t->claim && !stack_may_claim(n, &f->key.remote, f->key.remote_port, f->since_ms, t->claim)) {
 		tcp_reset(t);
 	}
 }

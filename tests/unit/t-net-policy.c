@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "lib/tap.h"
 #include "net/class.h"
 #include "net/names.h"
@@ -59,7 +60,7 @@ static struct ip_addr ip(const char *text)
 static const char *ask(struct policy *p, enum net_proto proto, const char *addr, uint16_t port)
 {
 	struct ip_addr a = ip(addr);
-	struct policy_answer answer = policy_check(p, proto, &a, port, false);
+	struct policy_answer answer = policy_check(p, proto, &a, port, false, POLICY_NOW);
 
 	return answer.allow ? "yes" : answer.reason;
 }
@@ -68,17 +69,17 @@ static const char *ask(struct policy *p, enum net_proto proto, const char *addr,
 static const char *ask_claim(struct policy *p, const char *addr, uint16_t port, const char *name)
 {
 	struct ip_addr a = ip(addr);
-	struct policy_answer answer = policy_check(p, NET_TCP, &a, port, false);
+	struct policy_answer answer = policy_check(p, NET_TCP, &a, port, false, POLICY_NOW);
 
 	if (answer.allow && answer.by_name)
-		answer = policy_check_claim(p, &a, port, false, name);
+		answer = policy_check_claim(p, &a, port, false, POLICY_NOW, name);
 	return answer.allow ? "yes" : answer.reason;
 }
 
 static const char *ask_host(struct policy *p, const char *addr, uint16_t port)
 {
 	struct ip_addr a = ip(addr);
-	struct policy_answer answer = policy_check(p, NET_TCP, &a, port, true);
+	struct policy_answer answer = policy_check(p, NET_TCP, &a, port, true, POLICY_NOW);
 
 	return answer.allow ? "yes" : answer.reason;
 }
@@ -284,7 +285,7 @@ static void test_names(void)
 	learn(p, "example.org", "203.0.113.9", 300);
 	tcp(p, "203.0.113.9", 443, "not-allowed");
 	struct ip_addr a = ip("203.0.113.9");
-	is_str(policy_check(p, NET_TCP, &a, 443, false).name, "example.org", "a refusal tells the name");
+	is_str(policy_check(p, NET_TCP, &a, 443, false, POLICY_NOW).name, "example.org", "a refusal tells the name");
 	policy_free(p);
 	p = policy(0, "allow 203.0.113.1", NULL);
 	is_str(ask_name(p, "example.com"), "name", "who may reach addresses only may ask for no name");
@@ -306,14 +307,14 @@ static void test_claims(void)
 	is_str(ask_claim(p, "203.0.113.1", 443, "bad.example"), "claim", "a name that is denied before its address");
 	is_str(ask_claim(p, "203.0.113.1", 443, "other.example"), "yes", "another name there");
 	is_str(ask_claim(p, "203.0.113.1", 80, "bad.example"), "yes", "another port");
-	ok(!policy_check(p, NET_TCP, &a, 80, false).by_name, "where nobody needs to look for names");
+	ok(!policy_check(p, NET_TCP, &a, 80, false, POLICY_NOW).by_name, "where nobody needs to look for names");
 	learn(p, "good.example", "203.0.114.1", 600);
 	is_str(ask_claim(p, "203.0.114.1", 80, "good.example"), "yes", "a name at its address");
 	is_str(ask_claim(p, "203.0.114.1", 80, "other.example"), "claim", "another one there");
 	policy_free(p);
 	p = policy(0, "allow good.example", "allow 203.0.113.0/24", "deny bad.example", NULL);
 	is_str(ask_claim(p, "203.0.113.1", 443, "bad.example"), "yes", "an address before all that is denied");
-	ok(!policy_check(p, NET_TCP, &a, 443, false).by_name, "and nobody looks there");
+	ok(!policy_check(p, NET_TCP, &a, 443, false, POLICY_NOW).by_name, "and nobody looks there");
 	policy_free(p);
 }
 
@@ -353,6 +354,8 @@ static void test_memory(void)
 
 		names_learn(n, 1, "flood.example", &b, 5000000, 0);
 	}
+	names_learn(n, 2, "past.example", &a, 5, 6);
+	ok(!names_find(n, 2, &a, 0), "what has expired takes no place of others");
 	is_str(names_find(n, 0, &a, 99999), "good.example", "a flood for one rule leaves another's addresses alone");
 	ok(!names_find(n, 1, &a, 0) && !names_find(n, 0, &a, 100000), "of that rule, for that time");
 	for (i = 0; i < 3 * NAMES_MAX; i++) {
@@ -424,6 +427,32 @@ static void test_other_rules(void)
 	policy_free(p);
 }
 
+/* Who keeps a connection does not ask for its name again. */
+static void test_lasting(void)
+{
+	struct policy *p = policy(0, "allow a.example", NULL);
+	struct ip_addr a = ip("203.0.113.1"), b = ip("203.0.113.2");
+	uint64_t before, after;
+
+	learn(p, "a.example", "203.0.113.1", 60);
+	learn(p, "b.example", "203.0.113.2", 60);
+	before = clock_ms();
+	skew += 61;
+	after = clock_ms();
+	tcp(p, "203.0.113.1", 80, "not-allowed");
+	ok(policy_check(p, NET_TCP, &a, 80, false, before).allow, "a connection from before may last");
+	ok(policy_check_claim(p, &a, 80, false, before, "a.example").allow, "with the name that it has");
+	ok(!policy_check_claim(p, &a, 80, false, before, "b.example").allow, "no other");
+	ok(!policy_check(p, NET_TCP, &a, 80, false, after).allow, "not one that began later");
+	ok(!policy_check(p, NET_TCP, &b, 80, false, before).allow, "nor one of another name");
+	set_rules(p, 0, "deny 203.0.114.9", "allow a.example", NULL);
+	ok(policy_check(p, NET_TCP, &a, 80, false, before).allow, "also by other rules that allow it");
+	tcp(p, "203.0.113.1", 80, "not-allowed");
+	set_rules(p, 0, "allow b.example", NULL);
+	ok(!policy_check(p, NET_TCP, &a, 80, false, before).allow, "if they do");
+	policy_free(p);
+}
+
 int main(void)
 {
 	test_classes();
@@ -434,6 +463,7 @@ int main(void)
 	test_names();
 	test_claims();
 	test_expiry();
+	test_lasting();
 	test_memory();
 	test_other_rules();
 	net_spec_fini(&spec);

@@ -17,9 +17,10 @@ static void on_guest(struct duct *d)
 	(void)d;
 }
 
-static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, enum inspect what, const char *name)
+static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, uint64_t since_ms, enum inspect what,
+		   const char *name)
 {
-	(void)ud, (void)to, (void)port, (void)what, (void)name;
+	(void)ud, (void)to, (void)port, (void)since_ms, (void)what, (void)name;
 	return true;
 }
 
@@ -46,7 +47,7 @@ static bool begin(void)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
 		return false;
 	server = pair[1];
-	if (!proxies_serve(proxies, &guest, on_guest, pair[0], &to, 80))
+	if (!proxies_serve(proxies, &guest, on_guest, pair[0], &to, 80, 0))
 		return false;
 	shutdown(server, SHUT_WR);
 	(void)!duct_send(&guest, much, MUCH);
