@@ -192,12 +192,13 @@ static void put_opt(struct wr *w, const struct dns_question *q, uint16_t udp_max
 	wr_be16(w, 0);
 }
 
-/* Written anew: nothing that the guest has hidden in its message goes on. */
+/* Written anew: nothing that the guest has hidden in its message goes on. Nor that it wants no checks (CD): the policy
+ * goes by the answer, and a server that validates may not be told by the guest to let through what is forged. */
 size_t dns_build_query(const struct dns_question *q, uint16_t id, uint16_t udp_max, uint8_t *out)
 {
 	struct wr w = wr_over(out, DNS_BUILD_MAX);
 
-	put_header(&w, id, q->flags & (DNS_RD | DNS_AD | DNS_CD), q, 0);
+	put_header(&w, id, q->flags & (DNS_RD | DNS_AD), q, 0);
 	put_opt(&w, q, MIN(q->udp_max, udp_max));
 	return (size_t)(w.p - out);
 }
