@@ -29,6 +29,7 @@ struct ask {
 	struct conn *conn;             /* or by TCP */
 	unsigned attempt; /* counts servers, round and round */
 	uint16_t id;      /* of this attempt */
+	unsigned wrong;   /* answers to it, which are none */
 	bool tcp;         /* the answer was too long for UDP */
 	struct watch watch; /* the socket to the server */
 	struct buf in, out; /* of tcp */

@@ -234,6 +234,25 @@ static void test_answer(void)
 	end(p);
 }
 
+/* Who has found the port of a question may not go on to guess its id. */
+static void test_forgery(void)
+{
+	struct play *p = play("allow *.example.com", 1);
+	struct dns_question q = ask(p, "www.example.com", DNS_A, 0);
+	struct received at, again;
+	int i;
+
+	ok(receive(p->servers[0], &at), "a question");
+	for (i = 1; i <= 16; i++)
+		reply_a(p->servers[0], &at, (uint16_t)(at.id + i), "www.example.com", 66);
+	reply_a(p->servers[0], &at, at.id, "www.example.com", 66);
+	ok(receive(p->servers[0], &again), "is asked once more when many have guessed at it");
+	ok(at.from.sin_port != again.from.sin_port && !p->answers, "from another port, and not one was heard");
+	reply_a(p->servers[0], &again, again.id, "www.example.com", 7);
+	ok(answered(p, 1) && address(p, &q) == 7 && allowed(p, 7) && !allowed(p, 66), "whose answer is passed on");
+	end(p);
+}
+
 static void test_chain(void)
 {
 	struct play *p = play("allow www.example.com", 1);
@@ -574,6 +593,7 @@ int main(void)
 	if (loop_init(&loop) < 0)
 		abort();
 	test_answer();
+	test_forgery();
 	test_chain();
 	test_refusals();
 	test_host();
