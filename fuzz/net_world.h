@@ -20,6 +20,7 @@
 #include "base/clean.h"
 
 #define TIMERS_MAX 8
+#define PEERS_MAX 256
 
 static struct world {
 	bool on;
@@ -36,6 +37,7 @@ static struct world {
 	bool no_files;      /* there are none left */
 	bool no_peek_off;   /* an older kernel */
 	int buffer;         /* bytes, of each end */
+	struct sockaddr_storage peers[PEERS_MAX]; /* to whom the socket of this number is connected */
 	int made;           /* the other end of the socket that was made last; -1: taken */
 } world;
 
@@ -83,6 +85,8 @@ int connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	if (!world.on)
 		return (int)syscall(SYS_connect, fd, to, len);
+	must(fd < PEERS_MAX && len <= sizeof(world.peers[fd]));
+	memcpy(&world.peers[fd], to, len);
 	if (world.hello) {
 		must(send(world.made, world.hello, world.nhello, MSG_DONTWAIT) == (ssize_t)world.nhello);
 		shutdown(world.made, SHUT_WR);
@@ -117,6 +121,18 @@ ssize_t recv(int fd, void *to, size_t n, int flags)
 	if (to || !(flags & MSG_TRUNC))
 		return syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
 	return syscall(SYS_recvfrom, fd, bin, MIN(n, sizeof(bin)), flags & ~MSG_TRUNC, NULL, NULL);
+}
+
+/* Whoever it was, it was who the socket is connected to. */
+ssize_t recvfrom(int fd, void *to, size_t n, int flags, struct sockaddr *from, socklen_t *len)
+{
+	ssize_t r = syscall(SYS_recvfrom, fd, to, n, flags, NULL, NULL);
+
+	if (r < 0 || !from)
+		return r;
+	must(fd < PEERS_MAX);
+	memcpy(from, &world.peers[fd], MIN(*len, sizeof(world.peers[fd])));
+	return r;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret)
