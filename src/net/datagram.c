@@ -13,6 +13,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "net/hostsock.h"
+#include "net/tcp.h"
 
 static uint8_t inbox[DATAGRAM_MAX];
 
@@ -157,6 +158,7 @@ struct datagram *datagram_open(struct net *n, const struct packet *p, const stru
 	int fd;
 
 	if (flows_full(n)) {
+		tcp_ask_for_all(n);
 		denied(n, proto_of(k), &p->dst, k->remote_port, NULL, "limit");
 		stack_unreachable(n, p, UNREACHABLE_PROHIBITED);
 		return NULL;

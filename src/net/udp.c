@@ -11,6 +11,7 @@
 
 #include "net/bytes.h"
 #include "net/datagram.h"
+#include "net/tcp.h"
 
 #define UDP_HEADER 8
 #define SUM_OFFSET 6
@@ -116,8 +117,10 @@ void udp_from_host(struct net *n, const struct udp_peer *peer, const struct ip_a
 
 	if (!f) {
 		d = flows_full_outside(n) ? NULL : datagram_add(n, -1, &k, IDLE_ANSWERED_MS, NULL);
-		if (!d)
+		if (!d) {
+			tcp_ask_for_all(n);
 			return;
+		}
 		flow_from_outside(&d->f);
 		d->peer = *peer;
 		f = &d->f;
