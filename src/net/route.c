@@ -1,6 +1,9 @@
 /*
  * Addresses come and go on a host, and whole networks can be local to it ("ip route add local"): so nothing is
  * remembered, and the kernel is asked each time. It answers while the question is being sent; nothing waits here.
+ *
+ * Whether an address is the host's own decides what a guest may reach. So that there is no way to it counts only where
+ * the kernel has said so; an error that says nothing of the address is no answer, and without one it is the host's.
  */
 #include "net/route.h"
 
@@ -9,6 +12,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define ASK_TIMES 3
 
 int route_open(void)
 {
@@ -54,7 +59,16 @@ static enum route_kind kind_of(uint8_t type)
 	}
 }
 
-enum route_kind route_ask(int fd, const struct ip_addr *a)
+/* Does it mean that there is no way? Then a socket finds none either: no route, or one that is unreachable, prohibit or
+ * blackhole; or a kernel without that family. */
+static bool is_no_way(int error)
+{
+	return error == -ENETUNREACH || error == -EHOSTUNREACH || error == -EACCES || error == -EINVAL ||
+	       error == -EOPNOTSUPP || error == -EAFNOSUPPORT;
+}
+
+/* The kind, or -EAGAIN: it was not told. */
+static int ask_once(int fd, const struct ip_addr *a)
 {
 	static uint32_t seq;
 	union {
@@ -64,15 +78,25 @@ enum route_kind route_ask(int fd, const struct ip_addr *a)
 	ssize_t n;
 
 	if (send_question(fd, ++seq, a) < 0)
-		return ROUTE_LOCAL;
+		return -EAGAIN;
 	/* What is left of a question that went wrong is passed by. */
 	while ((n = recv(fd, &u, sizeof(u), 0)) > 0) {
 		if (!NLMSG_OK(&u.head, (size_t)n) || u.head.nlmsg_seq != seq)
 			continue;
-		if (u.head.nlmsg_type == NLMSG_ERROR) /* there is no way: neither would a socket find one */
-			return ROUTE_AWAY;
+		if (u.head.nlmsg_type == NLMSG_ERROR && u.head.nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+			return is_no_way(((struct nlmsgerr *)NLMSG_DATA(&u.head))->error) ? ROUTE_AWAY : -EAGAIN;
 		if (u.head.nlmsg_type == RTM_NEWROUTE && u.head.nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg)))
 			return kind_of(((struct rtmsg *)NLMSG_DATA(&u.head))->rtm_type);
 	}
-	return ROUTE_LOCAL;
+	return -EAGAIN;
+}
+
+/* Who had no memory or no room in a queue may have some at once; a moment later the guest asks again. */
+enum route_kind route_ask(int fd, const struct ip_addr *a)
+{
+	int i, r = -EAGAIN;
+
+	for (i = 0; i < ASK_TIMES && r < 0; i++)
+		r = ask_once(fd, a);
+	return r < 0 ? ROUTE_LOCAL : (enum route_kind)r;
 }

@@ -1,9 +1,13 @@
 /* What a guest may reach: classes, rules, names and their expiry. */
+#include <errno.h>
 #include <ifaddrs.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -228,6 +232,73 @@ static void test_host(void)
 	is_str(ask_host(p, "127.0.0.1", 80), "yes", "open, a name says how far");
 	is_str(ask_host(p, "127.0.0.1", 81), "not-allowed", "and no further");
 	policy_free(p);
+}
+
+/* A kernel, in a process of its own, that answers each question with the next error; 0: with a route. */
+static pid_t kernel(int fd, int other, const int *errors, size_t n)
+{
+	struct {
+		struct nlmsghdr head;
+		union {
+			struct nlmsgerr error;
+			struct rtmsg route;
+		};
+	} a;
+	uint8_t question[256];
+	pid_t pid = fork();
+
+	if (pid == 0)
+		close(other);
+	for (; pid == 0 && n; n--, errors++) {
+		if (recv(fd, question, sizeof(question), 0) < (ssize_t)sizeof(a.head))
+			_exit(1);
+		memset(&a, 0, sizeof(a));
+		a.head.nlmsg_seq = ((struct nlmsghdr *)(void *)question)->nlmsg_seq;
+		a.head.nlmsg_type = *errors ? NLMSG_ERROR : RTM_NEWROUTE;
+		a.head.nlmsg_len = sizeof(a);
+		if (*errors)
+			a.error.error = -*errors;
+		else
+			a.route.rtm_type = RTN_UNICAST;
+		(void)!send(fd, &a, sizeof(a), 0);
+	}
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+/* Of a kernel that answers like that: the kind, and how many times it was asked. */
+#define IS_KIND(want, times, what, ...) \
+	is_kind((const int[]){ __VA_ARGS__ }, sizeof((int[]){ __VA_ARGS__ }), want, times, what)
+static void is_kind(const int *errors, size_t bytes, enum route_kind want, size_t times, const char *what)
+{
+	struct ip_addr a = ip("203.0.113.1");
+	size_t n = bytes / sizeof(int);
+	int pair[2], status = -1;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		exit(1);
+	pid = kernel(pair[1], pair[0], errors, n);
+	close(pair[1]);
+	is_int(route_ask(pair[0], &a), want, what);
+	close(pair[0]);
+	waitpid(pid, &status, 0);
+	ok((status == 0) == (n == times), "and it was asked %zu times of %zu", times, n);
+}
+
+/* That there is no way must have been said: else a guest could reach the host while its kernel has no memory. */
+static void test_no_answer(void)
+{
+	IS_KIND(ROUTE_AWAY, 1, "a route", 0);
+	IS_KIND(ROUTE_AWAY, 1, "no route", ENETUNREACH);
+	IS_KIND(ROUTE_AWAY, 1, "an unreachable one", EHOSTUNREACH);
+	IS_KIND(ROUTE_AWAY, 1, "a prohibited one", EACCES);
+	IS_KIND(ROUTE_AWAY, 1, "a black hole", EINVAL);
+	IS_KIND(ROUTE_AWAY, 2, "a route, after there was no memory", ENOMEM, 0);
+	IS_KIND(ROUTE_AWAY, 3, "no route, after that and no room", ENOMEM, ENOBUFS, ENETUNREACH);
+	IS_KIND(ROUTE_LOCAL, 3, "no memory is no answer", ENOMEM, ENOMEM, ENOMEM);
+	IS_KIND(ROUTE_LOCAL, 3, "and it is asked no more", EINTR, ENOBUFS, ENOMEM, 0);
 }
 
 /* Each address that this host has is the host, whatever its number. */
@@ -460,6 +531,7 @@ int main(void)
 	test_rules();
 	test_host();
 	test_own();
+	test_no_answer();
 	test_names();
 	test_claims();
 	test_expiry();
