@@ -7,7 +7,8 @@
  * has closed.
  *
  * Nobody has to take what lies in a duct, so what all of them may hold is bounded here: while that is more than
- * DUCTS_MANY, none grows beyond DUCT_POOR.
+ * DUCTS_MANY, none grows beyond DUCT_POOR. That is a first message at its longest (INSPECT_MAX), which lies there until
+ * all of it can be understood.
  */
 #ifndef NET_DUCT_H
 #define NET_DUCT_H
@@ -16,7 +17,7 @@
 #include "base/ring.h"
 
 #define DUCTS_MANY (64 * MIB)
-#define DUCT_POOR (32 * KIB)
+#define DUCT_POOR (64 * KIB)
 
 struct duct;
 typedef void duct_fn(struct duct *d);

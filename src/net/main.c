@@ -34,7 +34,7 @@
 #include "base/log.h"
 #include "net/net.h"
 
-#define HEAP_MAX (1 * GIB) /* twice what its own bounds were seen to come to (tests/net/limits.t) */
+#define HEAP_MAX (1 * GIB) /* nearly twice what its own bounds were seen to come to (tests/net/limits.t) */
 #define LANDLOCK_RIGHTS ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1) /* all of ABI 1 */
 
 static int restrict_self(struct error *err)

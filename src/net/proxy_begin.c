@@ -217,6 +217,7 @@ static bool begin_secret(struct proxy *p)
 /* Looks at what the guest says first. False: it is over. */
 bool proxy_listen(struct proxy *p)
 {
+	_Static_assert(INSPECT_MAX <= DUCT_POOR, "else what lies there could be too little for ever");
 	uint8_t first[INSPECT_MAX];
 	const struct duct *d = &p->guest.duct;
 	size_t n = MIN(sizeof(first), d->in.len);

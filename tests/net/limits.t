@@ -60,7 +60,7 @@ little" "$2, take less than $1 MiB, and others go on"
 greed 400 "256 connections of HTTP/2 that ask for all, and take nothing" greedy 256
 # 17 MiB; 117 when a head counted as the bytes of its text, with FLOOD of them each, and nine each with more.
 greed 64 "32 of a host that sends interim answers without end" hints 32
-# 520 MiB; those 760 alone had all that there was when their ducts were as wide as ever, and each of their steps.
+# 560 MiB; those 760 alone had all that there was when their ducts were as wide as ever, and each of their steps.
 greed 768 "250 of HTTP/2, and 760 that are passed as they are, of which both sides send and neither takes" endless 760 \
 	greedy 250
 

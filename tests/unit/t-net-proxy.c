@@ -1,4 +1,5 @@
 /* A connection through the proxy that is passed on as it is, between a duct and a socket. */
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@ static struct loop loop;
 static struct proxies *proxies;
 static struct duct guest;
 static int server = -1;
+static enum inspect asked; /* about what, last */
 
 static void on_guest(struct duct *d)
 {
@@ -20,7 +22,8 @@ static void on_guest(struct duct *d)
 static bool on_may(void *ud, const struct ip_addr *to, uint16_t port, uint64_t since_ms, enum inspect what,
 		   const char *name)
 {
-	(void)ud, (void)to, (void)port, (void)since_ms, (void)what, (void)name;
+	(void)ud, (void)to, (void)port, (void)since_ms, (void)name;
+	asked = what;
 	return true;
 }
 
@@ -37,17 +40,23 @@ static void turns(void)
 		(void)!loop_once(&loop, 0);
 }
 
-/* One to a server that says no more and takes nothing, and a guest that has said much. */
-static bool begin(void)
+static bool connect_one(void)
 {
-	static const uint8_t much[MUCH];
 	const struct ip_addr to = { 0 };
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0)
 		return false;
 	server = pair[1];
-	if (!proxies_serve(proxies, &guest, on_guest, pair[0], &to, 80, 0))
+	return proxies_serve(proxies, &guest, on_guest, pair[0], &to, 80, 0);
+}
+
+/* One to a server that says no more and takes nothing, and a guest that has said much. */
+static bool begin(void)
+{
+	static const uint8_t much[MUCH];
+
+	if (!connect_one())
 		return false;
 	shutdown(server, SHUT_WR);
 	(void)!duct_send(&guest, much, MUCH);
@@ -67,6 +76,41 @@ static ssize_t rest(void)
 	}
 	close(server);
 	return r < 0 ? -1 : n;
+}
+
+/* While ducts hold all that they may, a first message that is as long as may be is still seen whole. */
+static void test_long_first(void)
+{
+	enum { N = DUCTS_MANY / MUCH + 1, LONG = 60000 };
+	static const char begins[] = "GET / HTTP/1.1\r\nHost: a.example\r\nX: ";
+	static const uint8_t much[MUCH];
+	static struct duct full[2 * N];
+	static char head[LONG];
+	size_t i, at = 0;
+
+	for (i = 0; i < N; i++) {
+		duct_pair(&full[2 * i], on_guest, &full[2 * i + 1], on_guest, &loop, MUCH);
+		(void)!duct_send(&full[2 * i], much, MUCH);
+	}
+	memset(head, 'x', LONG);
+	memcpy(head, begins, strlen(begins));
+	memcpy(head + LONG - 4, "\r\n\r\n", 4);
+	ok(ducts_are_many() && connect_one(), "one more, where there is no room");
+	for (i = 0; i < 10 && at < LONG; i++) {
+		ssize_t n = duct_send(&guest, head + at, LONG - at);
+
+		at += n > 0 ? (size_t)n : 0;
+		turns();
+	}
+	is_int(at, LONG, "takes a long head");
+	is_int(asked, INSPECT_HTTP, "which is understood");
+	ok(recv(server, head, 16, 0) == 16 && !memcmp(head, "GET / HTTP/1.1\r\n", 16), "and goes on");
+	duct_close(&guest);
+	close(server);
+	turns();
+	for (i = 0; i < 2 * N; i++)
+		duct_close(&full[i]);
+	turns();
 }
 
 int main(void)
@@ -91,6 +135,7 @@ int main(void)
 	n = rest();
 	ok(n >= 0 && (size_t)n < MUCH, "what the guest has said is not sent on behind a reset");
 
+	test_long_first();
 	proxies_free(proxies);
 	loop_fini(&loop);
 	return tap_done();
