@@ -112,6 +112,8 @@ struct udp_peer {
 	struct listener *listener; /* borrowed; outlives the flow */
 	struct ip_addr addr;       /* of who has sent, as the host knows it */
 	uint16_t port;
+	unsigned device;           /* of a link-local address of IPv6 */
+	struct ip_addr to;         /* the address of the host that it came to, from which its answers must come */
 };
 void udp_from_host(struct net *n, const struct udp_peer *peer, const struct ip_addr *shown, uint16_t guest_port,
 		   const void *data, size_t len);

@@ -1,8 +1,9 @@
 /*
  * Published ports: sockets that listen at the host and lead to a port of the guest.
  *
- * The guest sees who has connected, if that address means something to it: an address of the host's loopback, or one of
- * the link's own network, is shown as the gateway. IPv4 leads to the guest's IPv4 address, IPv6 to its IPv6 one.
+ * The guest sees who has connected, if that address means something to it: an address of the host's loopback, one of
+ * the link's own network, or one that is good on another link only, is shown as the gateway. IPv4 leads to the guest's
+ * IPv4 address, IPv6 to its IPv6 one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,10 +41,12 @@ static struct {
 static struct ip_addr shown(const struct ip_addr *a)
 {
 	static const struct ip_addr loopback6 = { { [15] = 1 } };
+	static const struct ip_net link_local6 = { { { 0xfe, 0x80 } }, 10 };
 	struct ip_addr gateway = stack_gateway(!ip_is_v4(a));
 	size_t net = ip_is_v4(a) ? 12 + NET_V4_BITS / 8 : NET_V6_BITS / 8;
 
-	if ((ip_is_v4(a) && a->b[12] == 127) || ip_eq(a, &loopback6) || memcmp(a, &gateway, net) == 0)
+	if ((ip_is_v4(a) && a->b[12] == 127) || ip_eq(a, &loopback6) || ip_in(a, &link_local6) ||
+	    memcmp(a, &gateway, net) == 0)
 		return gateway;
 	return *a;
 }
@@ -110,11 +113,72 @@ static void on_connection(struct watch *w, uint32_t events)
 	}
 }
 
+/* Room for what is said of a datagram's ways, in either family. */
+union ways {
+	struct cmsghdr head;
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+/* Where it came to. Of many hosts the kernel would answer by another of its addresses, which nobody has asked. */
+static void take_ways(struct msghdr *m, struct udp_peer *peer)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	struct in6_pktinfo six;
+	struct in_pktinfo four;
+
+	peer->device = 0;
+	peer->to = (struct ip_addr){ 0 };
+	if (c && c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+		memcpy(&four, CMSG_DATA(c), sizeof(four));
+		peer->to = ip_from_v4(&four.ipi_spec_dst);
+	} else if (c && c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+		memcpy(&six, CMSG_DATA(c), sizeof(six));
+		if (IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)(const void *)peer->addr.b))
+			peer->device = six.ipi6_ifindex;
+		if (!IN6_IS_ADDR_MULTICAST(&six.ipi6_addr))
+			memcpy(peer->to.b, &six.ipi6_addr, sizeof(peer->to.b));
+	}
+}
+
+static void put_ways(struct msghdr *m, const struct udp_peer *peer)
+{
+	bool v4 = ip_is_v4(&peer->addr);
+	struct cmsghdr *c = m->msg_control;
+	struct in6_pktinfo six = { 0 };
+	struct in_pktinfo four = { 0 };
+
+	if (v4 && ip_is_v4(&peer->to))
+		memcpy(&four.ipi_spec_dst, peer->to.b + 12, 4);
+	else if (!v4)
+		memcpy(&six.ipi6_addr, peer->to.b, sizeof(six.ipi6_addr));
+	c->cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+	c->cmsg_type = v4 ? IP_PKTINFO : IPV6_PKTINFO;
+	c->cmsg_len = v4 ? CMSG_LEN(sizeof(four)) : CMSG_LEN(sizeof(six));
+	memcpy(CMSG_DATA(c), v4 ? (void *)&four : (void *)&six, v4 ? sizeof(four) : sizeof(six));
+	m->msg_controllen = v4 ? CMSG_SPACE(sizeof(four)) : CMSG_SPACE(sizeof(six));
+}
+
+static ssize_t receive(int fd, struct udp_peer *peer)
+{
+	struct iovec v = { inbox, sizeof(inbox) };
+	struct host_addr from = { 0 };
+	union ways ways;
+	struct msghdr m = { .msg_name = &from.sa, .msg_namelen = sizeof(from.in6), .msg_iov = &v, .msg_iovlen = 1,
+			    .msg_control = &ways, .msg_controllen = sizeof(ways) };
+	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
+
+	if (n < 0)
+		return -errno;
+	if (!host_addr_get(&from, &peer->addr, &peer->port))
+		return -EPROTO;
+	take_ways(&m, peer);
+	return n;
+}
+
 static void on_datagram(struct watch *w, uint32_t events)
 {
 	struct listener *l = container_of(w, struct listener, watch);
 	struct udp_peer peer = { .listener = l };
-	struct host_addr from;
 	struct ip_addr as;
 	ssize_t n;
 	int i;
@@ -122,12 +186,11 @@ static void on_datagram(struct watch *w, uint32_t events)
 	(void)events;
 	l->net->now_ms = clock_ms();
 	for (i = 0; i < ACCEPT_TURN; i++) {
-		from.len = sizeof(from.in6);
-		n = recvfrom(w->fd, inbox, sizeof(inbox), MSG_DONTWAIT, &from.sa, &from.len);
+		n = receive(w->fd, &peer);
+		if (n == -EPROTO)
+			continue;
 		if (n < 0)
 			return;
-		if (!host_addr_get(&from, &peer.addr, &peer.port))
-			continue;
 		as = shown(&peer.addr);
 		udp_from_host(l->net, &peer, &as, l->port.guest_port, inbox, (size_t)n);
 	}
@@ -136,8 +199,15 @@ static void on_datagram(struct watch *w, uint32_t events)
 void publish_answer(const struct udp_peer *to, const void *data, size_t len)
 {
 	struct host_addr a = host_addr_of(&to->addr, to->port);
+	struct iovec v = { (void *)(uintptr_t)data, len };
+	union ways ways = { .bytes = { 0 } };
+	struct msghdr m = { .msg_name = &a.sa, .msg_namelen = a.len, .msg_iov = &v, .msg_iovlen = 1,
+			    .msg_control = &ways };
 
-	(void)!sendto(to->listener->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, &a.sa, a.len);
+	if (a.family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&a.in6.sin6_addr))
+		a.in6.sin6_scope_id = to->device;
+	put_ways(&m, to);
+	(void)!sendmsg(to->listener->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* A socket that listens: fd, with the number it has; or -errno. */
@@ -155,6 +225,9 @@ static int listen_at(struct net_port *p)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (a.family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (type == SOCK_DGRAM) /* take_ways() */
+		setsockopt(fd, a.family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+			   a.family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, &on, sizeof(on));
 	if (bind(fd, &a.sa, a.len) < 0 || (type == SOCK_STREAM && listen(fd, SOMAXCONN) < 0) ||
 	    getsockname(fd, &a.sa, &a.len) < 0)
 		return -errno;

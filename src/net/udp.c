@@ -108,13 +108,42 @@ void udp_packet(struct net *n, const struct packet *p)
 
 /* --- published ports --- */
 
+#define SPARE_PORT 32768 /* the first that is shown to the guest if another peer's is the same there */
+#define SPARE_TRIES 64
+
+static bool same_peer(const struct udp_peer *a, const struct udp_peer *b)
+{
+	return a->listener == b->listener && ip_eq(&a->addr, &b->addr) && a->port == b->port &&
+	       a->device == b->device && ip_eq(&a->to, &b->to);
+}
+
+/* As which port the guest sees the peer: several may be the same address to it. *ret: its flow, or NULL. False: there
+ * is no port for it. */
+static bool find_peer(const struct net *n, const struct udp_peer *peer, struct flow_key *k, struct flow **ret)
+{
+	unsigned tries;
+
+	for (tries = 0; tries < SPARE_TRIES; tries++) {
+		*ret = flow_find(&n->flows, k);
+		/* Of the guest's own towards that very port there is one: this is not about it. */
+		if (*ret && !datagram_of(*ret)->peer.listener)
+			return false;
+		if (!*ret || same_peer(&datagram_of(*ret)->peer, peer))
+			return true;
+		k->remote_port = (uint16_t)(SPARE_PORT + tries);
+	}
+	return false;
+}
+
 void udp_from_host(struct net *n, const struct udp_peer *peer, const struct ip_addr *shown, uint16_t guest_port,
 		   const void *data, size_t len)
 {
 	struct flow_key k = { *shown, peer->port, guest_port, IPPROTO_UDP };
-	struct flow *f = flow_find(&n->flows, &k);
 	struct datagram *d;
+	struct flow *f;
 
+	if (!find_peer(n, peer, &k, &f))
+		return;
 	if (!f) {
 		d = flows_full_outside(n) ? NULL : datagram_add(n, -1, &k, IDLE_ANSWERED_MS, NULL);
 		if (!d) {
@@ -125,11 +154,6 @@ void udp_from_host(struct net *n, const struct udp_peer *peer, const struct ip_a
 		d->peer = *peer;
 		f = &d->f;
 	}
-	d = datagram_of(f);
-	/* A flow of the guest's own towards that very port: it belongs to that. */
-	if (!d->peer.listener)
-		return;
-	d->peer = *peer;
-	datagram_used(d);
-	udp_answer(n, shown, peer->port, guest_port, data, len);
+	datagram_used(datagram_of(f));
+	udp_answer(n, shown, k.remote_port, guest_port, data, len);
 }

@@ -144,8 +144,9 @@ def round_trips(host, port, n):
     print(f'{times[n // 2] * 1e6:.1f}')
 
 def udp_echo(host, port, n):
-    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.connect((host, port)); s.settimeout(5)
+    family, _, _, _, at = socket.getaddrinfo(host, port)[0]
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.connect(at); s.settimeout(5)
     for size in (1, 1400, 9000, n):
         data = blob(size, size)
         s.send(data)

@@ -53,6 +53,40 @@ is "$("$PEER" udp-echo 127.0.0.1 "$PORT" 60000)" "" "datagrams"
 is "$(in_world "$PEER" udp-echo 203.0.113.1 "$PORT" 60000)" "" "of others"
 down
 
+# A host with several addresses, which answers by the one that was asked; and clients of its link only.
+ip addr add 203.0.113.2/24 dev out; ip addr add 2001:db8::2/64 dev out nodad
+wait_for eval 'ip -6 addr show dev out scope link | grep -q inet6'
+LINK=$(ip -6 -o addr show dev out scope link | sed -E 's/.*inet6 ([^/]*).*/\1/')%in
+up '{"ports":["0.0.0.0:0:5000/udp","[::]:0:5000/udp"]}' serve-udp ::
+for at in 203.0.113.1 203.0.113.2; do is "$(in_world "$PEER" udp-echo $at "$PORT" 100)" "" "datagrams to $at"; done
+V6=$(sed -n '2s/.*:\([0-9]*\):.*/\1/p' ports)
+for at in 2001:db8::1 2001:db8::2 "$LINK"; do is "$(in_world "$PEER" udp-echo "$at" "$V6" 100)" "" "and to $at"; done
+down
+up '{"ports":["[::]:0:5000"]}' serve fd62:6f78:6c69:7465::2
+is "$(in_world "$PEER" upload "$LINK" "$PORT" 100000)" "" "a connection by an address of the link"
+down
+
+# Two clients that the guest takes for one address, with the same port: it answers both after it has heard both.
+cat > both.py <<'END'
+import socket
+s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5000))
+open('inside', 'w').write('5000\n')
+for got, who in [s.recvfrom(99) for _ in range(2)]: s.sendto(got, who)
+END
+rm -f inside ports; echo '{"ports":["127.0.0.1:0:5000/udp"]}' > spec.json
+"$O/tests/net-tap" spec.json python3 both.py 2> said & BOX=$!
+wait_for test -s inside; PORT=$(sed -n '1s/.*:\([0-9]*\):.*/\1/p' ports)
+python3 - "$PORT" > got <<-'END'
+	import socket, sys
+	a, b = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+	a.bind(('127.0.0.3', 0)); b.bind(('127.0.0.4', a.getsockname()[1]))
+	for s in a, b: s.settimeout(5); s.connect(('127.0.0.1', int(sys.argv[1])))
+	a.send(b'a'); b.send(b'b')
+	print(a.recv(9).decode() + b.recv(9).decode())
+END
+is "$(cat got)" ab "each of two clients has its own answer"
+wait $BOX
+
 # Who it is, to the guest.
 cat > who.py <<'END'
 import socket
