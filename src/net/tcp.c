@@ -133,6 +133,16 @@ bool tcp_end_if_over(struct tcp *t)
 	return true;
 }
 
+/* The host's end is broken. What its peer has said before can be read still, as everywhere: often it is why. But there
+ * is no end behind it, which would look as if that had been all. */
+static void cut(struct tcp *t)
+{
+	t->is_cut = true;
+	t->drained = false;
+	if (tcp_pull(t))
+		tcp_reset(t);
+}
+
 /* --- from the guest to the host --- */
 
 /* What is held goes first. Once all is there, so does the end. False: the connection is broken, and gone. */
@@ -144,7 +154,7 @@ static bool push_host(struct tcp *t)
 		if (r == 0)
 			return true;
 		if (r < 0) {
-			tcp_reset(t);
+			cut(t);
 			return false;
 		}
 		buf_consume(&t->held, (size_t)r);
@@ -282,7 +292,7 @@ static bool receive(struct tcp *t, struct segment *s)
 	if (s->len)
 		taken = take(t, s->data, s->len);
 	if (taken < 0) {
-		tcp_reset(t);
+		cut(t);
 		return false;
 	}
 	t->rcv_nxt += (uint32_t)taken;
@@ -446,7 +456,7 @@ static void host_event(struct tcp *t, uint32_t events)
 		return;
 	}
 	if (events & EPOLLERR) {
-		tcp_reset(t);
+		cut(t);
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))

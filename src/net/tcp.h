@@ -59,6 +59,7 @@ struct tcp {
 	bool shut;            /* and the host was told */
 	bool hup;             /* epoll says that the host sends no more */
 	bool fin_sent;        /* the host has no more; FIN lies before snd_nxt */
+	bool is_cut;          /* it has broken: what it has said goes on, and then a RST */
 	bool drained;         /* nothing more to read until epoll says so */
 	bool peeks_on;        /* SO_PEEK_OFF works */
 	bool urgent;          /* the host's peer has sent such bytes: looking stops where they are */

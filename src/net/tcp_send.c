@@ -181,7 +181,7 @@ bool tcp_pull(struct tcp *t)
 			t->drained = true;
 		} else if (n == -EBUSY) {
 			return true;
-		} else if (n < 0) {
+		} else if (n < 0 || (n == 0 && t->is_cut)) {
 			tcp_reset(t);
 			return false;
 		} else if (n == 0) {

@@ -1,4 +1,4 @@
-/* Connections of the guest that outlast the answer of DNS by which they are allowed. */
+/* Connections of the guest that outlast the answer of DNS by which they are allowed; and how they end. */
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ struct end {
 	int fd; /* at the server */
 };
 
-static void say(struct end *e, uint8_t flags, const char *text)
+static void put(struct end *e, uint8_t flags, const char *text)
 {
 	size_t len = strlen(text);
 	uint8_t f[DATA_AT + 200] = { [12] = 8, [14] = 0x45 };
@@ -83,6 +83,11 @@ static void say(struct end *e, uint8_t flags, const char *text)
 	e->seq += (uint32_t)len + (flags & 2);
 	if (send(guest, f, DATA_AT + len, 0) < 0)
 		abort();
+}
+
+static void say(struct end *e, uint8_t flags, const char *text)
+{
+	put(e, flags, text);
 	turns();
 }
 
@@ -130,6 +135,27 @@ static void set_rules(const char *rule)
 	turns();
 }
 
+/* What a server says before it goes away, without having read all, is there for who reads on. */
+static void test_last_words(int listens, uint16_t port, const char *more)
+{
+	struct end e = begin(listens, port);
+	uint8_t f[2000];
+	ssize_t len;
+
+	say(&e, 0x18, "too much");
+	if (*more)
+		put(&e, 0x18, more); /* which is to be heard first */
+	if (send(e.fd, "no", 2, 0) < 0 || send(e.fd, "thanks", 6, 0) < 0)
+		abort();
+	close(e.fd); /* what it has not read makes that a reset */
+	turns();
+	while ((len = recv(guest, f, sizeof(f), MSG_DONTWAIT)) == DATA_AT)
+		; /* acknowledgements */
+	ok(len == DATA_AT + 8 && memcmp(f + DATA_AT, "nothanks", 8) == 0, "the last words of a server");
+	ok(recv(guest, f, sizeof(f), MSG_DONTWAIT) == DATA_AT && f[TCP_AT + 13] == 0x14, "come before its reset");
+	is_int(n.flows.n, 0, "which is the end");
+}
+
 static void test(int listens)
 {
 	struct ip_addr at = ip_v4(203, 0, 113, 1);
@@ -172,6 +198,8 @@ int main(void)
 	    link_open(&n.link, &n.loop, fds[0], false, &stack_link_ops, &n, NULL) < 0)
 		abort();
 	guest = fds[1];
+	test_last_words(listens, 5000, "");
+	test_last_words(listens, 5001, "more");
 	test(listens);
 	flows_close(&n);
 	tcp_close(&n);
