@@ -2,8 +2,8 @@
  * What is asked of a network that is there already (wire/netchange.h): ports come and go, the rules are replaced,
  * somebody of this host dials a port of the guest.
  *
- * Rules. The new ones are in force for all that begins before what has begun is gone through by them, and that before
- * the answer is sent: who has the answer knows that nothing goes on that they do not allow.
+ * Rules. The new ones are in force for all that begins before what has begun is gone through by them, questions of DNS
+ * too, and that before the answer is sent: who has the answer knows that nothing goes on that they do not allow.
  *
  * Memory for the answer is taken before the change is made: what is done and not told would be done behind the shim's
  * back.
@@ -87,8 +87,10 @@ static int set_rules(struct net *n, const struct net_spec *rules, struct error *
 {
 	int r = policy_set_rules(n->policy, &n->start.spec, rules, err);
 
-	if (r == 0)
+	if (r == 0) {
 		flows_recheck(n);
+		resolver_recheck(n->resolver);
+	}
 	return r;
 }
 

@@ -179,6 +179,23 @@ static size_t answer_at_once(struct resolver *r, const struct dns_question *q, u
 	return dns_build_reply(q, DNS_NXDOMAIN, out);
 }
 
+void resolver_recheck(struct resolver *r)
+{
+	struct policy_answer allowed;
+	size_t i;
+
+	/* One that ends can end others, and what comes in their places was asked by the rules of now. */
+	for (i = 0; i < ASKS_MAX; i++) {
+		if (!r->asks[i])
+			continue;
+		allowed = policy_check_name(r->policy, r->asks[i]->q.name);
+		if (allowed.allow)
+			continue;
+		r->ops->denied(r->ud, r->asks[i]->q.name, allowed.reason);
+		ask_refuse(r->asks[i]);
+	}
+}
+
 void resolver_question(struct resolver *r, const struct resolver_client *c, struct conn *conn, const void *msg,
 		       size_t n)
 {

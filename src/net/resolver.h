@@ -31,6 +31,7 @@ struct resolver_ops {
 struct resolver *resolver_new(struct loop *l, struct policy *p, const char *resolv, const struct resolver_ops *ops,
 			      void *ud, struct error *err);
 void resolver_free(struct resolver *r);
+void resolver_recheck(struct resolver *r); /* the rules are others: what may not be asked any more is refused */
 void resolver_set_servers(struct resolver *r, const char *resolv);
 
 /* A question by UDP; hostile. */

@@ -111,12 +111,17 @@ static int begin(struct ask *a)
 	return 0;
 }
 
-static void give_up(struct ask *a)
+static void finish_with(struct ask *a, enum dns_rcode rcode)
 {
 	uint8_t out[DNS_BUILD_MAX];
-	size_t n = dns_build_reply(&a->q, DNS_SERVFAIL, out);
+	size_t n = dns_build_reply(&a->q, rcode, out);
 
 	finish(a, out, n);
+}
+
+void ask_refuse(struct ask *a)
+{
+	finish_with(a, DNS_NXDOMAIN);
 }
 
 /* Attempts until one is under way; false: no server is left. */
@@ -137,7 +142,7 @@ static void next_attempt(struct ask *a)
 	a->attempt++;
 	a->tcp = false;
 	if (!attempt(a))
-		give_up(a);
+		finish_with(a, DNS_SERVFAIL);
 }
 
 int ask_start(struct resolver *r, const struct dns_question *q, const struct resolver_client *c, struct conn *conn)

@@ -63,6 +63,7 @@ void resolver_silent(struct resolver *r);             /* a server does not answe
 int ask_start(struct resolver *r, const struct dns_question *q, const struct resolver_client *c, struct conn *conn);
 void ask_late(struct ask *a); /* the time of its attempt is over */
 void ask_free(struct ask *a);
+void ask_refuse(struct ask *a); /* the guest hears that there is no such name */
 
 /* resolver_tcp.c */
 ssize_t conn_send(struct buf *out, int fd); /* as buf_write_fd(); a peer that is gone raises no signal */

@@ -253,6 +253,30 @@ static void test_forgery(void)
 	end(p);
 }
 
+/* The rules change while servers think. */
+static void test_other_rules(void)
+{
+	struct play *p = play("allow *.example.com", 1);
+	struct dns_question q = ask(p, "www.example.com", DNS_A, 0);
+	struct net_spec now = { 0 };
+	struct received at, other;
+
+	ok(receive(p->servers[0], &at), "a question");
+	q = ask(p, "b.example.com", DNS_A, 0);
+	ok(receive(p->servers[0], &other), "another one");
+	if (net_spec_add_rule(&now, "b.example.com", true, NULL) < 0 ||
+	    policy_set_rules(p->policy, &spec, &now, NULL) < 0)
+		abort();
+	net_spec_fini(&now);
+	resolver_recheck(p->r);
+	ok(p->answers == 1 && rcode(p) == DNS_NXDOMAIN, "what may not be asked any more has its answer");
+	is_str(p->denied, "www.example.com: name", "which is told");
+	reply_a(p->servers[0], &at, at.id, "www.example.com", 66);
+	reply_a(p->servers[0], &other, other.id, "b.example.com", 7);
+	ok(answered(p, 2) && address(p, &q) == 7 && allowed(p, 7) && !allowed(p, 66), "the other goes on");
+	end(p);
+}
+
 static void test_chain(void)
 {
 	struct play *p = play("allow www.example.com", 1);
@@ -594,6 +618,7 @@ int main(void)
 		abort();
 	test_answer();
 	test_forgery();
+	test_other_rules();
 	test_chain();
 	test_refusals();
 	test_host();
