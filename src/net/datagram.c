@@ -138,6 +138,11 @@ struct datagram *datagram_add(struct net *n, int sock, const struct flow_key *k,
 	return d;
 }
 
+enum unreachable datagram_unreachable(int error)
+{
+	return error == EACCES || error == EPERM ? UNREACHABLE_PROHIBITED : UNREACHABLE_HOST;
+}
+
 /* Of the kind that the flow's packets are: connected, or -errno. */
 static int new_socket(const struct flow_key *k, const struct ip_addr *to)
 {
@@ -147,7 +152,7 @@ static int new_socket(const struct flow_key *k, const struct ip_addr *to)
 
 	if (fd < 0)
 		return -errno;
-	return connect(fd, &a.sa, a.len) < 0 ? -EHOSTUNREACH : take_fd(&fd);
+	return connect(fd, &a.sa, a.len) < 0 ? -errno : take_fd(&fd);
 }
 
 struct datagram *datagram_open(struct net *n, const struct packet *p, const struct flow_key *k, uint32_t idle_ms,
@@ -169,7 +174,7 @@ struct datagram *datagram_open(struct net *n, const struct packet *p, const stru
 	}
 	fd = new_socket(k, &to);
 	if (fd < 0) {
-		stack_unreachable(n, p, fd == -EACCES ? UNREACHABLE_PROHIBITED : UNREACHABLE_HOST);
+		stack_unreachable(n, p, datagram_unreachable(-fd));
 		return NULL;
 	}
 	d = datagram_add(n, fd, k, idle_ms, deliver);

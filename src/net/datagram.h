@@ -26,6 +26,7 @@ struct datagram *datagram_add(struct net *n, int fd, const struct flow_key *k, u
 /* For the guest's packet to k->remote, which has none yet, if it may. NULL: the guest was told why not. */
 struct datagram *datagram_open(struct net *n, const struct packet *p, const struct flow_key *k, uint32_t idle_ms,
 			       void (*deliver)(struct datagram *d, uint8_t *data, size_t n));
+enum unreachable datagram_unreachable(int error); /* what the guest is told of an errno of its socket */
 void datagram_used(struct datagram *d); /* it goes on living */
 
 void datagrams_forget(struct net *n, const struct listener *l); /* those that came by it */

@@ -59,5 +59,5 @@ void echo_packet(struct net *n, const struct packet *p)
 		return;
 	datagram_used(d);
 	if (send(d->f.fd, p->data, p->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		stack_unreachable(n, p, UNREACHABLE_HOST);
+		stack_unreachable(n, p, datagram_unreachable(errno));
 }

@@ -39,17 +39,18 @@ static void deliver(struct datagram *d, uint8_t *data, size_t n)
 	udp_answer(d->f.net, &d->f.key.remote, d->f.key.remote_port, d->f.key.guest_port, data, n);
 }
 
-/* The peer has no such port: said to the guest in the peer's name. */
+/* The peer has no such port: said to the guest in the peer's name. Or there is no way to it, which programs
+ * wait out; or the host's own rules do not let it through, which they hear of. */
 static void failed(struct datagram *d, int error)
 {
 	uint8_t quote[QUOTE_BYTES];
 	struct packet p = { .dst = d->f.key.remote, .ip = quote };
 
-	if (error != ECONNREFUSED && error != EHOSTUNREACH && error != ENETUNREACH)
-		return;
+	if (error == EINTR || error == ENOBUFS || error == ENOMEM)
+		return; /* lost, as datagrams are */
 	p.ip_len = stack_quote(quote, &d->f.key);
 	put16(quote + p.ip_len - 4, UDP_HEADER);
-	stack_unreachable(d->f.net, &p, error == ECONNREFUSED ? UNREACHABLE_PORT : UNREACHABLE_HOST);
+	stack_unreachable(d->f.net, &p, error == ECONNREFUSED ? UNREACHABLE_PORT : datagram_unreachable(error));
 }
 
 static struct datagram *open_flow(struct net *n, const struct packet *p, const struct flow_key *k)

@@ -4,7 +4,7 @@
 serve A serve
 
 cat > guest.py <<'END'
-import resource, socket, sys, time
+import os, resource, socket, sys, time
 what, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def connect(): return socket.create_connection((host, port), timeout=20)
 def vanish(s):
@@ -40,6 +40,17 @@ elif what in ('vanish', 'vanish-udp'):
             if what == 'vanish-udp' and e.errno == 111: break # it came to the port, which nobody has
             assert time.monotonic() < end, 'no room for ever'
         time.sleep(0.1)
+elif what == 'prohibited': # by the host, after the first datagram
+    def new():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.connect((host, port))
+        return s
+    def answer(s):
+        s.send(b'.')
+        try: s.recv(1)
+        except OSError as e: return e.errno
+    s = new(); print(answer(s), file=open('first', 'w'))
+    while not os.path.exists('prohibited'): time.sleep(0.05)
+    print(answer(s), answer(new()))
 elif what == 'ping':
     v6 = ':' in host
     s = socket.socket(*((socket.AF_INET6, socket.SOCK_DGRAM, 58) if v6 else (socket.AF_INET, socket.SOCK_DGRAM, 1)))
@@ -90,6 +101,11 @@ box '{"flows":5}' -- python3 guest.py vanish 203.0.113.10 "$A"
 passes "connections that the guest has forgotten make room" || diag "$(cat said)"
 box '{"flows":5}' -- python3 guest.py vanish-udp 203.0.113.10 "$A"
 passes "also for datagrams" || diag "$(cat said)"
+
+(wait_for test -s first; ip route add prohibit 203.0.113.10; : > prohibited) &
+box '{}' -- python3 guest.py prohibited 203.0.113.10 9; wait $!
+ip route del prohibit 203.0.113.10
+is "$(cat first) $OUT" "111 113 113" "datagrams that the host does not let through are refused" || diag "$ST" "$(cat said)"
 
 # Pings. The world's kernel is not to answer them itself.
 in_world sh -c 'sysctl -qw net.ipv4.icmp_echo_ignore_all=1 net.ipv6.icmp.echo_ignore_all=1; ip addr add 2001:db8::11/64 dev in nodad'
