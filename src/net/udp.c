@@ -46,8 +46,9 @@ static void failed(struct datagram *d, int error)
 	uint8_t quote[QUOTE_BYTES];
 	struct packet p = { .dst = d->f.key.remote, .ip = quote };
 
-	if (error == EINTR || error == ENOBUFS || error == ENOMEM)
-		return; /* lost, as datagrams are */
+	/* Lost, as datagrams are. EMSGSIZE: the way takes less at a time; the kernel knows now, and cuts the next. */
+	if (error == EINTR || error == ENOBUFS || error == ENOMEM || error == EMSGSIZE)
+		return;
 	p.ip_len = stack_quote(quote, &d->f.key);
 	put16(quote + p.ip_len - 4, UDP_HEADER);
 	stack_unreachable(d->f.net, &p, error == ECONNREFUSED ? UNREACHABLE_PORT : datagram_unreachable(error));
