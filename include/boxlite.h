@@ -481,25 +481,28 @@ int boxlite_box_list(struct boxlite *b, boxlite_box_fn *fn, void *ud, struct box
 
 /* Why the network of a box has refused something: what boxlite-events(1) explains, DENIALS. More may come, below 32. */
 enum boxlite_denied {
-	BOXLITE_DENIED_RULE = 0,         /* "rule" */
-	BOXLITE_DENIED_NOT_ALLOWED = 1,  /* "not-allowed" */
-	BOXLITE_DENIED_DNS_SERVER = 2,   /* "dns-server" */
-	BOXLITE_DENIED_NAME = 3,         /* "name" */
-	BOXLITE_DENIED_CLAIM = 4,        /* "claim" */
-	BOXLITE_DENIED_HOST = 5,         /* "host" */
-	BOXLITE_DENIED_PRIVATE = 6,      /* "private" */
-	BOXLITE_DENIED_LINK_LOCAL = 7,   /* "link-local" */
-	BOXLITE_DENIED_METADATA = 8,     /* "metadata" */
-	BOXLITE_DENIED_SPECIAL = 9,      /* "special" */
-	BOXLITE_DENIED_LIMIT = 10,       /* "limit" */
-	BOXLITE_DENIED_TLS_VERIFY = 11,  /* "tls-verify" */
-	BOXLITE_DENIED_ALPN = 12,        /* "alpn" */
-	BOXLITE_DENIED_AUTHORITY = 13,   /* "authority" */
-	BOXLITE_DENIED_METHOD = 14,      /* "method" */
-	BOXLITE_DENIED_MALFORMED = 15,   /* "malformed" */
-	BOXLITE_DENIED_TOO_LONG = 16,    /* "too-long" */
-	BOXLITE_DENIED_SECRET_LATE = 17, /* "secret-late" */
+	BOXLITE_DENIED_RULE = 0,
+	BOXLITE_DENIED_NOT_ALLOWED = 1,
+	BOXLITE_DENIED_DNS_SERVER = 2,
+	BOXLITE_DENIED_NAME = 3,
+	BOXLITE_DENIED_CLAIM = 4,
+	BOXLITE_DENIED_HOST = 5,
+	BOXLITE_DENIED_PRIVATE = 6,
+	BOXLITE_DENIED_LINK_LOCAL = 7,
+	BOXLITE_DENIED_METADATA = 8,
+	BOXLITE_DENIED_SPECIAL = 9,
+	BOXLITE_DENIED_LIMIT = 10,
+	BOXLITE_DENIED_TLS_VERIFY = 11,
+	BOXLITE_DENIED_ALPN = 12,
+	BOXLITE_DENIED_AUTHORITY = 13,
+	BOXLITE_DENIED_METHOD = 14,
+	BOXLITE_DENIED_MALFORMED = 15,
+	BOXLITE_DENIED_TOO_LONG = 16,
+	BOXLITE_DENIED_SECRET_LATE = 17,
 };
+
+/* Its word, as events have it: "not-allowed". Static; NULL from the first number on that is no reason. Since 0.1. */
+const char *boxlite_denied_name(int why);
 
 /*
  * Of a box that runs, since its start; or the sum over those of a home that run. 0 also where something is not known.

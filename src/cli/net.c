@@ -145,32 +145,13 @@ json_t *net_json(const struct boxlite_box_info *i)
 /* {reason: how often}, but for those that were none. */
 static json_t *denied_json(const struct boxlite_metrics *m)
 {
-	static const char *const names[] = {
-		[BOXLITE_DENIED_RULE] = "rule",
-		[BOXLITE_DENIED_NOT_ALLOWED] = "not-allowed",
-		[BOXLITE_DENIED_DNS_SERVER] = "dns-server",
-		[BOXLITE_DENIED_NAME] = "name",
-		[BOXLITE_DENIED_CLAIM] = "claim",
-		[BOXLITE_DENIED_HOST] = "host",
-		[BOXLITE_DENIED_PRIVATE] = "private",
-		[BOXLITE_DENIED_LINK_LOCAL] = "link-local",
-		[BOXLITE_DENIED_METADATA] = "metadata",
-		[BOXLITE_DENIED_SPECIAL] = "special",
-		[BOXLITE_DENIED_LIMIT] = "limit",
-		[BOXLITE_DENIED_TLS_VERIFY] = "tls-verify",
-		[BOXLITE_DENIED_ALPN] = "alpn",
-		[BOXLITE_DENIED_AUTHORITY] = "authority",
-		[BOXLITE_DENIED_METHOD] = "method",
-		[BOXLITE_DENIED_MALFORMED] = "malformed",
-		[BOXLITE_DENIED_TOO_LONG] = "too-long",
-		[BOXLITE_DENIED_SECRET_LATE] = "secret-late",
-	};
 	json_t *j = json_object();
-	size_t k;
+	const char *why;
+	int k;
 
-	for (k = 0; j && k < ARRAY_SIZE(names); k++)
+	for (k = 0; j && (why = boxlite_denied_name(k)); k++)
 		if (m->net_denied_for[k])
-			json_object_set_new(j, names[k], json_integer((json_int_t)m->net_denied_for[k]));
+			json_object_set_new(j, why, json_integer((json_int_t)m->net_denied_for[k]));
 	return j;
 }
 

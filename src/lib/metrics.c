@@ -31,32 +31,19 @@ static void copy_out(struct boxlite_metrics *out, const struct boxlite_metrics *
 	out->size = size;
 }
 
-static void fill_denied(struct boxlite_metrics *out, const uint64_t from[NET_REASONS])
-{
-	static const unsigned char to[NET_REASONS] = {
-		[NET_REASON_RULE] = BOXLITE_DENIED_RULE,
-		[NET_REASON_NOT_ALLOWED] = BOXLITE_DENIED_NOT_ALLOWED,
-		[NET_REASON_DNS_SERVER] = BOXLITE_DENIED_DNS_SERVER,
-		[NET_REASON_NAME] = BOXLITE_DENIED_NAME,
-		[NET_REASON_CLAIM] = BOXLITE_DENIED_CLAIM,
-		[NET_REASON_HOST] = BOXLITE_DENIED_HOST,
-		[NET_REASON_PRIVATE] = BOXLITE_DENIED_PRIVATE,
-		[NET_REASON_LINK_LOCAL] = BOXLITE_DENIED_LINK_LOCAL,
-		[NET_REASON_METADATA] = BOXLITE_DENIED_METADATA,
-		[NET_REASON_SPECIAL] = BOXLITE_DENIED_SPECIAL,
-		[NET_REASON_LIMIT] = BOXLITE_DENIED_LIMIT,
-		[NET_REASON_TLS_VERIFY] = BOXLITE_DENIED_TLS_VERIFY,
-		[NET_REASON_ALPN] = BOXLITE_DENIED_ALPN,
-		[NET_REASON_AUTHORITY] = BOXLITE_DENIED_AUTHORITY,
-		[NET_REASON_METHOD] = BOXLITE_DENIED_METHOD,
-		[NET_REASON_MALFORMED] = BOXLITE_DENIED_MALFORMED,
-		[NET_REASON_TOO_LONG] = BOXLITE_DENIED_TOO_LONG,
-		[NET_REASON_SECRET_LATE] = BOXLITE_DENIED_SECRET_LATE,
-	};
-	size_t i;
+/* Both count in one order. */
+#define SAME(name) _Static_assert((int)NET_REASON_##name == (int)BOXLITE_DENIED_##name, #name)
+SAME(RULE); SAME(NOT_ALLOWED); SAME(DNS_SERVER); SAME(NAME); SAME(CLAIM); SAME(HOST); SAME(PRIVATE);
+SAME(LINK_LOCAL); SAME(METADATA); SAME(SPECIAL); SAME(LIMIT); SAME(TLS_VERIFY); SAME(ALPN); SAME(AUTHORITY);
+SAME(METHOD); SAME(MALFORMED); SAME(TOO_LONG); SAME(SECRET_LATE);
+#undef SAME
+_Static_assert(NET_REASONS == BOXLITE_DENIED_SECRET_LATE + 1 &&
+		       NET_REASONS <= ARRAY_SIZE(((struct boxlite_metrics *)0)->net_denied_for),
+	       "and there is room for all");
 
-	for (i = 0; i < NET_REASONS; i++)
-		out->net_denied_for[to[i]] = from[i];
+PUBLIC const char *boxlite_denied_name(int why)
+{
+	return why >= 0 && why < NET_REASONS ? net_reason_word((enum net_reason)why) : NULL;
 }
 
 static void fill(struct boxlite_metrics *out, const struct box_metrics *m)
@@ -86,7 +73,7 @@ static void fill(struct boxlite_metrics *out, const struct box_metrics *m)
 		.net_received_packets = h->net_received_packets, .net_sent_packets = h->net_sent_packets,
 		.net_connections = h->net_connections, .net_flows = h->net_flows, .net_denied = h->net_denied,
 	};
-	fill_denied(out, h->net_denied_for);
+	memcpy(out->net_denied_for, h->net_denied_for, sizeof(h->net_denied_for));
 }
 
 static int ask(struct home *h, const char *id, bool guest, struct conn *ret, struct error *err)

@@ -12,6 +12,11 @@ static const char *const words[NET_REASONS] = {
 	[NET_REASON_TOO_LONG] = "too-long",	  [NET_REASON_SECRET_LATE] = "secret-late",
 };
 
+const char *net_reason_word(enum net_reason r)
+{
+	return words[r];
+}
+
 enum net_reason net_reason_find(const char *word)
 {
 	unsigned i;

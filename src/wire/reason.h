@@ -15,6 +15,7 @@ enum net_reason {
 	NET_REASONS
 };
 
+const char *net_reason_word(enum net_reason r);
 enum net_reason net_reason_find(const char *word); /* NET_REASONS: it is none */
 
 /* {word: number}, but for those that are 0. NULL: no memory. */
