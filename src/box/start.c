@@ -204,14 +204,9 @@ static void leave_record(int box, const struct error *why)
 {
 	int64_t now = time(NULL);
 	struct exit_record record = { .exit.kind = PROC_LOST, .started_at = now, .finished_at = now };
-	auto_json json_t *j = NULL;
-	auto_free char *text = NULL;
 
 	snprintf(record.exit.error, sizeof(record.exit.error), "%s", why->text);
-	j = exit_record_to_json(&record);
-	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	if (text)
-		(void)!newfile_write(box, "exit.json", text, strlen(text)); /* the caller is told anyway */
+	(void)!exit_record_write(box, &record); /* the caller is told anyway */
 }
 
 int box_start(struct home *h, const struct db_box *b, const struct box_start *how, int *ret_sock,

@@ -21,7 +21,6 @@
 
 #include "base/clean.h"
 #include "base/io.h"
-#include "base/newfile.h"
 #include "base/str.h"
 #include "wire/machine.h"
 #include "wire/record.h"
@@ -266,14 +265,8 @@ static void write_exit_record(struct shim *s, const struct proc_exit *e)
 		.finished_at = time(NULL),
 		.timing = s->timing,
 	};
-	auto_json json_t *j = exit_record_to_json(&record);
-	char *text;
-	int r = -ENOMEM;
+	int r = exit_record_write(s->box_fd, &record);
 
-	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	if (text)
-		r = newfile_write(s->box_fd, "exit.json", text, strlen(text));
-	free(text);
 	if (r < 0)
 		log_error("cannot write exit.json: %s", strerror(-r));
 }

@@ -1,6 +1,10 @@
 #include "wire/record.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "base/newfile.h"
 
 json_t *exit_record_to_json(const struct exit_record *r)
 {
@@ -13,6 +17,14 @@ json_t *exit_record_to_json(const struct exit_record *r)
 		return NULL;
 	}
 	return j;
+}
+
+int exit_record_write(int box_fd, const struct exit_record *r)
+{
+	auto_json json_t *j = exit_record_to_json(r);
+	auto_free char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+
+	return text ? newfile_write(box_fd, "exit.json", text, strlen(text)) : -ENOMEM;
 }
 
 int exit_record_from_json(const json_t *j, struct exit_record *ret)

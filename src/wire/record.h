@@ -1,6 +1,7 @@
 /*
- * exit.json in a box's folder: what has become of its last start. Written by its shim when the box is over, and taken
- * away by the next start: {kind, code, signal, error, started_at, finished_at, timing}.
+ * exit.json in a box's folder: what has become of its last start. Written by its shim when the box is over, or by who
+ * has started it if there never was a shim, and taken away by the next start: {kind, code, signal, error, started_at,
+ * finished_at, timing}.
  */
 #ifndef WIRE_RECORD_H
 #define WIRE_RECORD_H
@@ -15,6 +16,7 @@ struct exit_record {
 };
 
 json_t *exit_record_to_json(const struct exit_record *r); /* new object or NULL */
+int exit_record_write(int box_fd, const struct exit_record *r) MUST_CHECK; /* as newfile_write() */
 int exit_record_from_json(const json_t *j, struct exit_record *ret) MUST_CHECK; /* 0 or -EBADMSG */
 
 #endif
