@@ -110,7 +110,7 @@ static int add_port(struct net_spec *net, const char *text, struct error *err)
 		error_prefix(err, "port number %zu (-p)", net->nports + 1);
 		return err->code = -EINVAL;
 	}
-	return r < 0 ? r : net_spec_add_port(net, text, err);
+	return r < 0 ? r : net_spec_push_port(net, &p, err);
 }
 
 static int fill_network(const struct boxlite_box_options *o, struct net_spec *net, struct error *err)

@@ -62,13 +62,6 @@ bool net_pick_matches(const struct net_pick *k, const struct net_port *asked, co
 								   k->port.host_port == real->host_port));
 }
 
-int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct error *err)
-{
-	char text[NET_RULE_TEXT_MAX];
-
-	return net_spec_add_port(s, net_port_format(p, text), err);
-}
-
 int net_spec_find_ports(const struct net_spec *s, const struct net_spec *real, const struct net_pick *k,
 			struct error *err)
 {

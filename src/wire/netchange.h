@@ -48,8 +48,6 @@ int net_pick_parse(const char *text, struct net_pick *ret, struct error *err) MU
 /* A port as it was asked for, and as it is, which has a number (the same one, if nothing has picked one). */
 bool net_pick_matches(const struct net_pick *k, const struct net_port *asked, const struct net_port *real);
 
-int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct error *err) MUST_CHECK;
-
 /* Is there one that matches? `real` (may be NULL): as below. 0, -ENOENT. */
 int net_spec_find_ports(const struct net_spec *s, const struct net_spec *real, const struct net_pick *k,
 			struct error *err) MUST_CHECK;

@@ -55,15 +55,21 @@ int net_spec_add_rule(struct net_spec *s, const char *text, bool allow, struct e
 	return r;
 }
 
-int net_spec_add_port(struct net_spec *s, const char *text, struct error *err)
+int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct error *err)
 {
 	int r = grow(&s->ports, s->nports, NET_PORTS_MAX, sizeof(*s->ports), "ports", err);
 
 	if (r == 0)
-		r = net_port_parse(text, &s->ports[s->nports], err);
-	if (r == 0)
-		s->nports++;
+		s->ports[s->nports++] = *p;
 	return r;
+}
+
+int net_spec_add_port(struct net_spec *s, const char *text, struct error *err)
+{
+	struct net_port p;
+	int r = net_port_parse(text, &p, err);
+
+	return r < 0 ? r : net_spec_push_port(s, &p, err);
 }
 
 /* An address that is all of its family: the host listens by IPv4 and by IPv6 apart. */

@@ -76,6 +76,7 @@ int net_rule_parse(const char *text, bool allow, struct net_rule *ret, struct er
 int net_port_parse(const char *text, struct net_port *ret, struct error *err) MUST_CHECK;
 int net_spec_add_rule(struct net_spec *s, const char *text, bool allow, struct error *err) MUST_CHECK; /* and -E2BIG */
 int net_spec_add_port(struct net_spec *s, const char *text, struct error *err) MUST_CHECK;
+int net_spec_push_port(struct net_spec *s, const struct net_port *p, struct error *err) MUST_CHECK; /* copies */
 /* Can the host listen for it beside the ports that there are? -EEXIST, with the one that is in the way. */
 int net_spec_check_port(const struct net_spec *s, const struct net_port *p, struct error *err) MUST_CHECK;
 /* With a new placeholder. */
