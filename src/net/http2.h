@@ -9,8 +9,7 @@
 struct http2; /* opaque */
 
 /* `name`, `port`: what the connection is to; all is borrowed. `wide`: each side may have sent 1 MiB that the other one
- * has not taken, which is for speed; else 64 KiB. `refused` hears of each request that is
- * refused. NULL: no memory. */
+ * has not taken, which is for speed; else 64 KiB. `refused` hears of each request that is refused. NULL: no memory. */
 struct http2 *http2_new(const struct secret_set *set, const char *name, uint16_t port, bool wide, refusal_fn *refused,
 			void *ud);
 void http2_free(struct http2 *h); /* also NULL */

@@ -149,9 +149,12 @@ void names_learn(struct names *n, unsigned rule, const char *name, const struct 
 		 uint64_t now_ms)
 {
 	struct entry *e = lookup(n, rule, a);
-	char *copy = e && str_eq(e->name, name) ? NULL : strdup(name);
 	uint16_t *bucket;
+	char *copy;
 
+	if (!e && n->n == NAMES_MAX && until_ms <= now_ms)
+		return;
+	copy = e && str_eq(e->name, name) ? NULL : strdup(name);
 	if (e && (copy || str_eq(e->name, name))) {
 		if (copy) {
 			free(e->name);
@@ -162,10 +165,6 @@ void names_learn(struct names *n, unsigned rule, const char *name, const struct 
 	}
 	if (!copy)
 		return;
-	if (n->n == NAMES_MAX && until_ms <= now_ms) {
-		free(copy);
-		return;
-	}
 	if (n->n == NAMES_MAX)
 		forget(n, least_wanted(n, now_ms));
 	bucket = &n->buckets[bucket_of(n, a)];
